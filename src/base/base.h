@@ -1,0 +1,66 @@
+/*
+ * base.h - PostgreSQL only: names, version differences, fault points, and
+ * whether the extension is there.  Knows neither shards' places nor nodes.
+ */
+#ifndef TESS_BASE_H
+#define TESS_BASE_H
+
+#include "nodes/pg_list.h"
+
+#include "tessera.h"
+
+/* names.c */
+
+/* "<schema>_<shard_id>", cut and hashed when it would exceed NAMEDATALEN - 1
+ * bytes (never inside a multibyte character).  Palloc'd, not quoted. */
+extern char *tess_shard_schema_name(const char *schema, int64 shard_id);
+
+/* True if name could have come out of tess_shard_schema_name(schema, id). */
+extern bool tess_is_shard_schema_of(const char *name, const char *schema,
+									int64 shard_id);
+
+/* schema.name, both quoted where they need it.  Palloc'd. */
+extern char *tess_quote_qualified(const char *schema, const char *name);
+
+/* The schema-qualified and quoted name of a relation.  Palloc'd; errors with
+ * 42P01 if the relation is gone. */
+extern char *tess_relation_qualified_name(Oid relation);
+
+/* "a", "b", "c": names for messages.  Palloc'd. */
+extern char *tess_name_list(List *names);
+
+/* extension.c */
+
+/* OID of the extension in this database, InvalidOid if it is not installed
+ * (or is being created by this very transaction).  Cached; cheap. */
+extern Oid	tess_extension_oid(void);
+
+/* Role that owns the extension.  Errors if the extension is not there. */
+extern Oid	tess_extension_owner(void);
+
+/* False where no hook of ours may do anything: extension absent or just being
+ * created or updated, bootstrap, no transaction, binary upgrade. */
+extern bool tess_is_active(void);
+
+/* OID of a relation of schema tessera ("node", "placement", ...).  Cached
+ * until the extension is dropped. */
+extern Oid	tess_catalog_relation_oid(const char *name);
+
+/* fault.c: named places where a test may make a session fail.
+ * tessera.fault_points (superuser) = 'name:error,name:kill,name:wait,...' */
+extern void tess_fault_hit(const char *name);
+extern bool tess_faults_armed;	/* true if the setting is not empty */
+#define TESS_FAULT_POINT(name) \
+	do { if (unlikely(tess_faults_armed)) tess_fault_hit(name); } while (0)
+
+/* context.c: switches that callers turn off and on around work.  All are
+ * undone on error by PG_TRY of the caller through the returned nest level. */
+
+/* Pins the settings that change how values and SQL text are written and read
+ * (DateStyle ISO, IntervalStyle postgres, extra_float_digits 3, search_path
+ * pg_catalog, ...).  Ends with AtEOXact_GUC(true, level). */
+extern int	tess_settings_pin(void);
+
+extern void tess_base_init(void);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * deparse.h - what do we say to a node?  Fills templates; writes the DDL that
+ * recreates a table.  Knows tables, not places.
+ */
+#ifndef TESS_DEPARSE_H
+#define TESS_DEPARSE_H
+
+#include "nodes/parsenodes.h"
+
+#include "meta/meta.h"
+#include "task/task.h"
+#include "tessera.h"
+
+/* query.c ------------------------------------------------------------ */
+
+/*
+ * A statement over shells, reference tables and nothing else, as a template
+ * for the shards: names of distributed tables (and their row types) become
+ * slots, all others stay as they are, qualified.  The query is analyzed and
+ * rewritten; Params are PARAM_EXTERN, numbered from 1 without gaps.  It is
+ * not changed (copied where it has to be normalized).
+ * NIL with *reason (a phrase for errdetail) if the text, read back, would not
+ * mean the same: then it must not be sent.
+ */
+extern List *tess_deparse_query(const Query *query, const char **reason);
+
+/* Same for INSERT ... VALUES (one row whose expressions are Params, numbered
+ * after those of the rest of the statement): the text before the row into
+ * *head, after it into *tail. False with *reason if it cannot be sent. */
+extern bool tess_deparse_insert(const Query *query, List **head, List **tail,
+								const char **reason);
+
+/* names.c ------------------------------------------------------------- */
+
+/* Any SQL text with qualified names, written by core (pg_get_*def under
+ * pg_catalog): names of distributed tables become slots.  kind_of_text tells
+ * raw_parser how to read it.  Works for one statement of SELECT, DML, CREATE
+ * INDEX, ALTER TABLE, CREATE STATISTICS, COMMENT is not one of them. */
+extern List *tess_template_from_sql(const char *sql);
+
+/* table_ddl.c ----------------------------------------------------------- */
+
+/*
+ * The statements that recreate a table, empty, in a shard (distributed: as
+ * templates with slots) or on a node (reference: plain text in one String).
+ * List of templates.  relation must be locked by the caller.
+ * pre_data: schema-independent part: CREATE TABLE with columns, defaults that
+ * may run on a node, generated columns, NOT NULL, CHECK, storage, reloptions,
+ * access method, owner, privileges, comments.
+ * post_data: indexes, PRIMARY KEY/UNIQUE/EXCLUDE, statistics objects, foreign
+ * keys, replica identity.  Apart, so that rows may be loaded in between.
+ * as_reference says which of the two is wanted for a table that is not (yet)
+ * in the catalogs; names of tables being distributed in this command must be
+ * in the catalogs already (visible to this transaction).
+ */
+extern List *tess_ddl_table_pre_data(Oid relation, bool as_reference);
+extern List *tess_ddl_table_post_data(Oid relation, bool as_reference);
+
+/* objects.c -------------------------------------------------------------- */
+
+/* The objects a table needs on a node, in dependency order: schemas, types
+ * (enum, domain, composite, range), collations, extensions, functions used in
+ * CHECKs, defaults, generated columns and index expressions, roles (owner and
+ * grantees).  List of SQL texts, each of which succeeds if the object is
+ * there already. */
+extern List *tess_ddl_needed_objects(Oid relation);
+
+/* Statements for the source schema as on this server (owner, rights). */
+extern char *tess_ddl_schema(Oid schema);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * local.h - statements of this very server that stand for a node's: shards
+ * that live here, and this server's own copy of reference tables.  They run in
+ * process, in the session's own transaction, as the current user.
+ */
+#ifndef TESS_LOCAL_H
+#define TESS_LOCAL_H
+
+#include "nodes/params.h"
+#include "nodes/pg_list.h"
+#include "tcop/dest.h"
+#include "utils/snapshot.h"
+
+#include "tessera.h"
+
+/* Runs commands (char *), DDL or DML, in order, with the text settings pinned
+ * as on a node (search_path pg_catalog ...).  Our hooks let them through. */
+extern void tess_local_run(List *commands);
+
+/* One command with parameters; rows (SELECT, RETURNING) go to dest, which may
+ * be NULL.  read_only: under the active snapshot, seeing what this
+ * transaction did before the current command; otherwise a new command with a
+ * new snapshot.  Returns the number of rows processed. */
+extern uint64 tess_local_execute(const char *sql, ParamListInfo params,
+								 bool read_only, DestReceiver *dest);
+
+/* For hooks: true exactly while a statement of local/ is being planned or is
+ * about to be executed as a utility command.  planner_hook must treat tables
+ * then as ordinary ones.  Reading it clears it for what is nested inside (the
+ * statement's triggers and functions are users' statements again). */
+extern bool tess_local_consume_passthrough(void);
+
+extern void tess_local_init(void);
+
+#endif

@@ -1,0 +1,196 @@
+/*
+ * net.h - bytes to and from a node: sessions, pipelines, waits, results,
+ * errors.  Knows nothing of transactions, shards or plans.
+ *
+ * A session is one libpq connection to one node as one role.  It is in
+ * pipeline mode except during COPY.  Statements are queued, flushed with a
+ * Sync at the end, and answered in order.  All waiting is done in one place
+ * (latch + sockets + CHECK_FOR_INTERRUPTS + deadline).
+ *
+ * Session states: OPENING -> IDLE <-> BUSY (replies are owed) ; any -> BROKEN
+ * (socket lost, or in a state we cannot know): closed as soon as nobody holds
+ * it.  A session belongs to its backend until it is closed; between
+ * transactions it is kept for reuse (tessera.max_cached_connections_per_node,
+ * idle_connection_lifetime) and checked before it is used again.
+ */
+#ifndef TESS_NET_H
+#define TESS_NET_H
+
+#include "access/tupdesc.h"
+#include "executor/tuptable.h"
+#include "libpq-fe.h"
+#include "nodes/pg_list.h"
+
+#include "meta/meta.h"
+#include "tessera.h"
+
+typedef struct TessSession TessSession;
+
+/* pool.c ------------------------------------------------------------- */
+
+/* Sessions for the given nodes as the given role: reused if an idle one is
+ * there, opened in parallel otherwise, within tessera.connect_timeout.  None
+ * is in use by somebody else (in_use is set for them now; give back with
+ * tess_net_release).  Sends the settings of this session that results depend
+ * on (TimeZone, ...) with the next flush where they differ.
+ * Errors: 08001 with the node's name; 42501/28xxx from the node. */
+extern void tess_net_acquire(int count, const int32 *node_ids, Oid role,
+							 TessSession **sessions);
+/* Back to the pool; closed if broken, busy, or too many are kept. */
+extern void tess_net_release(TessSession *session);
+
+/* A connection that is not in the pool, to parameters that are not (yet) a
+ * node's: add_node and check_nodes use it.  user NULL: as the current role.
+ * Same errors.  Owned by the caller: tess_net_close. */
+extern TessSession *tess_net_open_server(Oid foreign_server, const char *label,
+										 Oid role);
+extern void tess_net_close(TessSession *session);
+/* Closes idle sessions to a node (its options changed, or it is gone). */
+extern void tess_net_forget_node(int32 node_id);
+
+/* session.c ---------------------------------------------------------- */
+
+extern int32 tess_session_node_id(const TessSession *session);
+extern const char *tess_session_node_name(const TessSession *session);
+extern Oid	tess_session_role(const TessSession *session);
+extern int	tess_session_server_version(const TessSession *session);
+extern bool tess_session_is_broken(const TessSession *session);
+/* True if replies are owed (queued, sent or unread). */
+extern bool tess_session_is_busy(const TessSession *session);
+
+/* Values of one execution, in wire form.  Owned by the caller until flushed. */
+typedef struct TessParams
+{
+	int			count;
+	const Oid  *types;			/* 0: let the node infer; never a user type's OID */
+	const char *const *values;	/* NULL: SQL NULL */
+	const int  *lengths;
+	const int  *formats;		/* 0 text, 1 binary */
+} TessParams;
+
+/* What becomes of a reply. tag is the caller's and comes back with each
+ * result.  A statement with tag NULL is "silent": success is swallowed by
+ * net/, failure raises an error at the next poll of the session. */
+extern void tess_session_queue(TessSession *session, const char *sql,
+							   const TessParams *params, bool binary_result,
+							   bool single_row, void *tag);
+/* Ends the pipeline with a Sync and starts to send.  Counts a round trip. */
+extern void tess_session_flush(TessSession *session);
+
+typedef enum TessPoll
+{
+	TESS_POLL_WAIT,				/* nothing to read now: tess_net_wait */
+	TESS_POLL_ROWS,				/* *result holds one or more rows; more follow */
+	TESS_POLL_DONE,				/* statement of *tag ended; *result: its last rows, command tag */
+	TESS_POLL_IDLE				/* no replies are owed */
+} TessPoll;
+
+/* Next event of the session, without waiting.  *result lives until the next
+ * poll of the session or tess_session_take_result.  An error of the node is
+ * raised (with node name, remote SQLSTATE, message, detail, hint, context),
+ * after which the replies up to the Sync are dropped by net/. */
+extern TessPoll tess_session_poll(TessSession *session, PGresult **result,
+								  void **tag);
+
+/* As above, for callers that must go on after an error (commit, rollback,
+ * check_nodes): TESS_POLL_DONE with *error set (palloc'd), never raises for
+ * what the node said or for a lost connection. */
+extern TessPoll tess_session_poll_quiet(TessSession *session,
+										PGresult **result, void **tag,
+										ErrorData **error);
+
+/* wait.c ------------------------------------------------------------- */
+
+/* Waits until one of the sessions can make progress (read, or write what is
+ * still to be sent).  deadline 0: none.  Raises on cancel, timeouts,
+ * termination; returns false when the deadline has passed. */
+extern bool tess_net_wait(int count, TessSession *const *sessions,
+						  TimestampTz deadline);
+/* As above inside critical callbacks, where interrupts are held: looks at
+ * QueryCancelPending and ProcDiePending itself and returns false for them. */
+extern bool tess_net_wait_held(int count, TessSession *const *sessions,
+							   TimestampTz deadline);
+
+/* use.c: who reads a session's replies now ---------------------------- */
+
+/* A scan that streams from a session owns it.  When someone else needs the
+ * session, drain(owner, session) must read all owed replies to the end and
+ * put them away (tuplestore).  Claiming first drains the old owner.  Owner
+ * NULL: just drain. */
+typedef void (*TessDrain) (void *owner, TessSession *session);
+extern void tess_session_claim(TessSession *session, void *owner,
+							   TessDrain drain);
+/* The owner has read all it wanted, or is going away: unread replies are
+ * discarded (the node's statement is cancelled if that is quicker). */
+extern void tess_session_unclaim(TessSession *session, void *owner);
+/* Cancels the running statement at the node and reads up to the Sync.
+ * Bounded by deadline; the session is broken if that does not work. */
+extern void tess_session_abandon(TessSession *session, TimestampTz deadline);
+
+/* simple.c: for everything that is not on a statement's hot path --------- */
+
+/* Runs one command on each session, in parallel; all are sent before any
+ * answer is read.  Raises the first error. */
+extern void tess_net_run_all(int count, TessSession *const *sessions,
+							 const char *const *commands);
+/* Runs a list of commands (char *) in one pipeline, one round trip. */
+extern void tess_net_run_list(TessSession *session, List *commands);
+/* Runs lists of commands on several sessions at once: lists[i] of char * is
+ * for sessions[i]; one round trip for all. */
+extern void tess_net_run_lists(int count, TessSession *const *sessions,
+							   List *const *lists);
+/* One query; the whole text result, freed with the caller's memory context.
+ * params may be NULL. */
+extern PGresult *tess_net_query(TessSession *session, const char *sql,
+								const TessParams *params);
+
+/* COPY ... FROM STDIN of bytes that are complete COPY data; the claim must be
+ * the caller's.  The put returns when at most 64 kB are unsent. */
+extern void tess_session_copy_begin(TessSession *session, const char *sql);
+extern void tess_session_copy_put(TessSession *session, const char *bytes,
+								  int length);
+extern uint64 tess_session_copy_end(TessSession *session);	/* rows */
+
+/* codec.c: datums <-> wire --------------------------------------------- */
+
+/* True if values of the type can travel in binary between servers whose
+ * user-defined OIDs differ. */
+extern bool tess_type_travels_binary(Oid type);
+/* The OID to declare for a parameter of this type: itself for built-in types,
+ * 0 for others (the node infers it from a cast in the text). */
+extern Oid	tess_type_wire_oid(Oid type);
+
+/* Encoder for a row of parameters. */
+typedef struct TessEncoder TessEncoder;
+extern TessEncoder *tess_encoder_make(int count, const Oid *types);
+/* Encodes into memory of the current context; params->values etc. are
+ * palloc'd there.  Text values are written with settings pinned. */
+extern void tess_encoder_encode(TessEncoder *encoder, const Datum *values,
+								const bool *nulls, TessParams *params);
+
+/* Decoder of result rows into the slots of a tuple descriptor. */
+typedef struct TessDecoder TessDecoder;
+/* True if all columns can come in binary: ask for binary_result then. */
+extern bool tess_types_travel_binary(int count, const Oid *types);
+extern TessDecoder *tess_decoder_make(int count, const Oid *types,
+									  const int32 *typmods, bool binary);
+/* Row of result into values/nulls (arrays of count); by-reference values live
+ * in the current context.  Errors: 42804 if the column count is another. */
+extern void tess_decoder_decode(TessDecoder *decoder, const PGresult *result,
+								int row, Datum *values, bool *nulls);
+
+/* counters.c: of this backend; tests assert them ------------------------- */
+typedef struct TessNetCounters
+{
+	int64		round_trips;	/* flushes that had to be waited for */
+	int64		statements;		/* sent to nodes */
+	int64		rows;			/* received */
+	int64		bytes_sent;		/* of SQL texts and values */
+	int64		bytes_received; /* of values */
+	int64		connections;	/* opened */
+} TessNetCounters;
+extern TessNetCounters tess_net_counters;
+
+extern void tess_net_init(void);
+
+#endif

@@ -1,0 +1,12 @@
+/*
+ * plan.h - Query -> fragments.  Installs planner_hook, set_rel_pathlist_hook
+ * and get_relation_info_hook; nothing else is called from outside.
+ */
+#ifndef TESS_PLAN_H
+#define TESS_PLAN_H
+
+#include "tessera.h"
+
+extern void tess_plan_init(void);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * task.h - the contract between plan/ and exec/: data only.
+ *
+ * A template is a list whose members are either a String (text as it is) or
+ * a one-element List of a String (a slot: the name of a source schema, to be
+ * replaced by the quoted name of that schema in the shard).  Table names and
+ * the dot before them are text.  It may be copied and stored in a plan.
+ *
+ * A fragment says what is to be sent where.  It is an ExtensibleNode and is
+ * the first member of a CustomScan's custom_private.  Everything that has to
+ * be evaluated stands in custom_exprs: first the parameters $1 .. $n of the
+ * template, then (if has_prune) the prune expression.
+ */
+#ifndef TESS_TASK_H
+#define TESS_TASK_H
+
+#include "nodes/extensible.h"
+#include "nodes/nodes.h"
+#include "nodes/pg_list.h"
+
+#include "tessera.h"
+
+/* Names in core's registry of custom scan methods (GetCustomScanMethods). */
+#define TESS_SCAN_METHODS "TesseraScan"
+#define TESS_MODIFY_METHODS "TesseraModify"
+
+#define TESS_FRAGMENT_NAME "TessFragment"
+
+typedef enum TessTarget
+{
+	TESS_TO_SHARDS,				/* one task for each shard that pruning leaves */
+	TESS_TO_ONE_SHARD,			/* same; pruning must leave exactly one or none */
+	TESS_TO_ALL_COPIES			/* reference table: this server, then each node */
+} TessTarget;
+
+/* Where an output column of a fragment's scan comes from. */
+#define TESS_FROM_WHOLE_ROW (-1)
+#define TESS_FROM_TABLEOID (-2)
+#define TESS_FROM_SHARD_INDEX (-3)	/* int4 index of the task's shard in its group */
+
+typedef struct TessFragment
+{
+	ExtensibleNode extensible;
+
+	CmdType		command;		/* what the template does: SELECT, INSERT, ... */
+	TessTarget	target;
+	Oid			anchor;			/* a table of the group (or the reference table) */
+	List	   *relations;		/* OIDs of our tables it covers; the anchor too */
+
+	List	   *template;		/* see above */
+	List	   *param_types;	/* OID list */
+	bool		has_prune;		/* custom_exprs ends with a prune expression */
+
+	/* Columns of the node's result, in order. */
+	List	   *column_types;	/* OID list */
+	List	   *column_typmods; /* int list */
+	List	   *column_collations;	/* OID list */
+
+	/* For each member of custom_scan_tlist: index of the node's column, or
+	 * one of TESS_FROM_*.  NIL: they are the same. */
+	List	   *sources;
+	/* With TESS_FROM_WHOLE_ROW: for each attribute of the relation, the index
+	 * of the node's column, -1 for dropped ones. */
+	List	   *whole_row;
+	Oid			row_type;		/* its composite type */
+
+	bool		locks_rows;		/* FOR UPDATE ... travels in the template */
+	bool		sets_count;		/* es_processed is the sum of the nodes' counts */
+	Oid			role;			/* run as this role; InvalidOid: current user */
+
+	/* Modify only: see TessFragment use in modify plans below. */
+	struct TessModifySpec *modify;	/* NULL for scans; copied with the node */
+} TessFragment;
+
+#define TESS_MODIFY_SPEC_NAME "TessModifySpec"
+
+/*
+ * TesseraModify: the child plan (custom_plans) computes rows on this server;
+ * each is sent to its shard.
+ *
+ *   INSERT   child columns: one per member of columns, in that order.  The
+ *            shard comes from the key column (NULL allowed).
+ *   UPDATE   child columns: shard index (int4), ctid (tid), then the new
+ *            values of columns.
+ *   DELETE   child columns: shard index (int4), ctid (tid).
+ *
+ * The statement for n rows is
+ *   INSERT: head, n times "(values)" separated by commas, tail
+ *   UPDATE, DELETE: head, n times "(ctid, values)", tail
+ * where parameters of the tail are $1..$t (custom_exprs) and those of the rows
+ * follow.  row_casts gives the text written after each row parameter
+ * ("::pg_catalog.int4", or "" for INSERT).
+ * The node returns returning columns (fragment.column_types), from which the
+ * scan's targetlist computes RETURNING.
+ */
+typedef struct TessModifySpec
+{
+	ExtensibleNode extensible;
+
+	List	   *columns;		/* int list: attribute numbers, ascending */
+	List	   *head;			/* template */
+	List	   *tail;			/* template */
+	List	   *row_types;		/* OID list: types of a row's parameters */
+	List	   *row_casts;		/* String list */
+	int			key_position;	/* INSERT: index of the key in columns, -1: not given */
+	bool		has_returning;
+	bool		reads_first;	/* the child reads from nodes: finish it first */
+} TessModifySpec;
+
+extern TessFragment *tess_fragment_make(void);
+extern TessModifySpec *tess_modify_spec_make(void);
+
+/* The SQL of a template for a shard.  Palloc'd. */
+extern char *tess_template_sql(const List *template, int64 shard_id);
+
+/* Registers the nodes with core, so that copyObject etc. know them. */
+extern void tess_task_init(void);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * tessera.c - the root: starts every folder, in the order of the layers.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "base/base.h"
+#include "cluster/cluster.h"
+#include "command/command.h"
+#include "exec/exec.h"
+#include "local/local.h"
+#include "meta/meta.h"
+#include "monitor/monitor.h"
+#include "net/net.h"
+#include "plan/plan.h"
+#include "table/table.h"
+#include "task/task.h"
+#include "tessera.h"
+#include "xact/xact.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tessera must be loaded when the server starts"),
+				 errhint("Add tessera to shared_preload_libraries in postgresql.conf and restart the server.")));
+
+	tess_base_init();
+	tess_meta_init();
+	tess_net_init();
+	tess_local_init();
+	tess_task_init();
+	tess_xact_init();
+	tess_exec_init();
+	tess_plan_init();
+	tess_table_init();
+	tess_command_init();
+	tess_cluster_init();
+	tess_monitor_init();
+}

@@ -1,0 +1,46 @@
+/*
+ * xact.h - all nodes commit or none.  Nodes join a transaction with their
+ * first statement; savepoints follow; nobody outside knows how many phases a
+ * commit has.
+ */
+#ifndef TESS_XACT_H
+#define TESS_XACT_H
+
+#include "net/net.h"
+#include "tessera.h"
+
+typedef enum TessAccess
+{
+	TESS_READ,					/* may run outside a remote transaction if nothing needs one */
+	TESS_LOCK,					/* FOR UPDATE ...: a remote transaction, nothing to commit */
+	TESS_WRITE
+} TessAccess;
+
+/*
+ * The sessions in which this transaction talks to these nodes as this role
+ * (InvalidOid: current user).  What has to come before the caller's first
+ * statement (settings, BEGIN with the isolation level, SAVEPOINTs) is queued
+ * on them, not sent: it leaves with the caller's flush, in one round trip.
+ * The sessions stay with the transaction until it ends; a session is claimed
+ * by its reader through tess_session_claim.
+ * Errors: connection errors of net/; 25006 for writes in a read-only
+ * transaction; 0A000 if the transaction has written there as another role.
+ */
+extern void tess_xact_sessions(int count, const int32 *node_ids, Oid role,
+							   TessAccess access, TessSession **sessions);
+
+/* One node. */
+extern TessSession *tess_xact_session(int32 node_id, Oid role,
+									  TessAccess access);
+
+/* True if a node's rows were changed by this transaction. */
+extern bool tess_xact_has_written(int32 node_id);
+
+/* Nesting of executor and utility calls of this backend; exec/ and command/
+ * count them.  A read at depth 1 outside a transaction block needs no remote
+ * transaction. */
+extern int	tess_xact_depth;
+
+extern void tess_xact_init(void);
+
+#endif
