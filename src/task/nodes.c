@@ -1,0 +1,234 @@
+/*
+ * nodes.c - fragments and their parts as nodes that core can copy, compare,
+ * write and read.
+ *
+ * Each node type is described once, by a table of its fields; the four
+ * operations walk that table.  A plan holds these nodes in custom_private, so
+ * they must survive copyObject (plan cache) and out/read (debug_print_plan,
+ * parallel workers).  What is in the fields is not judged here.
+ */
+#include "postgres.h"
+
+#include "nodes/extensible.h"
+#include "nodes/readfuncs.h"
+#include "task/task.h"
+
+typedef enum FieldKind
+{
+	FIELD_INT,					/* int and enums of its size */
+	FIELD_OID,
+	FIELD_BOOL,
+	FIELD_NODE					/* any node or list, may be NULL */
+} FieldKind;
+
+typedef struct Field
+{
+	const char *name;
+	FieldKind	kind;
+	size_t		offset;
+} Field;
+
+#define FIELD(type, name, kind) {#name, kind, offsetof(type, name)}
+
+static const Field fragment_fields[] = {
+	FIELD(TessFragment, command, FIELD_INT),
+	FIELD(TessFragment, target, FIELD_INT),
+	FIELD(TessFragment, anchor, FIELD_OID),
+	FIELD(TessFragment, relations, FIELD_NODE),
+	FIELD(TessFragment, template, FIELD_NODE),
+	FIELD(TessFragment, param_types, FIELD_NODE),
+	FIELD(TessFragment, has_prune, FIELD_BOOL),
+	FIELD(TessFragment, column_types, FIELD_NODE),
+	FIELD(TessFragment, column_typmods, FIELD_NODE),
+	FIELD(TessFragment, column_collations, FIELD_NODE),
+	FIELD(TessFragment, sources, FIELD_NODE),
+	FIELD(TessFragment, whole_row, FIELD_NODE),
+	FIELD(TessFragment, row_type, FIELD_OID),
+	FIELD(TessFragment, locks_rows, FIELD_BOOL),
+	FIELD(TessFragment, sets_count, FIELD_BOOL),
+	FIELD(TessFragment, role, FIELD_OID),
+	FIELD(TessFragment, modify, FIELD_NODE),
+	{NULL}
+};
+
+static const Field modify_fields[] = {
+	FIELD(TessModifySpec, columns, FIELD_NODE),
+	FIELD(TessModifySpec, head, FIELD_NODE),
+	FIELD(TessModifySpec, tail, FIELD_NODE),
+	FIELD(TessModifySpec, row_types, FIELD_NODE),
+	FIELD(TessModifySpec, row_casts, FIELD_NODE),
+	FIELD(TessModifySpec, key_position, FIELD_INT),
+	FIELD(TessModifySpec, has_returning, FIELD_BOOL),
+	FIELD(TessModifySpec, reads_first, FIELD_BOOL),
+	{NULL}
+};
+
+StaticAssertDecl(sizeof(CmdType) == sizeof(int) &&
+				 sizeof(TessTarget) == sizeof(int),
+				 "enums of fragments are copied as int");
+
+static void copy_node(ExtensibleNode *target, const ExtensibleNode *source);
+static bool equal_nodes(const ExtensibleNode *a, const ExtensibleNode *b);
+static void out_node(struct StringInfoData *out, const ExtensibleNode *node);
+static void read_node(ExtensibleNode *node);
+
+static const ExtensibleNodeMethods fragment_methods = {
+	TESS_FRAGMENT_NAME, sizeof(TessFragment),
+	copy_node, equal_nodes, out_node, read_node
+};
+
+static const ExtensibleNodeMethods modify_methods = {
+	TESS_MODIFY_SPEC_NAME, sizeof(TessModifySpec),
+	copy_node, equal_nodes, out_node, read_node
+};
+
+/* An empty fragment, in the current context. */
+TessFragment *
+tess_fragment_make(void)
+{
+	TessFragment *fragment = (TessFragment *)
+		newNode(sizeof(TessFragment), T_ExtensibleNode);
+
+	fragment->extensible.extnodename = TESS_FRAGMENT_NAME;
+	return fragment;
+}
+
+/* An empty specification of a modify plan, in the current context. */
+TessModifySpec *
+tess_modify_spec_make(void)
+{
+	TessModifySpec *spec = (TessModifySpec *)
+		newNode(sizeof(TessModifySpec), T_ExtensibleNode);
+
+	spec->extensible.extnodename = TESS_MODIFY_SPEC_NAME;
+	spec->key_position = -1;
+	return spec;
+}
+
+void
+tess_task_init(void)
+{
+	RegisterExtensibleNodeMethods(&fragment_methods);
+	RegisterExtensibleNodeMethods(&modify_methods);
+}
+
+static const Field *
+fields_of(const ExtensibleNode *node)
+{
+	if (strcmp(node->extnodename, TESS_FRAGMENT_NAME) == 0)
+		return fragment_fields;
+	return modify_fields;
+}
+
+static void *
+field_in(const ExtensibleNode *node, const Field *field)
+{
+	return (char *) node + field->offset;
+}
+
+static void
+copy_node(ExtensibleNode *target, const ExtensibleNode *source)
+{
+	for (const Field *field = fields_of(source); field->name; field++)
+	{
+		void	   *from = field_in(source, field);
+		void	   *to = field_in(target, field);
+
+		switch (field->kind)
+		{
+			case FIELD_INT:
+				*(int *) to = *(int *) from;
+				break;
+			case FIELD_OID:
+				*(Oid *) to = *(Oid *) from;
+				break;
+			case FIELD_BOOL:
+				*(bool *) to = *(bool *) from;
+				break;
+			case FIELD_NODE:
+				*(void **) to = copyObjectImpl(*(void **) from);
+				break;
+		}
+	}
+}
+
+static bool
+equal_nodes(const ExtensibleNode *a, const ExtensibleNode *b)
+{
+	for (const Field *field = fields_of(a); field->name; field++)
+	{
+		void	   *left = field_in(a, field);
+		void	   *right = field_in(b, field);
+		bool		same = false;
+
+		switch (field->kind)
+		{
+			case FIELD_INT:
+				same = *(int *) left == *(int *) right;
+				break;
+			case FIELD_OID:
+				same = *(Oid *) left == *(Oid *) right;
+				break;
+			case FIELD_BOOL:
+				same = *(bool *) left == *(bool *) right;
+				break;
+			case FIELD_NODE:
+				same = equal(*(void **) left, *(void **) right);
+				break;
+		}
+		if (!same)
+			return false;
+	}
+	return true;
+}
+
+static void
+out_node(struct StringInfoData *out, const ExtensibleNode *node)
+{
+	for (const Field *field = fields_of(node); field->name; field++)
+	{
+		void	   *from = field_in(node, field);
+
+		appendStringInfo(out, " :%s ", field->name);
+		switch (field->kind)
+		{
+			case FIELD_INT:
+				appendStringInfo(out, "%d", *(int *) from);
+				break;
+			case FIELD_OID:
+				appendStringInfo(out, "%u", *(Oid *) from);
+				break;
+			case FIELD_BOOL:
+				appendStringInfoString(out, *(bool *) from ? "true" : "false");
+				break;
+			case FIELD_NODE:
+				outNode(out, *(void **) from);
+				break;
+		}
+	}
+}
+
+static void
+read_node(ExtensibleNode *node)
+{
+	for (const Field *field = fields_of(node); field->name; field++)
+	{
+		void	   *to = field_in(node, field);
+		int			length;
+		const char *token;
+
+		(void) pg_strtok(&length);	/* the field's name */
+		if (field->kind == FIELD_NODE)
+		{
+			*(void **) to = nodeRead(NULL, 0);
+			continue;
+		}
+		token = pg_strtok(&length);
+		if (field->kind == FIELD_INT)
+			*(int *) to = atoi(token);
+		else if (field->kind == FIELD_OID)
+			*(Oid *) to = (Oid) strtoul(token, NULL, 10);
+		else
+			*(bool *) to = token[0] == 't';
+	}
+}
