@@ -1,4 +1,11 @@
 # Tessera: an extension that makes a set of PostgreSQL servers one database.
+#
+#   make demo       a cluster of four servers with a shop to look at
+#   make demo-stop  ends and removes it
+#   make test       every check; ends with "N passed, N failed"
+#
+# Both install what the machine lacks (Debian packages), build and install.
+# PG_CONFIG=/path/to/pg_config chooses another PostgreSQL.
 EXTENSION = tessera
 EXTVERSION = 0.1
 MODULE_big = tessera
@@ -10,20 +17,58 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 INSTALL_SQL = $(wildcard $(FOLDERS:%=src/%/install.sql))
 DATA_built = tessera--$(EXTVERSION).sql
 
-PG_CONFIG ?= pg_config
+# Debian's own PostgreSQL, which `make demo` and `make test` install, or the
+# first one in PATH.  (No $(wildcard): it would remember the state before.)
+PG_CONFIG ?= $(shell ls /usr/lib/postgresql/15/bin/pg_config 2>/dev/null || echo pg_config)
 PG_CPPFLAGS = -I$(CURDIR)/src -I$(shell $(PG_CONFIG) --includedir)
 PG_CFLAGS = -fvisibility=hidden
 ifdef WERROR
 PG_CFLAGS += -Werror
 endif
 SHLIB_LINK = -L$(shell $(PG_CONFIG) --libdir) -lpq
-EXTRA_CLEAN = $(wildcard src/*/*.bc)
+EXTRA_CLEAN = tmp_check
+override with_llvm = no
 
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+.DEFAULT_GOAL = all
+
+# Before the set-up of a fresh machine there is no PGXS to include.
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+ifneq ($(PGXS),)
 include $(PGXS)
 
 # a header may change what any file was compiled to
 $(OBJS): $(wildcard src/*.h src/*/*.h)
 
 tessera--$(EXTVERSION).sql: $(INSTALL_SQL) Makefile
-	(echo '\echo Use "CREATE EXTENSION tessera" to load this file. \quit'; cat $(INSTALL_SQL)) > $@
+	printf '%s\n' '\echo Use "CREATE EXTENSION tessera" to load this file. \quit' >$@
+	cat $(INSTALL_SQL) </dev/null >>$@
+else
+all install:
+	@echo '"$(PG_CONFIG) --pgxs" names no file: run "make setup", or give PG_CONFIG' >&2
+	@exit 1
+endif
+
+# What follows asks for PG_CONFIG only when the set-up is done.
+.PHONY: setup demo demo-stop test test-regress test-isolation test-tap lint format
+
+# packages (unless PG_CONFIG is given: then the server is the caller's), build, install
+setup:
+	+@test/setup $(if $(filter file,$(origin PG_CONFIG)),,'$(PG_CONFIG)')
+
+test: setup
+	@PG_CONFIG='$(PG_CONFIG)' test/run lint regress isolation tap
+
+test-regress test-isolation test-tap: setup
+	@PG_CONFIG='$(PG_CONFIG)' test/run $(@:test-%=%)
+
+lint:
+	@PG_CONFIG='$(PG_CONFIG)' test/lint/lint
+
+format:
+	clang-format -i $(sort $(wildcard src/*.[ch] src/*/*.[ch]))
+
+demo: setup
+	@PG_CONFIG='$(PG_CONFIG)' test/demo start
+
+demo-stop:
+	@test/demo stop

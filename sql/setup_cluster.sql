@@ -1,0 +1,12 @@
+-- the cluster that all files of this folder work with: a coordinator and the
+-- nodes node1, node2 and node3
+\getenv host1 TESS_NODE1_HOST
+\getenv port1 TESS_NODE1_PORT
+\getenv db1 TESS_NODE1_DB
+\getenv host2 TESS_NODE2_HOST
+\getenv port2 TESS_NODE2_PORT
+\getenv db2 TESS_NODE2_DB
+\getenv host3 TESS_NODE3_HOST
+\getenv port3 TESS_NODE3_PORT
+\getenv db3 TESS_NODE3_DB
+CREATE EXTENSION tessera;
