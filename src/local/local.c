@@ -1,0 +1,252 @@
+/*
+ * local.c - statements that run in process, in the session's transaction.
+ *
+ * Texts are parsed, analyzed and planned as a node would read them (settings
+ * pinned), and executed by core's executor under the caller's rights.  Nothing
+ * is left open when a function here returns: rows have gone to the caller's
+ * receiver.  Does not choose shards, and does not change the user.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/base.h"
+#include "executor/executor.h"
+#include "local/local.h"
+#include "parser/analyze.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* True between handing a statement to core and our hook's first sight of it. */
+static bool passthrough = false;
+
+static List *plan_statement(RawStmt *raw, const char *sql,
+							ParamListInfo params, bool read_only);
+static uint64 execute_plan(PlannedStmt *plan, const char *sql,
+						   ParamListInfo params, Snapshot snapshot,
+						   DestReceiver *dest);
+static void run_command(const char *sql);
+static void run_statement(PlannedStmt *plan, const char *sql);
+
+/* See local.h. */
+bool
+tess_local_consume_passthrough(void)
+{
+	bool		was_set = passthrough;
+
+	passthrough = false;
+	return was_set;
+}
+
+/*
+ * Runs commands in order.  Each sees what the ones before it did, and what
+ * they all did is visible to the next command of the caller.  A command may
+ * be several statements.
+ */
+void
+tess_local_run(List *commands)
+{
+	int			guc_level = tess_settings_pin();
+	ListCell   *cell;
+
+	foreach(cell, commands)
+		run_command(lfirst(cell));
+
+	AtEOXact_GUC(true, guc_level);
+}
+
+/*
+ * Runs one SELECT or DML statement; see local.h.  The settings are pinned only
+ * while the text is read: what runs in it (functions, triggers, output of
+ * values) sees the user's own settings.
+ *
+ * Memory is given back before it returns.  dest must be prepared for rows in
+ * per-query memory: it copies what it keeps.
+ */
+uint64
+tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
+				   DestReceiver *dest)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera local statement",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	uint64		processed = 0;
+	List	   *raw_list;
+	List	   *plans;
+	ListCell   *cell;
+	int			guc_level;
+
+	if (!read_only)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+	}
+
+	guc_level = tess_settings_pin();
+	raw_list = pg_parse_query(sql);
+	if (list_length(raw_list) != 1)
+		elog(ERROR, "expected one statement, not %d", list_length(raw_list));
+	plans = plan_statement(linitial(raw_list), sql, params, read_only);
+	AtEOXact_GUC(true, guc_level);
+
+	foreach(cell, plans)
+	{
+		PlannedStmt *plan = lfirst(cell);
+		uint64		count;
+
+		if (plan->commandType == CMD_UTILITY)
+			elog(ERROR, "expected a query, not a utility command");
+		count = execute_plan(plan, sql, params, GetActiveSnapshot(),
+							 plan->canSetTag ? dest : NULL);
+		if (plan->canSetTag)
+			processed = count;
+	}
+
+	if (!read_only)
+	{
+		PopActiveSnapshot();
+		CommandCounterIncrement();
+	}
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
+	return processed;
+}
+
+void
+tess_local_init(void)
+{
+}
+
+/*
+ * The plans of a parsed statement: one, or what rules made of it.  Planning
+ * goes past our planner_hook, once for each of them.
+ */
+static List *
+plan_statement(RawStmt *raw, const char *sql, ParamListInfo params,
+			   bool read_only)
+{
+	int			count = params ? params->numParams : 0;
+	Oid		   *types = palloc(count * sizeof(Oid));
+	List	   *plans = NIL;
+	List	   *queries;
+	ListCell   *cell;
+
+	for (int i = 0; i < count; i++)
+		types[i] = params->params[i].ptype;
+	queries = pg_analyze_and_rewrite_fixedparams(raw, sql, types, count, NULL);
+
+	foreach(cell, queries)
+	{
+		Query	   *query = lfirst_node(Query, cell);
+
+		if (query->commandType == CMD_UTILITY)
+		{
+			PlannedStmt *plan = makeNode(PlannedStmt);
+
+			plan->commandType = CMD_UTILITY;
+			plan->canSetTag = query->canSetTag;
+			plan->utilityStmt = query->utilityStmt;
+			plan->stmt_location = query->stmt_location;
+			plan->stmt_len = query->stmt_len;
+			plans = lappend(plans, plan);
+			continue;
+		}
+
+		PG_TRY();
+		{
+			passthrough = true;
+			plans = lappend(plans,
+							pg_plan_query(query, sql,
+										  read_only ? CURSOR_OPT_PARALLEL_OK : 0,
+										  params));
+		}
+		PG_FINALLY();
+		{
+			passthrough = false;
+		}
+		PG_END_TRY();
+	}
+	return plans;
+}
+
+/* Runs a plan to the end; the number of rows it processed. */
+static uint64
+execute_plan(PlannedStmt *plan, const char *sql, ParamListInfo params,
+			 Snapshot snapshot, DestReceiver *dest)
+{
+	QueryDesc  *query_desc;
+	uint64		processed;
+
+	query_desc = CreateQueryDesc(plan, sql, snapshot, InvalidSnapshot,
+								 dest ? dest : None_Receiver, params, NULL, 0);
+	ExecutorStart(query_desc, 0);
+	ExecutorRun(query_desc, ForwardScanDirection, 0, true);
+	ExecutorFinish(query_desc);
+	processed = query_desc->estate->es_processed;
+	ExecutorEnd(query_desc);
+	FreeQueryDesc(query_desc);
+	return processed;
+}
+
+static void
+run_command(const char *sql)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera local command",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	ListCell   *raw_cell;
+
+	foreach(raw_cell, pg_parse_query(sql))
+	{
+		RawStmt    *raw = lfirst_node(RawStmt, raw_cell);
+		bool		needs_snapshot = analyze_requires_snapshot(raw);
+		List	   *plans;
+		ListCell   *cell;
+
+		CommandCounterIncrement();
+		if (needs_snapshot)
+			PushActiveSnapshot(GetTransactionSnapshot());
+		plans = plan_statement(raw, sql, NULL, false);
+		if (needs_snapshot)
+			PopActiveSnapshot();
+
+		foreach(cell, plans)
+			run_statement(lfirst_node(PlannedStmt, cell), sql);
+	}
+	CommandCounterIncrement();
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
+}
+
+static void
+run_statement(PlannedStmt *plan, const char *sql)
+{
+	QueryCompletion completion;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (plan->commandType != CMD_UTILITY)
+	{
+		(void) execute_plan(plan, sql, NULL, GetActiveSnapshot(), NULL);
+		PopActiveSnapshot();
+		return;
+	}
+
+	PG_TRY();
+	{
+		passthrough = true;
+		ProcessUtility(plan, sql, true, PROCESS_UTILITY_QUERY, NULL, NULL,
+					   None_Receiver, &completion);
+	}
+	PG_FINALLY();
+	{
+		passthrough = false;
+	}
+	PG_END_TRY();
+
+	PopActiveSnapshot();
+}
