@@ -13,7 +13,6 @@ INIT(tess_monitor_init)
 INIT(tess_net_init)
 INIT(tess_plan_init)
 INIT(tess_table_init)
-INIT(tess_xact_init)
 PENDING(tess_shard_schema_name)
 PENDING(tess_is_shard_schema_of)
 PENDING(tess_quote_qualified)
@@ -113,9 +112,5 @@ PENDING(tess_stream_end)
 PENDING(tess_stream_column_list)
 PENDING(tess_table_drop_shards)
 PENDING(tess_table_copy_references)
-PENDING(tess_xact_sessions)
-PENDING(tess_xact_session)
-PENDING(tess_xact_has_written)
 __attribute__((weak)) bool tess_faults_armed;
-__attribute__((weak)) int tess_xact_depth;
 __attribute__((weak)) char tess_net_counters[256];

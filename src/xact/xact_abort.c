@@ -1,0 +1,260 @@
+/*
+ * xact_abort.c - rolling back, the whole transaction or a part of it.
+ *
+ * These run inside PostgreSQL's own abort: they raise nothing and take a
+ * bounded time.  A session whose state cannot be made certain is closed, and
+ * its node rolls back by itself; only prepared transactions outlive that.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+
+#include "tessera.h"
+#include "xact/xact_internal.h"
+
+/* A savepoint is worth waiting for longer than commit_wait: without its
+ * answer the whole transaction is lost. */
+#define SUBABORT_WAIT_MS 10000
+
+/* Leaves the session idle (in a transaction or not), or broken. */
+static void
+make_quiet(TessRemote *remote, TimestampTz deadline)
+{
+	if (!tess_session_is_broken(remote->session) &&
+		tess_session_is_busy(remote->session))
+		tess_session_abandon(remote->session, deadline);
+}
+
+static void
+roll_back_open(TimestampTz deadline)
+{
+	int			count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+		make_quiet(remotes[i], deadline);
+
+	tess_round_begin();
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (tess_session_is_broken(remote->session))
+			continue;
+		if (remote->phase == TESS_PHASE_OPEN ||
+			remote->phase == TESS_PHASE_PREPARING ||
+			remote->phase == TESS_PHASE_COMMITTING)
+			tess_round_send(remote, "ROLLBACK", "ROLLBACK");
+	}
+	tess_round_finish_held(deadline);
+}
+
+/* Also where PREPARE was not answered: it may have been done. */
+static void
+roll_back_prepared(TimestampTz deadline)
+{
+	int			count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	tess_round_begin();
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if ((remote->phase == TESS_PHASE_PREPARED ||
+			 remote->phase == TESS_PHASE_PREPARING) &&
+			!tess_session_is_broken(remote->session) &&
+			!tess_session_is_busy(remote->session))
+			tess_round_send(remote, remote->rollback_prepared,
+							"ROLLBACK PREPARED");
+	}
+	tess_round_finish_held(deadline);
+
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (remote->phase == TESS_PHASE_PREPARED && !remote->answered)
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("the transaction is rolled back, but node \"%s\" has not confirmed it",
+							tess_session_node_name(remote->session)),
+					 errhint("Its part is a prepared transaction there, which is to be rolled back: see pg_prepared_xacts.")));
+	}
+}
+
+void
+tess_xact_aborted(void)
+{
+	int			count;
+	MemoryContext context = CurrentMemoryContext;
+	TessRemote **remotes = tess_remotes(&count);
+	TimestampTz deadline;
+
+	if (count == 0)
+		return;
+
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   tess_commit_wait_ms);
+	PG_TRY();
+	{
+		roll_back_open(deadline);
+		roll_back_prepared(deadline);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+
+	for (volatile int i = 0; i < count; i++)
+	{
+		PG_TRY();
+		{
+			TessRemote *remote = remotes[i];
+
+			/* a state that nobody knows is not for the next transaction */
+			tess_net_release(remote->session);
+		}
+		PG_CATCH();
+		{
+			MemoryContextSwitchTo(context);
+			FlushErrorState();
+		}
+		PG_END_TRY();
+	}
+	tess_remotes_forget();
+}
+
+static void
+lower_level(int *noted, int level)
+{
+	if (*noted >= level)
+		*noted = level - 1;
+}
+
+/*
+ * A subtransaction of this level became part of its parent.  The node is told
+ * with the next statement: RELEASE cannot fail in a sound transaction, and
+ * COMMIT implies it.
+ */
+void
+tess_xact_subcommitted(int level)
+{
+	int			count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		lower_level(&remote->begun_level, level);
+		lower_level(&remote->wrote_level, level);
+		lower_level(&remote->locked_level, level);
+		if (remote->savepoint_level >= level &&
+			(remote->release_level == 0 || remote->release_level > level))
+			remote->release_level = level;
+	}
+}
+
+/* True if something of the aborted subtransaction may be on the node. */
+static bool
+reaches_level(const TessRemote *remote, int level)
+{
+	return remote->phase == TESS_PHASE_OPEN &&
+		remote->savepoint_level >= level &&
+		(remote->release_level == 0 || remote->release_level > level);
+}
+
+static void
+forget_level(TessRemote *remote, int level)
+{
+	if (remote->wrote_level >= level)
+		remote->wrote_level = 0;
+	if (remote->locked_level >= level)
+		remote->locked_level = 0;
+}
+
+/* What is left of a session that did not survive the rollback. */
+static void
+note_broken(TessRemote *remote, int level)
+{
+	if (remote->begun_level < level)
+		remote->lost = true;
+	else
+	{
+		/* nothing outside the subtransaction was in it: begin anew */
+		remote->phase = TESS_PHASE_NONE;
+		remote->begun_level = 0;
+		remote->savepoint_level = 0;
+		remote->release_level = 0;
+		remote->replace = true;
+	}
+}
+
+static void
+roll_back_to(int level)
+{
+	int			count;
+	TessRemote **remotes = tess_remotes(&count);
+	TimestampTz deadline;
+	char	   *command;
+
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   SUBABORT_WAIT_MS);
+	for (int i = 0; i < count; i++)
+	{
+		/* others may be streaming for a scan outside the subtransaction */
+		if (reaches_level(remotes[i], level))
+			make_quiet(remotes[i], deadline);
+	}
+
+	tess_round_begin();
+	command = psprintf("ROLLBACK TO SAVEPOINT tessera_%d", level);
+	for (int i = 0; i < count; i++)
+	{
+		if (reaches_level(remotes[i], level) &&
+			!tess_session_is_broken(remotes[i]->session))
+			tess_round_send(remotes[i], command, "ROLLBACK");
+	}
+	tess_round_finish_held(deadline);
+	pfree(command);
+}
+
+void
+tess_xact_subaborted(int level)
+{
+	int			count;
+	MemoryContext context = CurrentMemoryContext;
+	TessRemote **remotes = tess_remotes(&count);
+
+	PG_TRY();
+	{
+		roll_back_to(level);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (reaches_level(remote, level))
+		{
+			if (remote->answered)
+			{
+				remote->savepoint_level = level;
+				remote->release_level = level;
+			}
+			else
+				note_broken(remote, level);
+		}
+		forget_level(remote, level);
+	}
+}

@@ -1,0 +1,551 @@
+/*
+ * xact_commit.c - how a transaction of several servers commits: everywhere or
+ * nowhere.
+ *
+ * One writer and nothing local: a plain COMMIT there, as the last act that may
+ * fail.  Anything else: PREPARE TRANSACTION on every writer, the decision in
+ * tessera.commit_record with this server's own forced commit, then COMMIT
+ * PREPARED, which may be late but never undone.
+ *
+ * Row locks taken on a node that was not written are kept until the decision;
+ * sessions that only read end with the first round.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/async.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/base.h"
+#include "catalog/catalog.h"
+#include "tessera.h"
+#include "xact/xact_internal.h"
+
+#define GID_RANDOM_BYTES 16
+/* Records this backend may delete with its next commit; what does not fit is
+ * left to whoever clears old records. */
+#define MAX_SETTLED 64
+
+int			tess_commit_wait_ms = 1000;
+
+static struct
+{
+	char		gid[GIDSIZE];	/* of the commit under way, empty: none */
+	bool		settles;		/* it deletes the records of settled */
+
+	/* Transactions every node has confirmed: their records may go. */
+	char		settled[MAX_SETTLED][GIDSIZE];
+	int			settled_count;
+} commit;
+
+static bool
+holds_only_reads(const TessRemote *remote)
+{
+	return remote->wrote_level == 0 && remote->locked_level == 0;
+}
+
+static int
+count_writers(TessRemote **writer)
+{
+	int			count;
+	int			writers = 0;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (remotes[i]->wrote_level > 0)
+		{
+			*writer = remotes[i];
+			writers++;
+		}
+	}
+	return writers;
+}
+
+/* AtPrepare_Notify is the only thing that tells. */
+static bool
+has_pending_notify(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		pending = false;
+
+	PG_TRY();
+	{
+		AtPrepare_Notify();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		pending = true;
+	}
+	PG_END_TRY();
+	return pending;
+}
+
+/* True if nothing after the pre-commit callbacks can fail or writes here. */
+static bool
+has_nothing_local(void)
+{
+	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		XactIsoLevel != XACT_SERIALIZABLE &&
+		(MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) == 0 &&
+		!has_pending_notify();
+}
+
+static void
+raise_reply(TessRemote *remote)
+{
+	if (remote->error != NULL)
+		ReThrowError(remote->error);
+	tess_remote_raise_lost(remote);
+}
+
+/* Ends the sessions that only read.  Their transactions hold nothing that
+ * anyone could miss, so a connection lost here does not matter. */
+static void
+send_reader_commits(void)
+{
+	int			count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (remote->phase != TESS_PHASE_OPEN || !holds_only_reads(remote) ||
+			remote->lost || tess_session_is_broken(remote->session))
+			continue;
+		remote->phase = TESS_PHASE_COMMITTING;
+		tess_round_send(remote, "COMMIT", "COMMIT");
+	}
+}
+
+/* Proves that locks are still there; the sessions end after the decision. */
+static void
+send_locker_checks(void)
+{
+	int			count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (remotes[i]->phase == TESS_PHASE_OPEN &&
+			remotes[i]->wrote_level == 0 && remotes[i]->locked_level > 0)
+			tess_round_send(remotes[i], "SELECT", "SELECT 1");
+	}
+}
+
+static void
+note_reader_replies(bool raise)
+{
+	int			count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (remote->command == NULL || remote->wrote_level > 0)
+			continue;
+		if (remote->answered)
+		{
+			if (remote->phase == TESS_PHASE_COMMITTING)
+				remote->phase = TESS_PHASE_ENDED;
+			continue;
+		}
+		if (raise && (remote->locked_level > 0 ||
+					  !tess_round_lost_connection(remote)))
+			raise_reply(remote);
+	}
+}
+
+/* Nobody wrote anywhere: row locks may go at once. */
+static void
+end_readers(void)
+{
+	int			count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	tess_round_begin();
+	for (int i = 0; i < count; i++)
+	{
+		if (remotes[i]->phase == TESS_PHASE_OPEN &&
+			!holds_only_reads(remotes[i]))
+		{
+			remotes[i]->phase = TESS_PHASE_COMMITTING;
+			tess_round_send(remotes[i], "COMMIT", "COMMIT");
+		}
+	}
+	send_reader_commits();
+	tess_round_finish();
+	note_reader_replies(true);
+}
+
+/* The answer of a plain COMMIT did not come: neither "failed" nor "done"
+ * would be true. */
+static void
+raise_unknown(const TessRemote *writer, const char *cause)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+			 errmsg("node \"%s\" has not said whether it committed the transaction",
+					tess_session_node_name(writer->session)),
+			 cause ? errdetail_internal("%s", cause) : 0,
+			 errhint("Look whether the changes are there before you run the transaction again.")));
+}
+
+static void
+commit_one_phase(TessRemote *writer)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	/* Row locks elsewhere guard what is written here: look at them first. */
+	tess_round_begin();
+	send_locker_checks();
+	tess_round_finish();
+	note_reader_replies(true);
+
+	tess_round_begin();
+	writer->phase = TESS_PHASE_COMMITTING;
+	tess_round_send(writer, "COMMIT", "COMMIT");
+	PG_TRY();
+	{
+		send_reader_commits();
+		tess_round_finish();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (!writer->answered && writer->error == NULL)
+			raise_unknown(writer, error->message);
+		if (writer->answered)
+			writer->phase = TESS_PHASE_ENDED;
+	}
+	PG_END_TRY();
+
+	if (writer->answered)
+	{
+		writer->phase = TESS_PHASE_ENDED;
+		note_reader_replies(false);
+		return;
+	}
+	if (tess_round_lost_connection(writer))
+		raise_unknown(writer, writer->error ? writer->error->message : NULL);
+	writer->phase = TESS_PHASE_ENDED;
+	raise_reply(writer);
+}
+
+/*
+ * "tessera:<cluster>:<incarnation>:<random>"; each part adds ":<number>".
+ * Random, because transaction ids are given out again after a crash.  The
+ * incarnation is the system identifier: a copy of the cluster that was
+ * restored into another server never takes these decisions for its own.
+ */
+static void
+make_gid(void)
+{
+	unsigned char random[GID_RANDOM_BYTES];
+	char		hex[GID_RANDOM_BYTES * 2 + 1];
+
+	if (!pg_strong_random(random, sizeof(random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not generate a random transaction identifier")));
+	hex_encode((const char *) random, sizeof(random), hex);
+	hex[sizeof(hex) - 1] = '\0';
+	snprintf(commit.gid, sizeof(commit.gid), "tessera:%s:" UINT64_FORMAT ":%s",
+			 tess_cat_cluster_id(), GetSystemIdentifier(), hex);
+}
+
+static void
+prepare_writers(void)
+{
+	int			count;
+	int			part = 0;
+	TessRemote **remotes = tess_remotes(&count);
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (remote->wrote_level == 0)
+			continue;
+		part++;
+		remote->commit_prepared = psprintf("COMMIT PREPARED '%s:%d'",
+										   commit.gid, part);
+		remote->rollback_prepared = psprintf("ROLLBACK PREPARED '%s:%d'",
+											 commit.gid, part);
+	}
+
+	tess_round_begin();
+	part = 0;
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (remote->wrote_level == 0)
+			continue;
+		part++;
+		remote->phase = TESS_PHASE_PREPARING;
+		tess_round_send(remote,
+						psprintf("PREPARE TRANSACTION '%s:%d'",
+								 commit.gid, part),
+						"PREPARE TRANSACTION");
+	}
+	send_locker_checks();
+	send_reader_commits();
+	MemoryContextSwitchTo(old);
+	tess_round_finish();
+}
+
+static void
+note_prepare_replies(void)
+{
+	int			count;
+	TessRemote *failed = NULL;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (remote->wrote_level == 0)
+			continue;
+		if (remote->answered)
+			remote->phase = TESS_PHASE_PREPARED;
+		else
+		{
+			/* refused: the node has rolled it back by itself */
+			if (!tess_round_lost_connection(remote))
+				remote->phase = TESS_PHASE_ENDED;
+			if (failed == NULL)
+				failed = remote;
+		}
+	}
+	if (failed != NULL)
+		raise_reply(failed);
+	note_reader_replies(true);
+}
+
+/* The decision: it is made when this server's commit record is on disk. */
+static void
+record_decision(void)
+{
+	List	   *gids = NIL;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (commit.settled_count > 0)
+	{
+		for (int i = 0; i < commit.settled_count; i++)
+			gids = lappend(gids, commit.settled[i]);
+		tess_cat_commit_records_delete(gids);
+		commit.settles = true;
+	}
+	tess_cat_commit_record_insert(commit.gid);
+	PopActiveSnapshot();
+
+	/* whatever synchronous_commit says: nodes act on it at once */
+	ForceSyncCommit();
+}
+
+static void
+commit_two_phase(void)
+{
+	make_gid();
+	TESS_FAULT_POINT("xact_before_prepare");
+	prepare_writers();
+	note_prepare_replies();
+	TESS_FAULT_POINT("xact_after_prepare");
+	record_decision();
+	TESS_FAULT_POINT("xact_after_record");
+}
+
+/* Everything that may fail.  After it only this server's own commit. */
+void
+tess_xact_pre_commit(void)
+{
+	int			count;
+	int			writers;
+	TessRemote *writer = NULL;
+	TessRemote **remotes = tess_remotes(&count);
+
+	commit.gid[0] = '\0';
+	commit.settles = false;
+	if (count == 0)
+		return;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!tess_remote_can_commit(remotes[i]))
+			tess_remote_raise_lost(remotes[i]);
+	}
+
+	writers = count_writers(&writer);
+	if (writers == 0)
+	{
+		if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		{
+			/* row locks guard what is written here: kept until committed */
+			tess_round_begin();
+			send_locker_checks();
+			send_reader_commits();
+			tess_round_finish();
+			note_reader_replies(true);
+		}
+		else
+			end_readers();
+	}
+	else if (writers == 1 && has_nothing_local())
+		commit_one_phase(writer);
+	else
+		commit_two_phase();
+}
+
+/* The transaction is committed, whatever becomes of these. */
+static void
+send_decision(void)
+{
+	int			count;
+	bool		first = true;
+	TessRemote **remotes = tess_remotes(&count);
+
+	tess_round_begin();
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (remote->phase == TESS_PHASE_PREPARED)
+		{
+			if (!first)
+				TESS_FAULT_POINT("xact_between_commit_prepared");
+			first = false;
+			tess_round_send(remote, remote->commit_prepared, "COMMIT PREPARED");
+		}
+		else if (remote->phase == TESS_PHASE_OPEN &&
+				 !tess_session_is_broken(remote->session))
+			tess_round_send(remote, "COMMIT", "COMMIT");
+	}
+	tess_round_finish_held(TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   tess_commit_wait_ms));
+}
+
+static bool
+is_confirmed(const TessRemote *remote)
+{
+	/* 42704: somebody else has carried the decision out */
+	return remote->answered ||
+		(remote->error != NULL &&
+		 remote->error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT);
+}
+
+/* Says which nodes have not confirmed; true if all have. */
+static bool
+note_confirmations(void)
+{
+	int			count;
+	bool		all = true;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = remotes[i];
+
+		if (remote->phase != TESS_PHASE_PREPARED)
+			continue;
+		remote->phase = TESS_PHASE_ENDED;
+		if (is_confirmed(remote))
+			continue;
+		all = false;
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the transaction is committed, but node \"%s\" has not confirmed it",
+						tess_session_node_name(remote->session)),
+				 remote->error ?
+				 errdetail_internal("%s", remote->error->message) : 0,
+				 errhint("Its part is a prepared transaction there, which is to be committed: see pg_prepared_xacts.")));
+	}
+	return all;
+}
+
+/* The records that this commit deleted are gone; its own may go next time. */
+static void
+note_settled(bool all_confirmed)
+{
+	if (commit.settles)
+		commit.settled_count = 0;
+	if (all_confirmed && commit.settled_count < MAX_SETTLED)
+		strlcpy(commit.settled[commit.settled_count++], commit.gid, GIDSIZE);
+}
+
+static void
+release_sessions(void)
+{
+	int			count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+		tess_net_release(remotes[i]->session);
+}
+
+/* Must not fail: an error after the commit record would be a PANIC. */
+void
+tess_xact_committed(void)
+{
+	int			count;
+	MemoryContext context = CurrentMemoryContext;
+
+	(void) tess_remotes(&count);
+	if (count == 0)
+		return;
+
+	PG_TRY();
+	{
+		bool		two_phase = commit.gid[0] != '\0';
+
+		if (two_phase)
+			TESS_FAULT_POINT("xact_before_commit_prepared");
+		send_decision();
+		if (two_phase)
+		{
+			note_settled(note_confirmations());
+			TESS_FAULT_POINT("xact_after_commit_prepared");
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the transaction is committed, but not all nodes have been told"),
+				 errdetail_internal("%s", error->message)));
+	}
+	PG_END_TRY();
+
+	PG_TRY();
+	{
+		release_sessions();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	tess_remotes_forget();
+	commit.gid[0] = '\0';
+}

@@ -1,0 +1,398 @@
+/*
+ * xact_remote.c - which sessions belong to this transaction, and what has to
+ * be said on each before the next statement (BEGIN, SAVEPOINT, RELEASE).
+ *
+ * A session joins with the first statement for its (node, role) and stays
+ * until the transaction ends.  Nothing is sent here: it is queued, and leaves
+ * with the caller's flush.  How a transaction ends is in xact_commit.c and
+ * xact_abort.c.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "meta/meta.h"
+#include "tessera.h"
+#include "xact/xact.h"
+#include "xact/xact_internal.h"
+
+int			tess_xact_depth = 0;
+
+/* The sessions of this transaction; both parts die with it. */
+static struct
+{
+	TessRemote **remotes;
+	int			count;
+	int			capacity;
+} joined;
+
+TessRemote **
+tess_remotes(int *count)
+{
+	*count = joined.count;
+	return joined.remotes;
+}
+
+void
+tess_remotes_forget(void)
+{
+	memset(&joined, 0, sizeof(joined));
+}
+
+/* False if what was done there is gone with the connection. */
+bool
+tess_remote_can_commit(const TessRemote *remote)
+{
+	if (remote->lost)
+		return false;
+	if (remote->wrote_level == 0 && remote->locked_level == 0)
+		return true;
+	return !tess_session_is_broken(remote->session);
+}
+
+void
+tess_remote_raise_lost(const TessRemote *remote)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("connection to node \"%s\" was lost in this transaction",
+					tess_session_node_name(remote->session)),
+			 errdetail("What the transaction did there is rolled back, so it cannot go on."),
+			 errhint("Roll back, and run the transaction again.")));
+}
+
+static TessRemote *
+find_remote(int32 node_id, Oid role)
+{
+	for (int i = 0; i < joined.count; i++)
+	{
+		if (joined.remotes[i]->node_id == node_id &&
+			joined.remotes[i]->role == role)
+			return joined.remotes[i];
+	}
+	return NULL;
+}
+
+/* Rows that one session wrote are invisible to, and locked for, another: so
+ * whoever comes second in another role is refused, not answered wrongly. */
+static void
+refuse_second_role(int32 node_id, Oid role)
+{
+	for (int i = 0; i < joined.count; i++)
+	{
+		const TessRemote *other = joined.remotes[i];
+
+		if (other->node_id != node_id || other->role == role ||
+			other->wrote_level == 0)
+			continue;
+
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot use node \"%s\" as role \"%s\" in this transaction",
+						tess_session_node_name(other->session),
+						GetUserNameFromId(role, false)),
+				 errdetail("The transaction has already written there as role \"%s\", in a session of that role.",
+						   GetUserNameFromId(other->role, false)),
+				 errhint("Commit first, or do both as the same role.")));
+	}
+}
+
+/* Room for more entries, so that nothing can fail between getting sessions
+ * and noting that they are ours. */
+static void
+reserve_remotes(int more)
+{
+	MemoryContext old;
+	TessRemote **remotes;
+	int			capacity = joined.count + more;
+
+	if (capacity <= joined.capacity)
+		return;
+
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	remotes = palloc0(sizeof(TessRemote *) * capacity);
+	if (joined.count > 0)
+		memcpy(remotes, joined.remotes, sizeof(TessRemote *) * joined.count);
+	for (int i = joined.count; i < capacity; i++)
+		remotes[i] = palloc0(sizeof(TessRemote));
+	MemoryContextSwitchTo(old);
+
+	joined.remotes = remotes;
+	joined.capacity = capacity;
+}
+
+/* Gets sessions for those of the nodes that have none yet, in parallel. */
+static void
+join_nodes(int count, const int32 *node_ids, Oid role)
+{
+	int32	   *missing = palloc(sizeof(int32) * count);
+	TessSession **sessions = palloc(sizeof(TessSession *) * count);
+	int			missing_count = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		bool		known = find_remote(node_ids[i], role) != NULL;
+
+		for (int j = 0; j < missing_count && !known; j++)
+			known = missing[j] == node_ids[i];
+		if (!known)
+			missing[missing_count++] = node_ids[i];
+	}
+
+	if (missing_count > 0)
+	{
+		reserve_remotes(missing_count);
+		tess_net_acquire(missing_count, missing, role, sessions);
+	}
+	for (int i = 0; i < missing_count; i++)
+	{
+		TessRemote *remote = joined.remotes[joined.count++];
+
+		memset(remote, 0, sizeof(TessRemote));
+		remote->session = sessions[i];
+		remote->node_id = missing[i];
+		remote->role = role;
+	}
+	pfree(missing);
+	pfree(sessions);
+}
+
+/* A session that broke with nothing in it is replaced; anything else was
+ * part of this transaction, which cannot go on without it. */
+static void
+replace_broken(TessRemote *remote)
+{
+	if (remote->lost)
+		tess_remote_raise_lost(remote);
+	if (tess_session_is_broken(remote->session))
+	{
+		if (remote->phase != TESS_PHASE_NONE)
+		{
+			remote->lost = true;
+			tess_remote_raise_lost(remote);
+		}
+		remote->replace = true;
+	}
+	if (remote->replace)
+	{
+		TessSession *broken = remote->session;
+
+		tess_net_acquire(1, &remote->node_id, remote->role, &remote->session);
+		remote->replace = false;
+		tess_net_release(broken);
+	}
+}
+
+/* A single read may run in a transaction of its own on the node: nothing was
+ * and nothing will be done in this one that it would have to agree with. */
+static bool
+needs_transaction(TessAccess access)
+{
+	return access != TESS_READ ||
+		tess_xact_depth > 1 ||
+		IsTransactionBlock() ||
+		GetCurrentTransactionNestLevel() > 1 ||
+		XactIsoLevel != XACT_READ_COMMITTED;
+}
+
+static const char *
+begin_command(void)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "BEGIN ISOLATION LEVEL ");
+	switch (XactIsoLevel)
+	{
+		case XACT_SERIALIZABLE:
+			appendStringInfoString(&sql, "SERIALIZABLE");
+			break;
+		case XACT_REPEATABLE_READ:
+			appendStringInfoString(&sql, "REPEATABLE READ");
+			break;
+		default:
+			appendStringInfoString(&sql, "READ COMMITTED");
+			break;
+	}
+
+	/*
+	 * READ ONLY that was set inside a subtransaction ends with it, and the
+	 * node could not be told; this server refuses writes by itself.
+	 */
+	appendStringInfoString(&sql, XactReadOnly &&
+						   GetCurrentTransactionNestLevel() == 1 ?
+						   " READ ONLY" : " READ WRITE");
+	if (XactDeferrable)
+		appendStringInfoString(&sql, " DEFERRABLE");
+	return sql.data;
+}
+
+static void
+queue_silently(TessRemote *remote, const char *sql)
+{
+	tess_session_queue(remote->session, sql, NULL, false, false, NULL);
+}
+
+/* Queues what brings the node to this transaction's nesting level. */
+static void
+queue_preamble(TessRemote *remote)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (remote->phase == TESS_PHASE_OPEN && remote->release_level == 0 &&
+		remote->savepoint_level >= level)
+		return;
+
+	/* A scan that still streams from this session puts its rows away. */
+	tess_session_claim(remote->session, NULL, NULL);
+
+	if (remote->phase == TESS_PHASE_NONE)
+	{
+		/* first, so that an error on the way never leaves an unknown BEGIN */
+		remote->phase = TESS_PHASE_OPEN;
+		remote->begun_level = level;
+		remote->savepoint_level = 1;
+		queue_silently(remote, begin_command());
+	}
+	if (remote->release_level != 0)
+	{
+		queue_silently(remote, psprintf("RELEASE SAVEPOINT tessera_%d",
+										remote->release_level));
+		remote->savepoint_level = remote->release_level - 1;
+		remote->release_level = 0;
+	}
+	while (remote->savepoint_level < level)
+	{
+		remote->savepoint_level++;
+		queue_silently(remote, psprintf("SAVEPOINT tessera_%d",
+										remote->savepoint_level));
+	}
+}
+
+static void
+note_level(int *noted, int level)
+{
+	if (*noted == 0 || *noted > level)
+		*noted = level;
+}
+
+static void
+refuse_access(TessAccess access)
+{
+	if (IsInParallelMode())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot use nodes during a parallel operation"),
+				 errhint("Functions that read or write distributed tables have to be PARALLEL UNSAFE.")));
+	if (access == TESS_WRITE && XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot write to a node in a read-only transaction"),
+				 errhint("Start the transaction with BEGIN READ WRITE.")));
+}
+
+void
+tess_xact_sessions(int count, const int32 *node_ids, Oid role,
+				   TessAccess access, TessSession **sessions)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (!OidIsValid(role))
+		role = GetUserId();
+	refuse_access(access);
+	for (int i = 0; i < count; i++)
+		refuse_second_role(node_ids[i], role);
+
+	join_nodes(count, node_ids, role);
+	for (int i = 0; i < count; i++)
+	{
+		TessRemote *remote = find_remote(node_ids[i], role);
+
+		replace_broken(remote);
+		if (remote->phase != TESS_PHASE_NONE || needs_transaction(access))
+			queue_preamble(remote);
+		if (access == TESS_WRITE)
+			note_level(&remote->wrote_level, level);
+		else if (access == TESS_LOCK)
+			note_level(&remote->locked_level, level);
+		if (remote->phase != TESS_PHASE_NONE)
+			note_level(&remote->begun_level, level);
+		sessions[i] = remote->session;
+	}
+}
+
+TessSession *
+tess_xact_session(int32 node_id, Oid role, TessAccess access)
+{
+	TessSession *session;
+
+	tess_xact_sessions(1, &node_id, role, access, &session);
+	return session;
+}
+
+bool
+tess_xact_has_written(int32 node_id)
+{
+	for (int i = 0; i < joined.count; i++)
+	{
+		if (joined.remotes[i]->node_id == node_id &&
+			joined.remotes[i]->wrote_level > 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			tess_xact_pre_commit();
+			break;
+		case XACT_EVENT_COMMIT:
+			tess_xact_committed();
+			break;
+		case XACT_EVENT_ABORT:
+			tess_xact_aborted();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			if (joined.count > 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has used nodes"),
+						 errhint("Use COMMIT: it commits on all nodes or on none.")));
+			break;
+		default:
+			break;				/* parallel workers have no sessions */
+	}
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId subid,
+				 SubTransactionId parent, void *arg)
+{
+	if (joined.count == 0)
+		return;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		tess_xact_subcommitted(GetCurrentTransactionNestLevel());
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		tess_xact_subaborted(GetCurrentTransactionNestLevel());
+}
+
+void
+tess_xact_init(void)
+{
+	DefineCustomIntVariable("tessera.commit_wait",
+							"How long COMMIT waits for nodes to confirm a decision that is already made.",
+							"A node that has not answered by then is brought to the decision later. "
+							"ROLLBACK waits for the same time before it closes the connection.",
+							&tess_commit_wait_ms, 1000, 1, INT_MAX / 2,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}
