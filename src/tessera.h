@@ -31,6 +31,7 @@
 	extern int	no_such_variable
 #endif
 
+#define TESS_EXTENSION "tessera"
 #define TESS_SCHEMA "tessera"
 #define TESS_INTERNAL_SCHEMA "tessera_internal"
 #define TESS_WRAPPER "tessera"

@@ -26,7 +26,7 @@ extern char *tess_quote_qualified(const char *schema, const char *name);
  * 42P01 if the relation is gone. */
 extern char *tess_relation_qualified_name(Oid relation);
 
-/* "a", "b", "c": names for messages.  Palloc'd. */
+/* "a", "b", "c": names (char *) for messages.  Palloc'd. */
 extern char *tess_name_list(List *names);
 
 /* extension.c */
@@ -47,7 +47,8 @@ extern bool tess_is_active(void);
 extern Oid	tess_catalog_relation_oid(const char *name);
 
 /* fault.c: named places where a test may make a session fail.
- * tessera.fault_points (superuser) = 'name:error,name:kill,name:wait,...' */
+ * tessera.fault_points (superuser) = 'name:error,name:kill,name:wait,...';
+ * a third part is the hit that counts, as in 'name:error:2' */
 extern void tess_fault_hit(const char *name);
 extern bool tess_faults_armed;	/* true if the setting is not empty */
 #define TESS_FAULT_POINT(name) \

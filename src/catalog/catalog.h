@@ -13,6 +13,7 @@
 #define TESS_CATALOG_H
 
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 
 #include "tessera.h"
 
@@ -96,6 +97,10 @@ extern int32 tess_cat_group_insert(const TessGroupRow *row, List *ranges,
 								   int64 **shard_ids);
 extern void tess_cat_group_delete(int32 colocation_id); /* with shards, ranges, placements */
 extern List *tess_cat_ranges(int32 colocation_id);	/* of TessRangeRow */
+/* Until the end of the transaction: ShareLock while a table is added to the
+ * group, AccessExclusiveLock while one is removed (which table_insert and
+ * table_delete take; who has to look before takes it before). */
+extern void tess_cat_group_lock(int32 colocation_id, LOCKMODE mode);
 
 /* cat_placement.c */
 extern List *tess_cat_placements(int64 shard_id);	/* of TessPlacementRow */

@@ -1,0 +1,80 @@
+/*
+ * names.c - how schemas of shards are called, and how names are written.
+ *
+ * The name of a shard schema is a function of the source schema's name and the
+ * shard id alone: whoever knows both can say it without asking anybody.  Names
+ * are never taken apart again.
+ */
+#include "postgres.h"
+
+#include "base/base.h"
+#include "common/hashfn.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+/*
+ * A name that is too long is cut, and gets a hash of all of it, so that two
+ * schemas with the same beginning do not meet: "<beginning>_<hash>_<id>".
+ */
+char *
+tess_shard_schema_name(const char *schema, int64 shard_id)
+{
+	int			length = strlen(schema);
+	char		suffix[48];
+	int			kept;
+
+	snprintf(suffix, sizeof(suffix), "_" INT64_FORMAT, shard_id);
+	if (length + strlen(suffix) < NAMEDATALEN)
+		return psprintf("%s%s", schema, suffix);
+
+	snprintf(suffix, sizeof(suffix), "_%08x_" INT64_FORMAT,
+			 hash_bytes((const unsigned char *) schema, length), shard_id);
+	kept = pg_mbcliplen(schema, length, NAMEDATALEN - 1 - strlen(suffix));
+	return psprintf("%.*s%s", kept, schema, suffix);
+}
+
+bool
+tess_is_shard_schema_of(const char *name, const char *schema, int64 shard_id)
+{
+	char	   *expected = tess_shard_schema_name(schema, shard_id);
+	bool		same = strcmp(name, expected) == 0;
+
+	pfree(expected);
+	return same;
+}
+
+char *
+tess_quote_qualified(const char *schema, const char *name)
+{
+	return quote_qualified_identifier(schema, name);
+}
+
+char *
+tess_relation_qualified_name(Oid relation)
+{
+	char	   *name = get_rel_name(relation);
+	char	   *schema = NULL;
+
+	if (name != NULL)
+		schema = get_namespace_name_or_temp(get_rel_namespace(relation));
+	if (schema == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relation)));
+	return quote_qualified_identifier(schema, name);
+}
+
+char *
+tess_name_list(List *names)
+{
+	StringInfoData text;
+	ListCell   *cell;
+
+	initStringInfo(&text);
+	foreach(cell, names)
+		appendStringInfo(&text, "%s\"%s\"", text.len > 0 ? ", " : "",
+						 (char *) lfirst(cell));
+	return text.data;
+}

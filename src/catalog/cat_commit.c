@@ -1,0 +1,88 @@
+/*
+ * cat_commit.c - rows of tessera.commit_record: two-phase transactions that
+ * are decided to commit.
+ *
+ * Nobody caches them, so no invalidation is sent: these are the only catalog
+ * rows that are written by users' transactions.
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/catalog_internal.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define CATALOG "commit_record"
+
+static void
+gid_key(ScanKey key, const char *gid)
+{
+	ScanKeyEntryInitialize(key, 0, Anum_commit_record_gid,
+						   BTEqualStrategyNumber, InvalidOid,
+						   DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(gid));
+}
+
+/* 23505 if the gid is recorded already. */
+void
+tess_cat_commit_record_insert(const char *gid)
+{
+	Datum		values[Natts_commit_record];
+	bool		nulls[Natts_commit_record] = {0};
+
+	values[Anum_commit_record_gid - 1] = CStringGetTextDatum(gid);
+	values[Anum_commit_record_recorded_at - 1] =
+		TimestampTzGetDatum(GetCurrentTimestamp());
+	tess_cat_row_insert(CATALOG, values, nulls);
+}
+
+/*
+ * Gids without a record are passed over.  Two sessions may find the same work
+ * done: a record that another one has just deleted is no error, as it would be
+ * with CatalogTupleDelete.
+ */
+void
+tess_cat_commit_records_delete(List *gids)
+{
+	ListCell   *cell;
+
+	foreach(cell, gids)
+	{
+		ScanKeyData key;
+		TessCatScan scan;
+		HeapTuple	row;
+
+		gid_key(&key, lfirst(cell));
+		tess_cat_scan_begin(&scan, CATALOG, "commit_record_pkey",
+							RowExclusiveLock, 1, &key);
+		while ((row = tess_cat_scan_next(&scan)) != NULL)
+		{
+			TM_FailureData failure;
+
+			(void) table_tuple_delete(scan.relation, &row->t_self,
+									  GetCurrentCommandId(true),
+									  InvalidSnapshot, InvalidSnapshot, true,
+									  &failure, false);
+		}
+		tess_cat_scan_end(&scan);
+	}
+	CommandCounterIncrement();
+}
+
+bool
+tess_cat_commit_record_exists(const char *gid)
+{
+	ScanKeyData key;
+	TessCatScan scan;
+	bool		found;
+
+	gid_key(&key, gid);
+	tess_cat_scan_begin(&scan, CATALOG, "commit_record_pkey", AccessShareLock,
+						1, &key);
+	found = tess_cat_scan_next(&scan) != NULL;
+	tess_cat_scan_end(&scan);
+	return found;
+}
