@@ -10,12 +10,13 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/catalog_internal.h"
+#include "catalog/pg_collation.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define CATALOG "commit_record"
+#define CATALOG_NAME "commit_record"
 
 static void
 gid_key(ScanKey key, const char *gid)
@@ -36,7 +37,7 @@ tess_cat_commit_record_insert(const char *gid)
 	values[Anum_commit_record_gid - 1] = CStringGetTextDatum(gid);
 	values[Anum_commit_record_recorded_at - 1] =
 		TimestampTzGetDatum(GetCurrentTimestamp());
-	tess_cat_row_insert(CATALOG, values, nulls);
+	tess_cat_row_insert(CATALOG_NAME, values, nulls);
 }
 
 /*
@@ -56,7 +57,7 @@ tess_cat_commit_records_delete(List *gids)
 		HeapTuple	row;
 
 		gid_key(&key, lfirst(cell));
-		tess_cat_scan_begin(&scan, CATALOG, "commit_record_pkey",
+		tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_pkey",
 							RowExclusiveLock, 1, &key);
 		while ((row = tess_cat_scan_next(&scan)) != NULL)
 		{
@@ -80,7 +81,7 @@ tess_cat_commit_record_exists(const char *gid)
 	bool		found;
 
 	gid_key(&key, gid);
-	tess_cat_scan_begin(&scan, CATALOG, "commit_record_pkey", AccessShareLock,
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_pkey", AccessShareLock,
 						1, &key);
 	found = tess_cat_scan_next(&scan) != NULL;
 	tess_cat_scan_end(&scan);

@@ -15,7 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 
-#define CATALOG "colocation"
+#define CATALOG_NAME "colocation"
 
 static const struct
 {
@@ -79,7 +79,7 @@ tess_cat_group(int32 colocation_id)
 	HeapTuple	row;
 
 	tess_cat_key_int4(&key, Anum_colocation_colocation_id, colocation_id);
-	tess_cat_scan_begin(&scan, CATALOG, "colocation_pkey", AccessShareLock, 1,
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "colocation_pkey", AccessShareLock, 1,
 						&key);
 	if ((row = tess_cat_scan_next(&scan)) != NULL)
 		group = read_group(&scan, row);
@@ -99,7 +99,7 @@ find_default(TessStrategy strategy, Oid key_type, Oid key_collation,
 
 	ScanKeyInit(&key, Anum_colocation_key_type, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(key_type));
-	tess_cat_scan_begin(&scan, CATALOG, "colocation_key_type_idx",
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "colocation_key_type_idx",
 						AccessShareLock, 1, &key);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 	{
@@ -127,7 +127,7 @@ tess_cat_group_find_default(TessStrategy strategy, Oid key_type,
 {
 	int32		found = find_default(strategy, key_type, key_collation,
 									 shard_count);
-	Oid			catalog = tess_catalog_relation_oid(CATALOG);
+	Oid			catalog = tess_catalog_relation_oid(CATALOG_NAME);
 
 	if (found != 0 || !OidIsValid(catalog))
 		return found;
@@ -180,7 +180,7 @@ tess_cat_group_insert(const TessGroupRow *group, List *ranges,
 		Int32GetDatum(group->shard_count);
 	values[Anum_colocation_replication - 1] = Int32GetDatum(1);
 	values[Anum_colocation_is_default - 1] = BoolGetDatum(group->is_default);
-	tess_cat_row_insert(CATALOG, values, nulls);
+	tess_cat_row_insert(CATALOG_NAME, values, nulls);
 
 	*shard_ids = palloc(sizeof(int64) * list_length(ranges));
 	foreach(cell, ranges)
@@ -193,7 +193,7 @@ tess_cat_group_insert(const TessGroupRow *group, List *ranges,
 		insert_range(id, shard_id, lfirst(cell));
 		(*shard_ids)[foreach_current_index(cell)] = shard_id;
 	}
-	tess_cat_changed(CATALOG);
+	tess_cat_changed(CATALOG_NAME);
 	return id;
 }
 
@@ -235,8 +235,8 @@ tess_cat_group_delete(int32 colocation_id)
 	tess_cat_rows_delete("shard_range", "shard_range_colocation_id_idx", 1,
 						 &key);
 	tess_cat_key_int4(&key, Anum_colocation_colocation_id, colocation_id);
-	tess_cat_rows_delete(CATALOG, "colocation_pkey", 1, &key);
-	tess_cat_changed(CATALOG);
+	tess_cat_rows_delete(CATALOG_NAME, "colocation_pkey", 1, &key);
+	tess_cat_changed(CATALOG_NAME);
 }
 
 /* Ranges of a group's shards in no order, List of TessRangeRow *. */
@@ -270,5 +270,5 @@ tess_cat_ranges(int32 colocation_id)
 void
 tess_cat_group_lock(int32 colocation_id, LOCKMODE mode)
 {
-	tess_cat_lock_id(CATALOG, colocation_id, mode);
+	tess_cat_lock_id(CATALOG_NAME, colocation_id, mode);
 }

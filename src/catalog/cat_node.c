@@ -16,7 +16,7 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
-#define CATALOG "node"
+#define CATALOG_NAME "node"
 
 static TessNodeRow *
 read_node(TessCatScan *scan, HeapTuple row)
@@ -56,7 +56,7 @@ tess_cat_nodes(void)
 	TessCatScan scan;
 	HeapTuple	row;
 
-	tess_cat_scan_begin(&scan, CATALOG, NULL, AccessShareLock, 0, NULL);
+	tess_cat_scan_begin(&scan, CATALOG_NAME, NULL, AccessShareLock, 0, NULL);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 		nodes = lappend(nodes, read_node(&scan, row));
 	tess_cat_scan_end(&scan);
@@ -77,7 +77,7 @@ tess_cat_node_by_name(const char *name)
 	namestrcpy(&key_name, name);
 	ScanKeyInit(&key, Anum_node_name, BTEqualStrategyNumber, F_NAMEEQ,
 				NameGetDatum(&key_name));
-	tess_cat_scan_begin(&scan, CATALOG, "node_name_key", AccessShareLock, 1,
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "node_name_key", AccessShareLock, 1,
 						&key);
 	if ((row = tess_cat_scan_next(&scan)) != NULL)
 		node = read_node(&scan, row);
@@ -122,8 +122,8 @@ tess_cat_node_insert(const TessNodeRow *node)
 	bool		nulls[Natts_node];
 
 	node_values(node, node_id, &name, &server, values, nulls);
-	tess_cat_row_insert(CATALOG, values, nulls);
-	tess_cat_changed(CATALOG);
+	tess_cat_row_insert(CATALOG_NAME, values, nulls);
+	tess_cat_changed(CATALOG_NAME);
 	return node_id;
 }
 
@@ -140,10 +140,10 @@ tess_cat_node_update(const TessNodeRow *node)
 	HeapTuple	old;
 	HeapTuple	new;
 
-	tess_cat_lock_id(CATALOG, node->node_id, AccessExclusiveLock);
+	tess_cat_lock_id(CATALOG_NAME, node->node_id, AccessExclusiveLock);
 	node_values(node, node->node_id, &name, &server, values, nulls);
 	tess_cat_key_int4(&key, Anum_node_node_id, node->node_id);
-	tess_cat_scan_begin(&scan, CATALOG, "node_pkey", RowExclusiveLock, 1,
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "node_pkey", RowExclusiveLock, 1,
 						&key);
 	old = tess_cat_scan_next(&scan);
 	if (old == NULL)
@@ -154,7 +154,7 @@ tess_cat_node_update(const TessNodeRow *node)
 	new->t_self = old->t_self;
 	CatalogTupleUpdate(scan.relation, &old->t_self, new);
 	tess_cat_scan_end(&scan);
-	tess_cat_changed(CATALOG);
+	tess_cat_changed(CATALOG_NAME);
 }
 
 /* 55000 if something is placed on the node; nothing if it is gone. */
@@ -163,15 +163,15 @@ tess_cat_node_delete(int32 node_id)
 {
 	ScanKeyData key;
 
-	tess_cat_lock_id(CATALOG, node_id, AccessExclusiveLock);
+	tess_cat_lock_id(CATALOG_NAME, node_id, AccessExclusiveLock);
 	if (tess_cat_node_has_placements(node_id))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot remove a node that holds shards"),
 				 errhint("Move its shards to other nodes first.")));
 	tess_cat_key_int4(&key, Anum_node_node_id, node_id);
-	tess_cat_rows_delete(CATALOG, "node_pkey", 1, &key);
-	tess_cat_changed(CATALOG);
+	tess_cat_rows_delete(CATALOG_NAME, "node_pkey", 1, &key);
+	tess_cat_changed(CATALOG_NAME);
 }
 
 char *

@@ -11,7 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 
-#define CATALOG "placement"
+#define CATALOG_NAME "placement"
 
 static int
 compare_placements(const ListCell *a, const ListCell *b)
@@ -32,7 +32,7 @@ tess_cat_placements(int64 shard_id)
 	HeapTuple	row;
 
 	tess_cat_key_int8(&key, Anum_placement_shard_id, shard_id);
-	tess_cat_scan_begin(&scan, CATALOG, "placement_pkey", AccessShareLock, 1,
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "placement_pkey", AccessShareLock, 1,
 						&key);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 	{
@@ -70,7 +70,7 @@ changed(int64 shard_id)
 													  &isnull));
 	tess_cat_scan_end(&scan);
 	tess_cat_group_changed(colocation_id);
-	tess_cat_changed(CATALOG);
+	tess_cat_changed(CATALOG_NAME);
 }
 
 /* An active placement.  42704 if the node is gone. */
@@ -96,7 +96,7 @@ tess_cat_placement_insert(int64 shard_id, int32 node_id)
 	values[Anum_placement_shard_id - 1] = Int64GetDatum(shard_id);
 	values[Anum_placement_node_id - 1] = Int32GetDatum(node_id);
 	values[Anum_placement_state - 1] = CharGetDatum('a');
-	tess_cat_row_insert(CATALOG, values, nulls);
+	tess_cat_row_insert(CATALOG_NAME, values, nulls);
 	changed(shard_id);
 }
 
@@ -108,7 +108,7 @@ tess_cat_placement_delete(int64 shard_id, int32 node_id)
 
 	tess_cat_key_int8(&keys[0], Anum_placement_shard_id, shard_id);
 	tess_cat_key_int4(&keys[1], Anum_placement_node_id, node_id);
-	tess_cat_rows_delete(CATALOG, "placement_pkey", 2, keys);
+	tess_cat_rows_delete(CATALOG_NAME, "placement_pkey", 2, keys);
 	changed(shard_id);
 }
 
@@ -121,7 +121,7 @@ tess_cat_node_has_placements(int32 node_id)
 	bool		found;
 
 	tess_cat_key_int4(&key, Anum_placement_node_id, node_id);
-	tess_cat_scan_begin(&scan, CATALOG, "placement_node_id_idx",
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "placement_node_id_idx",
 						AccessShareLock, 1, &key);
 	found = tess_cat_scan_next(&scan) != NULL;
 	tess_cat_scan_end(&scan);

@@ -18,7 +18,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#define CATALOG "table"
+#define CATALOG_NAME "table"
 
 static TessTableRow *
 read_table(TessCatScan *scan, HeapTuple row)
@@ -49,7 +49,7 @@ tess_cat_table(Oid relation)
 
 	ScanKeyInit(&key, Anum_table_relation, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relation));
-	tess_cat_scan_begin(&scan, CATALOG, "table_pkey", AccessShareLock, 1, &key);
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "table_pkey", AccessShareLock, 1, &key);
 	if ((row = tess_cat_scan_next(&scan)) != NULL)
 		table = read_table(&scan, row);
 	tess_cat_scan_end(&scan);
@@ -74,7 +74,7 @@ tess_cat_tables(void)
 	TessCatScan scan;
 	HeapTuple	row;
 
-	tess_cat_scan_begin(&scan, CATALOG, NULL, AccessShareLock, 0, NULL);
+	tess_cat_scan_begin(&scan, CATALOG_NAME, NULL, AccessShareLock, 0, NULL);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 		tables = lappend(tables, read_table(&scan, row));
 	tess_cat_scan_end(&scan);
@@ -92,7 +92,7 @@ tess_cat_tables_of_group(int32 colocation_id)
 	HeapTuple	row;
 
 	tess_cat_key_int4(&key, Anum_table_colocation_id, colocation_id);
-	tess_cat_scan_begin(&scan, CATALOG, "table_colocation_id_idx",
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "table_colocation_id_idx",
 						AccessShareLock, 1, &key);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 	{
@@ -200,10 +200,10 @@ tess_cat_table_insert(const TessTableRow *table)
 	}
 	nulls[Anum_table_colocation_id - 1] = !distributed;
 	nulls[Anum_table_key_column - 1] = !distributed;
-	tess_cat_row_insert(CATALOG, values, nulls);
+	tess_cat_row_insert(CATALOG_NAME, values, nulls);
 	tess_cat_dependency_add(table->relation);
 	tess_cat_relation_changed(table->relation);
-	tess_cat_changed(CATALOG);
+	tess_cat_changed(CATALOG_NAME);
 }
 
 /*
@@ -223,8 +223,8 @@ tess_cat_table_delete(Oid relation)
 		tess_cat_group_lock(table->colocation_id, AccessExclusiveLock);
 	ScanKeyInit(&key, Anum_table_relation, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relation));
-	tess_cat_rows_delete(CATALOG, "table_pkey", 1, &key);
+	tess_cat_rows_delete(CATALOG_NAME, "table_pkey", 1, &key);
 	tess_cat_dependency_remove(relation);
 	tess_cat_relation_changed(relation);
-	tess_cat_changed(CATALOG);
+	tess_cat_changed(CATALOG_NAME);
 }

@@ -98,6 +98,8 @@ tess_catalog_replaced(PG_FUNCTION_ARGS)
 				CatalogTupleDelete(scan.relation, &row->t_self);
 		}
 		tess_cat_scan_end(&scan);
+		/* The next row of the same COPY must not find it again. */
+		CommandCounterIncrement();
 	}
 	return PointerGetDatum(trigger->tg_trigtuple);
 }

@@ -79,9 +79,17 @@ INSERT INTO tessera.cluster (cluster_id) VALUES (pg_catalog.gen_random_uuid());
 INSERT INTO tessera.node (name, role, holds_shards) VALUES ('coordinator', 'coordinator', false);
 
 /* pg_dump keeps all of it. */
-SELECT pg_catalog.pg_extension_config_dump('tessera.' || name, '')
-FROM pg_catalog.unnest(ARRAY['cluster', 'node', 'node_id_seq', 'colocation', 'colocation_id_seq', 'shard',
-	'shard_id_seq', 'shard_range', 'placement', '"table"', 'commit_record']) AS name;
+SELECT pg_catalog.pg_extension_config_dump('tessera.cluster', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.node', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.node_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.colocation', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.colocation_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.shard', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.shard_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.shard_range', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.placement', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera."table"', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.commit_record', '');
 
 /*
  * Rows that come without our C code, by a restore or an administrator's hand:
