@@ -17,6 +17,7 @@
 #define TESS_NET_H
 
 #include "access/tupdesc.h"
+#include "datatype/timestamp.h"
 #include "executor/tuptable.h"
 #include "libpq-fe.h"
 #include "nodes/pg_list.h"

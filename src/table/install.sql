@@ -1,0 +1,37 @@
+-- table/: a local table becomes distributed or reference, and back
+
+CREATE FUNCTION tessera.create_distributed_table(relation regclass, key text,
+	strategy text DEFAULT 'hash', colocate_with text DEFAULT 'default',
+	shard_count int DEFAULT NULL)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_table_distribute';
+COMMENT ON FUNCTION tessera.create_distributed_table(regclass, text, text, text, int) IS
+'spread the rows of a table over shards by its distribution key';
+
+CREATE FUNCTION tessera.create_reference_table(relation regclass)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_table_replicate';
+COMMENT ON FUNCTION tessera.create_reference_table(regclass) IS
+'keep a full copy of a table on every node';
+
+CREATE FUNCTION tessera.undistribute_table(relation regclass)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_table_undistribute';
+COMMENT ON FUNCTION tessera.undistribute_table(regclass) IS
+'make a distributed or reference table an ordinary table of this server again';
+
+-- What a coordinator calls on a node.  Safe for anyone to call: see
+-- shard_schema.c.
+CREATE FUNCTION tessera_internal.create_shard_schemas(source_schema text,
+	shard_ids bigint[])
+RETURNS void LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_shard_schema_create';
+COMMENT ON FUNCTION tessera_internal.create_shard_schemas(text, bigint[]) IS
+'make the schemas of shards on this server';
+
+CREATE FUNCTION tessera_internal.drop_shards(source_schema text, name text,
+	shard_ids bigint[], drop_schemas boolean)
+RETURNS void LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_shard_drop';
+COMMENT ON FUNCTION tessera_internal.drop_shards(text, text, bigint[], boolean) IS
+'drop a table in shards on this server (no shards: its copy)';

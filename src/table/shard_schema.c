@@ -1,0 +1,361 @@
+/*
+ * shard_schema.c - the schemas that shards live in, on the server that holds
+ * them.
+ *
+ * A shard schema belongs to the owner of the extension, so that no user can
+ * put functions or operators there that others would run; roles that create
+ * tables through Tessera may create in it.  Its comment marks it as ours: a
+ * user's schema that happens to have the name is never touched.
+ *
+ * Nodes offer both acts as SQL functions to everyone.  They are safe for
+ * anyone to call, because they give away nothing that the caller could not do
+ * to the source schema and its tables anyway.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/comment.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "base/base.h"
+#include "table/table_internal.h"
+
+static char *shard_schema_comment(const char *schema, int64 shard_id);
+static bool is_shard_schema(Oid namespace, const char *schema, int64 shard_id);
+static void create_one(const char *name, const char *schema, int64 shard_id,
+					   Oid owner);
+static List *usage_grantees(Oid namespace);
+static RoleSpec *role_spec(Oid role);
+static void grant_on_schemas(List *schemas, List *privileges, List *grantees);
+static bool schema_is_empty(Oid namespace);
+static void drop_if_ours(const char *schema, int64 shard_id,
+						 ObjectAddresses *objects);
+static int64 *shard_ids_of_array(ArrayType *array, int *count);
+
+PG_FUNCTION_INFO_V1(tess_shard_schema_create);
+PG_FUNCTION_INFO_V1(tess_shard_drop);
+
+/* SQL: tessera_internal.create_shard_schemas(text, bigint[]) */
+Datum
+tess_shard_schema_create(PG_FUNCTION_ARGS)
+{
+	char	   *schema = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int			count;
+	int64	   *shard_ids = shard_ids_of_array(PG_GETARG_ARRAYTYPE_P(1), &count);
+
+	PreventCommandIfReadOnly("create_shard_schemas()");
+	tess_shard_schemas_create(schema, count, shard_ids);
+	PG_RETURN_VOID();
+}
+
+/* SQL: tessera_internal.drop_shards(text, text, bigint[], boolean) */
+Datum
+tess_shard_drop(PG_FUNCTION_ARGS)
+{
+	char	   *schema = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int			count;
+	int64	   *shard_ids = shard_ids_of_array(PG_GETARG_ARRAYTYPE_P(2), &count);
+
+	PreventCommandIfReadOnly("drop_shards()");
+	tess_shards_drop(schema, name, count, shard_ids, PG_GETARG_BOOL(3), true);
+	PG_RETURN_VOID();
+}
+
+static int64 *
+shard_ids_of_array(ArrayType *array, int *count)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int64	   *shard_ids;
+
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &elements, &nulls, count);
+	shard_ids = palloc(sizeof(int64) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("shard id must not be null"),
+					 errhint("This function is called by Tessera itself.")));
+		shard_ids[i] = DatumGetInt64(elements[i]);
+	}
+	return shard_ids;
+}
+
+/*
+ * Makes the schemas of these shards where they are missing.  Who may use the
+ * source schema may use them; the current user may create tables in them.
+ * Errors: 3F000 if there is no source schema here, 42501 if the current user
+ * may create neither in it nor in the database, 42P06 if a name is taken.
+ */
+void
+tess_shard_schemas_create(const char *schema, int count,
+						  const int64 *shard_ids)
+{
+	Oid			source = get_namespace_oid(schema, false);
+	Oid			caller = GetUserId();
+	Oid			owner = tess_extension_owner();
+	List	   *created = NIL;
+	List	   *to_grant = NIL;
+	Oid			saved_user;
+	int			saved_context;
+
+	if (pg_namespace_aclcheck(source, caller, ACL_CREATE) != ACLCHECK_OK &&
+		pg_database_aclcheck(MyDatabaseId, caller, ACL_CREATE) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for schema %s", schema),
+				 errhint("Shards of its tables need CREATE on schema \"%s\".",
+						 schema)));
+
+	GetUserIdAndSecContext(&saved_user, &saved_context);
+	SetUserIdAndSecContext(owner,
+						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	for (int i = 0; i < count; i++)
+	{
+		char	   *name = tess_shard_schema_name(schema, shard_ids[i]);
+		Oid			namespace = get_namespace_oid(name, true);
+
+		if (!OidIsValid(namespace))
+		{
+			create_one(name, schema, shard_ids[i], owner);
+			created = lappend(created, makeString(name));
+			to_grant = lappend(to_grant, makeString(name));
+		}
+		else if (!is_shard_schema(namespace, schema, shard_ids[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_SCHEMA),
+					 errmsg("schema \"%s\" already exists", name),
+					 errdetail("A shard of schema \"%s\" needs that name.", schema),
+					 errhint("Rename the schema that has it.")));
+		else if (pg_namespace_aclcheck(namespace, caller,
+									   ACL_CREATE) != ACLCHECK_OK)
+			to_grant = lappend(to_grant, makeString(name));
+	}
+	if (created != NIL)
+	{
+		CommandCounterIncrement();
+		grant_on_schemas(created, list_make1("usage"), usage_grantees(source));
+	}
+	if (to_grant != NIL && caller != owner)
+		grant_on_schemas(to_grant, list_make2("usage", "create"),
+						 list_make1(role_spec(caller)));
+	SetUserIdAndSecContext(saved_user, saved_context);
+}
+
+/* What marks a schema as the home of a shard. */
+static char *
+shard_schema_comment(const char *schema, int64 shard_id)
+{
+	return psprintf("tessera: shard " INT64_FORMAT " of schema %s",
+					shard_id, quote_identifier(schema));
+}
+
+static bool
+is_shard_schema(Oid namespace, const char *schema, int64 shard_id)
+{
+	char	   *comment = GetComment(namespace, NamespaceRelationId, 0);
+
+	return comment != NULL &&
+		strcmp(comment, shard_schema_comment(schema, shard_id)) == 0 &&
+		pg_namespace_ownercheck(namespace, tess_extension_owner());
+}
+
+static void
+create_one(const char *name, const char *schema, int64 shard_id, Oid owner)
+{
+	Oid			namespace = NamespaceCreate(name, owner, false);
+
+	CreateComments(namespace, NamespaceRelationId, 0,
+				   shard_schema_comment(schema, shard_id));
+}
+
+/* Who may use a schema: list of RoleSpec. */
+static List *
+usage_grantees(Oid namespace)
+{
+	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID,
+										ObjectIdGetDatum(namespace));
+	List	   *grantees = NIL;
+	Form_pg_namespace form;
+	Datum		value;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for schema %u", namespace);
+	form = (Form_pg_namespace) GETSTRUCT(tuple);
+	grantees = lappend(grantees, role_spec(form->nspowner));
+	value = SysCacheGetAttr(NAMESPACEOID, tuple, Anum_pg_namespace_nspacl,
+							&isnull);
+	if (!isnull)
+	{
+		Acl		   *acl = DatumGetAclPCopy(value);
+		AclItem    *items = ACL_DAT(acl);
+
+		for (int i = 0; i < ACL_NUM(acl); i++)
+		{
+			if ((ACLITEM_GET_PRIVS(items[i]) & ACL_USAGE) != 0 &&
+				items[i].ai_grantee != form->nspowner)
+				grantees = lappend(grantees, role_spec(items[i].ai_grantee));
+		}
+	}
+	ReleaseSysCache(tuple);
+	return grantees;
+}
+
+static RoleSpec *
+role_spec(Oid role)
+{
+	RoleSpec   *spec = makeNode(RoleSpec);
+
+	spec->location = -1;
+	if (role == ACL_ID_PUBLIC)
+		spec->roletype = ROLESPEC_PUBLIC;
+	else
+	{
+		spec->roletype = ROLESPEC_CSTRING;
+		spec->rolename = GetUserNameFromId(role, false);
+	}
+	return spec;
+}
+
+/* privileges: list of char * */
+static void
+grant_on_schemas(List *schemas, List *privileges, List *grantees)
+{
+	GrantStmt  *grant = makeNode(GrantStmt);
+	ListCell   *lc;
+
+	grant->is_grant = true;
+	grant->targtype = ACL_TARGET_OBJECT;
+	grant->objtype = OBJECT_SCHEMA;
+	grant->objects = schemas;
+	foreach(lc, privileges)
+	{
+		AccessPriv *privilege = makeNode(AccessPriv);
+
+		privilege->priv_name = lfirst(lc);
+		grant->privileges = lappend(grant->privileges, privilege);
+	}
+	grant->grantees = grantees;
+	grant->behavior = DROP_RESTRICT;
+	ExecuteGrantStmt(grant);
+	CommandCounterIncrement();
+}
+
+/*
+ * Drops a table in these shards (count 0: the table of that very schema, a
+ * copy of a reference table), with what depends on it, and then the schemas
+ * of the shards if wanted and nothing is left in them.  What is not there is
+ * left out.  as_caller: only if the current user owns the table or the source
+ * schema (42501 otherwise), who could drop the original as well.
+ */
+void
+tess_shards_drop(const char *schema, const char *name, int count,
+				 const int64 *shard_ids, bool drop_schemas, bool as_caller)
+{
+	Oid			source = get_namespace_oid(schema, true);
+	ObjectAddresses *tables = new_object_addresses();
+
+	for (int i = 0; i < Max(count, 1); i++)
+	{
+		Oid			namespace = source;
+		ObjectAddress address;
+		Oid			relation;
+
+		if (count > 0)
+			namespace = get_namespace_oid(tess_shard_schema_name(schema,
+																 shard_ids[i]),
+										  true);
+		if (!OidIsValid(namespace))
+			continue;
+		relation = get_relname_relid(name, namespace);
+		if (!OidIsValid(relation))
+			continue;
+		LockRelationOid(relation, AccessExclusiveLock);
+		if (get_rel_relkind(relation) != RELKIND_RELATION)
+			continue;
+		if (as_caller && !pg_class_ownercheck(relation, GetUserId()) &&
+			!(OidIsValid(source) &&
+			  pg_namespace_ownercheck(source, GetUserId())))
+			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+		ObjectAddressSet(address, RelationRelationId, relation);
+		add_exact_object_address(&address, tables);
+	}
+	performMultipleDeletions(tables, DROP_CASCADE, PERFORM_DELETION_QUIETLY);
+	free_object_addresses(tables);
+	CommandCounterIncrement();
+
+	if (drop_schemas && count > 0)
+	{
+		ObjectAddresses *schemas = new_object_addresses();
+
+		for (int i = 0; i < count; i++)
+			drop_if_ours(schema, shard_ids[i], schemas);
+		performMultipleDeletions(schemas, DROP_RESTRICT,
+								 PERFORM_DELETION_QUIETLY);
+		free_object_addresses(schemas);
+		CommandCounterIncrement();
+	}
+}
+
+static void
+drop_if_ours(const char *schema, int64 shard_id, ObjectAddresses *objects)
+{
+	char	   *name = tess_shard_schema_name(schema, shard_id);
+	Oid			namespace = get_namespace_oid(name, true);
+	ObjectAddress address;
+
+	if (!OidIsValid(namespace))
+		return;
+	LockDatabaseObject(NamespaceRelationId, namespace, 0, AccessExclusiveLock);
+	if (get_namespace_oid(name, true) != namespace ||
+		!is_shard_schema(namespace, schema, shard_id) ||
+		!schema_is_empty(namespace))
+		return;
+	ObjectAddressSet(address, NamespaceRelationId, namespace);
+	add_exact_object_address(&address, objects);
+}
+
+static bool
+schema_is_empty(Oid namespace)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	bool		is_empty;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(NamespaceRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(namespace));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2,
+							  keys);
+	is_empty = !HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return is_empty;
+}

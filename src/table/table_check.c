@@ -1,0 +1,261 @@
+/*
+ * table_check.c - may this table be distributed, and by this column?
+ *
+ * Everything that can be known without looking at other tables, before any
+ * lock on a node is taken.  Each refusal has its own SQLSTATE and says what
+ * to do instead.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "commands/tablecmds.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/base.h"
+#include "table/table_internal.h"
+
+static void check_relkind(Relation rel);
+static void check_persistence(Relation rel);
+static void check_hierarchy(Relation rel);
+static void check_attachments(Relation rel);
+static void check_schema(Relation rel);
+
+/*
+ * Opens a table that the current user owns with AccessExclusiveLock, kept
+ * until commit.  Errors: 42P01, 42501, 55006 if this session is using it.
+ */
+Relation
+tess_table_open_owned(Oid relation)
+{
+	Relation	rel;
+	char	   *name = get_rel_name(relation);
+
+	/* Before the lock is asked for: a stranger must not block the table. */
+	if (name != NULL && !pg_class_ownercheck(relation, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of relation %s", name),
+				 errhint("Ask the owner of the table to do it, or become a member of the owner's role.")));
+	LockRelationOid(relation, AccessExclusiveLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 name ? errmsg("relation \"%s\" does not exist", name) :
+				 errmsg("relation with OID %u does not exist", relation),
+				 errhint("Look for the name of the table with \\d.")));
+	rel = relation_open(relation, NoLock);
+	if (!pg_class_ownercheck(relation, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
+					   RelationGetRelationName(rel));
+	return rel;
+}
+
+/* Errors unless rel is an ordinary local table that Tessera can take over. */
+void
+tess_table_check_candidate(Relation rel)
+{
+	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
+
+	if (table != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 table->kind == TESS_REFERENCE ?
+				 errmsg("table \"%s\" is a reference table already", table->name) :
+				 errmsg("table \"%s\" is distributed already", table->name),
+				 errhint("Use tessera.undistribute_table() first to change how it is distributed.")));
+	check_relkind(rel);
+	check_schema(rel);
+	check_persistence(rel);
+	check_hierarchy(rel);
+	check_attachments(rel);
+	CheckTableNotInUse(rel, "distribute");
+}
+
+static void
+check_relkind(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+
+	switch (rel->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+			return;
+		case RELKIND_PARTITIONED_TABLE:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot distribute partitioned table \"%s\"", name),
+					 errhint("Distribute an ordinary table: its shards are partitions of a kind.")));
+			break;
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("\"%s\" is a view, not a table", name),
+					 errhint("Distribute the tables that the view reads.")));
+			break;
+		case RELKIND_FOREIGN_TABLE:
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("\"%s\" is a foreign table", name),
+					 errhint("Copy its rows into an ordinary table and distribute that one.")));
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("\"%s\" is not a table", name),
+					 errhint("Only ordinary tables can be distributed.")));
+	}
+}
+
+static void
+check_schema(Relation rel)
+{
+	Oid			namespace = RelationGetNamespace(rel);
+	char	   *schema = get_namespace_name(namespace);
+
+	if (namespace == PG_CATALOG_NAMESPACE || namespace == PG_TOAST_NAMESPACE ||
+		strcmp(schema, "information_schema") == 0 ||
+		strcmp(schema, TESS_SCHEMA) == 0 ||
+		strcmp(schema, TESS_INTERNAL_SCHEMA) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a system catalog", RelationGetRelationName(rel)),
+				 errhint("Only tables of users can be distributed.")));
+}
+
+static void
+check_persistence(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute temporary table \"%s\"", name),
+				 errdetail("A temporary table lives in one session of one server."),
+				 errhint("Create the table without TEMPORARY.")));
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute unlogged table \"%s\"", name),
+				 errdetail("After a crash each server would empty its own shards, and the rest of the rows would stay."),
+				 errhint("Use ALTER TABLE ... SET LOGGED first.")));
+}
+
+static void
+check_hierarchy(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+
+	if (rel->rd_rel->relispartition)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute partition \"%s\"", name),
+				 errhint("Detach it from its partitioned table first.")));
+	if (has_superclass(RelationGetRelid(rel)) ||
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\", which takes part in inheritance", name),
+				 errhint("Use ALTER TABLE ... NO INHERIT first.")));
+	if (OidIsValid(rel->rd_rel->reloftype))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute typed table \"%s\"", name),
+				 errhint("Use ALTER TABLE ... NOT OF first.")));
+}
+
+/* What would run beside the table's rows and cannot do so in a shard. */
+static void
+check_attachments(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+
+	if (rel->rd_rules != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\", which has rules", name),
+				 errhint("Drop the rules first.")));
+	if (rel->rd_rel->relrowsecurity)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\", which has row-level security", name),
+				 errdetail("The shards would not have its policies."),
+				 errhint("Use ALTER TABLE ... DISABLE ROW LEVEL SECURITY first.")));
+	if (rel->trigdesc != NULL)
+	{
+		for (int i = 0; i < rel->trigdesc->numtriggers; i++)
+		{
+			if (!rel->trigdesc->triggers[i].tgisinternal)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot distribute table \"%s\", which has trigger \"%s\"",
+								name, rel->trigdesc->triggers[i].tgname),
+						 errhint("Drop the trigger first.")));
+		}
+	}
+}
+
+static List *
+column_names(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *names = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			names = lappend(names, NameStr(TupleDescAttr(desc, i)->attname));
+	}
+	return names;
+}
+
+/* Finds the key column and how its values are hashed. */
+void
+tess_table_resolve_key(TessTableRequest *request)
+{
+	Relation	rel = request->rel;
+	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), request->key);
+	Form_pg_attribute attribute;
+	const char *reason = NULL;
+
+	if (attnum == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\" does not exist",
+						request->key, RelationGetRelationName(rel)),
+				 column_names(rel) == NIL ?
+				 errhint("A table needs a column to be distributed by.") :
+				 errhint("The table has the columns %s.",
+						 tess_name_list(column_names(rel)))));
+	if (attnum < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("cannot distribute by system column \"%s\"", request->key),
+				 errhint("Name a column of the table's own.")));
+	attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	if (attribute->attgenerated != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute by generated column \"%s\"", request->key),
+				 errdetail("Its value is known only in the shard."),
+				 errhint("Distribute by a column that it is computed from.")));
+	if (!tess_meta_hasher_init(&request->hasher, attribute->atttypid,
+							   attribute->attcollation, CurrentMemoryContext,
+							   &reason))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute by column \"%s\"", request->key),
+				 errdetail_internal("%s", reason),
+				 errhint("Choose a column of another type.")));
+	request->key_attnum = attnum;
+}

@@ -1,0 +1,120 @@
+/*
+ * table_undistribute.c - shards are taken down: because the table becomes
+ * local again, or because it is gone.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "commands/tablecmds.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+
+#include "base/base.h"
+#include "catalog/catalog.h"
+#include "table/table_internal.h"
+
+static const TessTable *table_to_undistribute(Relation rel);
+static void notice_references(Relation rel);
+
+PG_FUNCTION_INFO_V1(tess_table_undistribute);
+
+/* SQL: tessera.undistribute_table() */
+Datum
+tess_table_undistribute(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	const TessTable *table;
+	uint64		rows = 0;
+
+	PreventCommandIfReadOnly("undistribute_table()");
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("relation must not be null"),
+				 errhint("Name a distributed or reference table.")));
+	rel = tess_table_open_owned(PG_GETARG_OID(0));
+	table = table_to_undistribute(rel);
+	if (table->kind == TESS_DISTRIBUTED)
+		rows = tess_table_fetch_rows(rel, table);
+	tess_table_drop_shards(table->relation, table->schema, table->name);
+	if (rows > 0)
+		ereport(NOTICE,
+				(errmsg_plural("moved " UINT64_FORMAT " row of table \"%s\" back to this server",
+							   "moved " UINT64_FORMAT " rows of table \"%s\" back to this server",
+							   rows, rows, RelationGetRelationName(rel))));
+	notice_references(rel);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+static const TessTable *
+table_to_undistribute(Relation rel)
+{
+	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
+
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not distributed",
+						RelationGetRelationName(rel)),
+				 errhint("The view tessera.tables lists distributed and reference tables.")));
+
+	/* The shards would be read with a snapshot that is older than our lock. */
+	if (table->kind == TESS_DISTRIBUTED && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot undistribute a table in a transaction that is not READ COMMITTED"),
+				 errdetail("Rows that are newer than the transaction's snapshot would be lost."),
+				 errhint("Call undistribute_table() in a READ COMMITTED transaction.")));
+	CheckTableNotInUse(rel, "undistribute");
+	tess_table_check_unreferenced(rel, true);
+	return table;
+}
+
+/* Its own foreign keys to distributed tables hold on, but cost them rights. */
+static void
+notice_references(Relation rel)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetFKeyList(rel))
+	{
+		const ForeignKeyCacheInfo *key = lfirst(lc);
+		const TessTable *referenced = tess_meta_table(key->confrelid);
+
+		if (referenced != NULL && referenced->kind == TESS_DISTRIBUTED)
+			names = list_append_unique(names, makeString(referenced->name));
+	}
+	foreach(lc, names)
+		lfirst(lc) = strVal(lfirst(lc));
+	if (names != NIL)
+		ereport(NOTICE,
+				(errmsg("local table \"%s\" has foreign keys to %s",
+						RelationGetRelationName(rel), tess_name_list(names)),
+				 errdetail("Rows there cannot be deleted or get other keys while it has.")));
+}
+
+/* See table.h.  Locks the group if this is its last table in the schema. */
+void
+tess_table_drop_shards(Oid relation, const char *schema, const char *name)
+{
+	TessTableRow *row = tess_cat_table(relation);
+	TessWork   *work;
+	bool		drop_schemas = false;
+
+	if (row == NULL)
+		return;
+	if (row->kind == TESS_DISTRIBUTED)
+		work = tess_work_of_group(tess_meta_group(row->colocation_id));
+	else
+		work = tess_work_of_nodes(tess_meta_remote_nodes());
+	tess_cat_table_delete(relation);
+	if (row->kind == TESS_DISTRIBUTED)
+		drop_schemas = tess_table_leave_group(row->colocation_id, schema);
+	tess_work_drop(work, schema, name, drop_schemas);
+	tess_work_run(work);
+}
