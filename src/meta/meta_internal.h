@@ -1,0 +1,29 @@
+/*
+ * meta_internal.h - builders of what the cache holds.
+ *
+ * They build in the caller's context, from the catalogs as they are now, and
+ * may error anywhere.  Copies go whole into one memory context.
+ */
+#ifndef TESS_META_INTERNAL_H
+#define TESS_META_INTERNAL_H
+
+#include "meta/meta.h"
+#include "nodes/pg_list.h"
+#include "utils/palloc.h"
+
+/* NULL: not one of ours (*is_gone false) or dropped (*is_gone true). */
+extern TessTable *tess_meta_build_table(Oid relation, bool *is_gone);
+extern TessTable *tess_meta_copy_table(const TessTable *table,
+									   MemoryContext context);
+
+/* NULL if there is no such group. */
+extern TessGroup *tess_meta_build_group(int32 colocation_id);
+extern TessGroup *tess_meta_copy_group(const TessGroup *group,
+									   MemoryContext context);
+
+/* All nodes, by node_id. */
+extern TessNode **tess_meta_build_nodes(int *count);
+extern TessNode **tess_meta_copy_nodes(TessNode *const *nodes, int count,
+									   MemoryContext context);
+
+#endif
