@@ -30,7 +30,7 @@ extern List *tess_deparse_query(const Query *query, const char **reason);
 extern bool tess_deparse_insert(const Query *query, List **head, List **tail,
 								const char **reason);
 
-/* names.c ------------------------------------------------------------- */
+/* name_slots.c ------------------------------------------------------------- */
 
 /* Any SQL text with qualified names, written by core (pg_get_*def under
  * pg_catalog): names of distributed tables become slots.  kind_of_text tells

@@ -1,0 +1,10 @@
+-- deparse: what we would say to a node
+
+CREATE FUNCTION tessera_internal.deparse_template(
+	statement text, parameter_types regtype[] DEFAULT '{}', by_rows bool DEFAULT false)
+RETURNS text
+LANGUAGE c STRICT VOLATILE
+AS 'MODULE_PATHNAME', 'tess_template_show';
+COMMENT ON FUNCTION tessera_internal.deparse_template(text, regtype[], bool) IS
+	'text that would be sent for a statement if all of it ran in each shard, or why it cannot be sent';
+REVOKE ALL ON FUNCTION tessera_internal.deparse_template(text, regtype[], bool) FROM PUBLIC;

@@ -1,0 +1,264 @@
+/*
+ * query.c - a query as text for the shards, if the text means the same.
+ *
+ * Core writes the text (pg_get_querydef).  It is read back here once: if
+ * analysis fails, or gives another text or other column types, it is not
+ * sent.  That check stands in an internal subtransaction, because a failure
+ * is an answer and not the user's error; no more than locks and relation
+ * references, which the statement has anyway, are taken in it.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parse_node.h"
+#include "parser/parse_param.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/ruleutils.h"
+
+#include "base/base.h"
+#include "deparse/deparse_internal.h"
+
+typedef struct QueryText
+{
+	char *sql;
+	List *names;		 /* in sql, of TessName * */
+	const char *refusal; /* NULL: sql may be sent */
+} QueryText;
+
+/* Columns of the result: of the SELECT, or of RETURNING. */
+static List *
+result_columns(const Query *query)
+{
+	return query->commandType == CMD_SELECT ? query->targetList
+											: query->returningList;
+}
+
+/* Rows without a named type cannot be received from another server. */
+static const char *
+refuse_columns(const Query *query)
+{
+	ListCell *cell;
+
+	foreach(cell, result_columns(query))
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		Oid type = exprType((Node *) entry->expr);
+
+		if (!entry->resjunk && get_typtype(type) == TYPTYPE_PSEUDO)
+			return psprintf(
+				"a column of type %s cannot come from another server",
+				format_type_be(type));
+	}
+	return NULL;
+}
+
+static bool
+columns_are_equal(const Query *left, const Query *right)
+{
+	List *right_columns = result_columns(right);
+	ListCell *right_cell = list_head(right_columns);
+	ListCell *cell;
+
+	foreach(cell, result_columns(left))
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		TargetEntry *other;
+
+		if (entry->resjunk)
+			continue;
+		if (right_cell == NULL)
+			return false;
+		other = lfirst_node(TargetEntry, right_cell);
+		right_cell = lnext(right_columns, right_cell);
+		if (other->resjunk ||
+			exprType((Node *) entry->expr) != exprType((Node *) other->expr) ||
+			exprTypmod((Node *) entry->expr) !=
+				exprTypmod((Node *) other->expr) ||
+			exprCollation((Node *) entry->expr) !=
+				exprCollation((Node *) other->expr))
+			return false;
+	}
+	return right_cell == NULL || lfirst_node(TargetEntry, right_cell)->resjunk;
+}
+
+/* Analysis of our own text.  Not parse_analyze_*: its hook is for statements
+ * of users (pg_stat_statements would list ours). */
+static Query *
+analyze_text(const char *sql, RawStmt *raw, TessNormalized *normalized)
+{
+	ParseState *state = make_parsestate(NULL);
+	Query *query;
+
+	state->p_sourcetext = sql;
+	if (normalized->param_count > 0)
+		setup_parse_fixed_parameters(state, normalized->param_types,
+									 normalized->param_count);
+	query = transformTopLevelStmt(state, raw);
+	free_parsestate(state);
+	return query;
+}
+
+/* Writes, reads back, compares.  The text lives in the current context. */
+static void
+write_and_compare(Query *query, TessNormalized *normalized, QueryText *text)
+{
+	RawStmt *raw;
+	Query *reread;
+
+	/* the deparser scribbles on what it prints */
+	text->sql = pg_get_querydef(copyObject(query), false);
+	raw = tess_names_parse(text->sql);
+	text->names = tess_names_find(text->sql, raw);
+
+	reread = analyze_text(text->sql, raw, normalized);
+	if (!columns_are_equal(query, reread))
+	{
+		text->refusal = "its columns would have other types";
+		return;
+	}
+	reread = tess_query_canonical(reread, normalized);
+	if (strcmp(text->sql, pg_get_querydef(reread, false)) != 0)
+		text->refusal = "its text would be read as another statement";
+}
+
+/* Errors that say nothing about the text. */
+static bool
+is_foreign_error(const ErrorData *error)
+{
+	if (error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
+		error->sqlerrcode == ERRCODE_INDEX_CORRUPTED)
+		return true;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK):
+		case ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES):
+		case ERRCODE_TO_CATEGORY(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE):
+		case ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION):
+		case ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR):
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* write_and_compare with errors turned into a refusal. */
+static void
+write_guarded(Query *query, TessNormalized *normalized, QueryText *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		write_and_compare(query, normalized, text);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+
+	if (error != NULL)
+	{
+		if (is_foreign_error(error))
+			ReThrowError(error);
+		text->refusal =
+			psprintf("its text cannot be read back: %s", error->message);
+	}
+}
+
+/*
+ * The text of a query for the shards.  Settings are those under which the
+ * nodes read it; names are looked up with the rights of the role that will
+ * run it, which may see schemas that the current user may not.
+ */
+static void
+write_query(const Query *query, QueryText *text)
+{
+	TessNormalized normalized;
+	Query *copy;
+	Oid save_role;
+	int save_context;
+	int settings;
+
+	memset(text, 0, sizeof(QueryText));
+	copy = tess_query_normalize((Query *) copyObjectImpl(query), &normalized);
+	text->refusal = copy == NULL ? normalized.refusal : refuse_columns(copy);
+	if (text->refusal != NULL)
+		return;
+
+	settings = tess_settings_pin();
+	GetUserIdAndSecContext(&save_role, &save_context);
+	if (normalized.role != save_role)
+		SetUserIdAndSecContext(normalized.role,
+							   save_context | SECURITY_LOCAL_USERID_CHANGE);
+
+	/* no subtransactions in parallel mode; the plan of a function that is
+	 * wrongly marked as parallel safe gets the error itself */
+	if (IsInParallelMode())
+		write_and_compare(copy, &normalized, text);
+	else
+		write_guarded(copy, &normalized, text);
+
+	SetUserIdAndSecContext(save_role, save_context);
+	AtEOXact_GUC(true, settings);
+}
+
+List *
+tess_deparse_query(const Query *query, const char **reason)
+{
+	QueryText text;
+
+	write_query(query, &text);
+	if (text.refusal != NULL)
+	{
+		*reason = text.refusal;
+		return NIL;
+	}
+	return tess_names_cut(text.sql, 0, strlen(text.sql), text.names);
+}
+
+bool
+tess_deparse_insert(const Query *query, List **head, List **tail,
+					const char **reason)
+{
+	QueryText text;
+	int start;
+	int end;
+
+	Assert(query->commandType == CMD_INSERT);
+	if (query->jointree->fromlist != NIL)
+	{
+		*reason = "its INSERT has more than one row";
+		return false;
+	}
+	write_query(query, &text);
+	if (text.refusal == NULL && !tess_names_values_row(text.sql, &start, &end))
+		text.refusal = "its INSERT names no column";
+	if (text.refusal != NULL)
+	{
+		*reason = text.refusal;
+		return false;
+	}
+	*head = tess_names_cut(text.sql, 0, start, text.names);
+	*tail = tess_names_cut(text.sql, end, strlen(text.sql), text.names);
+	return true;
+}
