@@ -75,7 +75,9 @@ typedef struct TessParams
 extern void tess_session_queue(TessSession *session, const char *sql,
 							   const TessParams *params, bool binary_result,
 							   bool single_row, void *tag);
-/* Ends the pipeline with a Sync and starts to send.  Counts a round trip. */
+/* Ends the pipeline with a Sync and starts to send.  Counts a round trip.
+ * Neither this nor tess_session_queue raises for a lost connection: the poll
+ * that would get the reply does. */
 extern void tess_session_flush(TessSession *session);
 
 typedef enum TessPoll
@@ -83,7 +85,7 @@ typedef enum TessPoll
 	TESS_POLL_WAIT,				/* nothing to read now: tess_net_wait */
 	TESS_POLL_ROWS,				/* *result holds one or more rows; more follow */
 	TESS_POLL_DONE,				/* statement of *tag ended; *result: its last rows, command tag */
-	TESS_POLL_IDLE				/* no replies are owed */
+	TESS_POLL_IDLE				/* no replies are owed to what was flushed */
 } TessPoll;
 
 /* Next event of the session, without waiting.  *result lives until the next
@@ -99,6 +101,14 @@ extern TessPoll tess_session_poll(TessSession *session, PGresult **result,
 extern TessPoll tess_session_poll_quiet(TessSession *session,
 										PGresult **result, void **tag,
 										ErrorData **error);
+
+/* The result of the last poll becomes the caller's, who clears it. */
+extern PGresult *tess_session_take_result(TessSession *session);
+
+/* Queues (silently) what brings the node session's settings to those of this
+ * session; nothing if they are so.  tess_net_acquire has done it; who keeps a
+ * session over several statements calls it before each of them. */
+extern void tess_session_sync_settings(TessSession *session);
 
 /* wait.c ------------------------------------------------------------- */
 

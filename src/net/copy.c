@@ -1,0 +1,160 @@
+/*
+ * copy.c - COPY ... FROM STDIN on a session.
+ *
+ * libpq has no COPY in pipeline mode, so the session leaves it from begin to
+ * end.  Whoever fails in between leaves the session copying;
+ * tess_session_abandon ends that.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "net/net_internal.h"
+
+/* put returns when no more than this is unsent. */
+#define MAX_UNSENT_BYTES 65536
+
+/* The next result of a session that is not in a pipeline; NULL at the end. */
+static PGresult *
+next_result(TessSession *session)
+{
+	while (PQisBusy(session->conn))
+	{
+		(void) tess_net_wait(1, &session, 0);
+		if (session->broken)
+			break;
+		if (!PQconsumeInput(session->conn))
+		{
+			tess_session_break(session, NULL);
+			break;
+		}
+		tess_report_notices(session, false);
+	}
+	if (session->broken)
+		ThrowErrorData(tess_report_lost(session));
+	return PQgetResult(session->conn);
+}
+
+/* Reads to the end of the statement and goes back to pipelines. */
+static void
+leave_copy(TessSession *session)
+{
+	PGresult   *result;
+
+	while ((result = next_result(session)) != NULL)
+		PQclear(result);
+	session->copying = false;
+	session->in_block = PQtransactionStatus(session->conn) != PQTRANS_IDLE;
+	if (!PQenterPipelineMode(session->conn))
+		tess_session_break(session, NULL);
+}
+
+/* Raises the error in a result, when the session is usable again. */
+static void
+fail(TessSession *session, PGresult *result)
+{
+	ErrorData  *error = tess_report_result(session, result);
+	bool		lost = PQstatus(session->conn) != CONNECTION_OK;
+
+	if (lost)
+		tess_session_break(session, PQresultErrorMessage(result));
+	PQclear(result);
+	if (lost)
+		ThrowErrorData(tess_report_lost(session));
+	leave_copy(session);
+	ThrowErrorData(error);
+}
+
+/* Reads the replies to all that was queued before. */
+static void
+finish_pipeline(TessSession *session)
+{
+	PGresult   *result;
+	void	   *tag;
+	TessPoll	poll;
+
+	tess_session_flush(session);
+	while ((poll = tess_session_poll(session, &result, &tag)) !=
+		   TESS_POLL_IDLE)
+	{
+		if (poll == TESS_POLL_WAIT)
+			(void) tess_net_wait(1, &session, 0);
+	}
+}
+
+void
+tess_session_copy_begin(TessSession *session, const char *sql)
+{
+	PGresult   *result;
+
+	finish_pipeline(session);
+	if (session->broken)
+		ThrowErrorData(tess_report_lost(session));
+	session->copying = true;
+	if (!PQexitPipelineMode(session->conn) ||
+		!PQsendQuery(session->conn, sql))
+	{
+		tess_session_break(session, NULL);
+		ThrowErrorData(tess_report_lost(session));
+	}
+	tess_net_counters.round_trips++;
+	tess_net_counters.statements++;
+	tess_net_counters.bytes_sent += strlen(sql);
+
+	result = next_result(session);
+	if (result == NULL || PQresultStatus(result) != PGRES_COPY_IN)
+		fail(session, result);
+	PQclear(result);
+}
+
+void
+tess_session_copy_put(TessSession *session, const char *bytes, int length)
+{
+	int			unsent = 0;
+
+	if (session->broken)
+		ThrowErrorData(tess_report_lost(session));
+	while (length > 0)
+	{
+		int			part = Min(length, MAX_UNSENT_BYTES);
+
+		if (PQputCopyData(session->conn, bytes, part) < 0)
+			tess_session_break(session, NULL);
+		bytes += part;
+		length -= part;
+		tess_net_counters.bytes_sent += part;
+
+		/* Each part has to leave before the next one comes in. */
+		while (!session->broken && (unsent = PQflush(session->conn)) > 0)
+		{
+			(void) tess_net_wait(1, &session, 0);
+			if (session->may_read && !PQconsumeInput(session->conn))
+				tess_session_break(session, NULL);
+			session->may_read = false;
+		}
+		if (unsent < 0)
+			tess_session_break(session, NULL);
+		if (session->broken)
+			ThrowErrorData(tess_report_lost(session));
+	}
+}
+
+uint64
+tess_session_copy_end(TessSession *session)
+{
+	PGresult   *result;
+	uint64		rows;
+
+	if (session->broken)
+		ThrowErrorData(tess_report_lost(session));
+	if (PQputCopyEnd(session->conn, NULL) < 0)
+		tess_session_break(session, NULL);
+	tess_net_counters.round_trips++;
+	result = next_result(session);
+	if (result == NULL || PQresultStatus(result) != PGRES_COMMAND_OK)
+		fail(session, result);
+	rows = strtou64(PQcmdTuples(result), NULL, 10);
+	PQclear(result);
+	leave_copy(session);
+	return rows;
+}

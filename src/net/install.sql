@@ -1,0 +1,18 @@
+CREATE FUNCTION tessera_internal.net_counters(
+	OUT round_trips bigint,
+	OUT statements bigint,
+	OUT rows bigint,
+	OUT bytes_sent bigint,
+	OUT bytes_received bigint,
+	OUT connections bigint)
+LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_net_counters_get';
+COMMENT ON FUNCTION tessera_internal.net_counters() IS
+'what this session has exchanged with nodes';
+
+CREATE FUNCTION tessera_internal.reset_net_counters()
+RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_net_counters_reset';
+COMMENT ON FUNCTION tessera_internal.reset_net_counters() IS
+'sets the counters of net_counters() to zero';

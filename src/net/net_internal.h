@@ -1,0 +1,121 @@
+/*
+ * net_internal.h - what the files of net/ share: the session itself.
+ *
+ * Fields of a session are written by the file named beside them and read by
+ * all of net/.
+ */
+#ifndef TESS_NET_INTERNAL_H
+#define TESS_NET_INTERNAL_H
+
+#include "lib/ilist.h"
+#include "utils/elog.h"
+#include "utils/timestamp.h"
+
+#include "net/net.h"
+
+/* Settings that a node session takes over from this one; settings.c. */
+#define TESS_SETTING_COUNT 6
+
+/* One answer that the node owes us. */
+typedef struct TessReply
+{
+	void	   *tag;			/* NULL: silent */
+	bool		is_sync;
+	bool		single_row;
+	bool		started;		/* it is the statement libpq answers now */
+} TessReply;
+
+/* A notice of the node that waits to be passed on; malloc'd, see report.c. */
+typedef struct TessNotice TessNotice;
+
+struct TessSession
+{
+	dlist_node	link;			/* in pool.c's list of all sessions */
+	MemoryContext context;		/* holds the session and what it points to */
+	uint64		serial;			/* never the same twice in a backend */
+
+	/* connect.c */
+	PGconn	   *conn;			/* NULL once closed */
+	PostgresPollingStatusType connecting;	/* PGRES_POLLING_OK: open */
+	Oid			server;
+	char	   *server_name;
+	bool		must_use_password;
+	bool		has_external_fd;
+
+	/* pool.c */
+	int32		node_id;		/* 0: not of a node (yet) */
+	char	   *node_name;
+	Oid			role;
+	uint32		server_hash;	/* of the syscache entries it was made from */
+	uint32		role_hash;
+	bool		pooled;
+	bool		in_use;
+	bool		stale;			/* its options changed: not to be used again */
+	TimestampTz idle_since;
+
+	/* session.c */
+	bool		broken;
+	char	   *broken_reason;	/* a sentence of libpq or of the node */
+	TessReply  *replies;		/* ring, first in first out */
+	int			reply_head;
+	int			reply_count;
+	int			reply_capacity;
+	int			sync_count;		/* Syncs among the replies */
+	bool		in_block;		/* inside BEGIN, as far as replies were read */
+	PGresult   *result;			/* what the last poll gave out */
+	bool		copying;		/* COPY FROM STDIN; copy.c */
+	bool		may_read;		/* the socket may have something; wait.c */
+
+	/* report.c */
+	TessNotice *first_notice;
+	TessNotice *last_notice;
+
+	/* use.c */
+	void	   *owner;
+	TessDrain	drain;
+
+	/* settings.c: what the node session has; NULL where not known */
+	char	   *settings[TESS_SETTING_COUNT];
+	bool		settings_in_block;
+};
+
+/* connect.c */
+extern void tess_connect_start(TessSession *session);
+extern void tess_connect_finish(int count, TessSession *const *sessions);
+extern void tess_connect_close(TessSession *session);
+extern void tess_connect_init(void);
+
+/* pool.c */
+extern void tess_pool_init(void);
+extern void tess_pool_forget_settings(void);
+
+/* session.c */
+extern void tess_session_break(TessSession *session, const char *reason);
+extern void tess_session_forget_replies(TessSession *session);
+extern bool tess_session_sync(TessSession *session);
+extern void tess_session_init(void);
+
+/* wait.c */
+extern void tess_wait_forget(void);
+extern bool tess_wait_socket(pgsocket sock, int events, TimestampTz deadline);
+
+/* cancel.c */
+extern bool tess_cancel_send(TessSession *session, TimestampTz deadline);
+
+/* report.c */
+extern ErrorData *tess_report_result(TessSession *session,
+									 const PGresult *result);
+extern ErrorData *tess_report_lost(TessSession *session);
+extern void tess_report_connect_failure(TessSession *session)
+			pg_attribute_noreturn();
+extern void tess_report_watch_notices(TessSession *session);
+extern void tess_report_notices(TessSession *session, bool quiet);
+extern void tess_report_forget_notices(TessSession *session);
+
+/* settings.c */
+extern char *tess_settings_startup_options(TessSession *session,
+										   const char *server_options);
+extern void tess_settings_forget(TessSession *session);
+extern void tess_settings_init(void);
+
+#endif
