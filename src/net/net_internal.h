@@ -92,6 +92,7 @@ extern void tess_pool_forget_settings(void);
 /* session.c */
 extern void tess_session_break(TessSession *session, const char *reason);
 extern void tess_session_forget_replies(TessSession *session);
+extern bool tess_session_owes_silent(const TessSession *session);
 extern bool tess_session_sync(TessSession *session);
 extern void tess_session_init(void);
 

@@ -23,6 +23,9 @@
 
 #include "net/net_internal.h"
 
+/* For statements that still run when their transaction has ended. */
+#define ABANDON_TIMEOUT_MS 1000
+
 static int	max_cached_connections_per_node = 1;
 static int	idle_connection_lifetime_ms = 10 * 60 * 1000;
 
@@ -318,16 +321,23 @@ static void
 after_transaction(XactEvent event, void *arg)
 {
 	dlist_mutable_iter iter;
+	TimestampTz deadline;
 
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   ABANDON_TIMEOUT_MS);
 	dlist_foreach_modify(iter, &pool.sessions)
 	{
 		TessSession *session = dlist_container(TessSession, link, iter.cur);
 
-		if (session->in_use)
-			destroy(session);
+		if (!session->in_use)
+			continue;
+		/* So that nothing goes on there for nobody. */
+		if (session->conn && session->connecting == PGRES_POLLING_OK)
+			tess_session_abandon(session, deadline);
+		destroy(session);
 	}
 }
 

@@ -121,6 +121,24 @@ has_unsynced(const TessSession *session)
 		!session->replies[last % session->reply_capacity].is_sync;
 }
 
+/*
+ * True if a silent statement is owed or queued: BEGIN may be among them, and
+ * what follows it is inside a transaction block.
+ */
+bool
+tess_session_owes_silent(const TessSession *session)
+{
+	for (int i = 0; i < session->reply_count; i++)
+	{
+		const TessReply *reply =
+		&session->replies[(session->reply_head + i) % session->reply_capacity];
+
+		if (!reply->is_sync && reply->tag == NULL)
+			return true;
+	}
+	return false;
+}
+
 /* Of a session that is broken: nothing will come any more. */
 void
 tess_session_forget_replies(TessSession *session)
@@ -304,7 +322,11 @@ take_error(TessSession *session, PGresult *result)
 
 	if (PQstatus(session->conn) != CONNECTION_OK || is_fatal(result))
 	{
-		tess_session_break(session, PQresultErrorMessage(result));
+		const char *farewell = PQresultErrorField(result,
+												  PG_DIAG_MESSAGE_PRIMARY);
+
+		tess_session_break(session, farewell ? farewell :
+						   PQresultErrorMessage(result));
 		PQclear(result);
 		tess_session_forget_replies(session);
 		return tess_report_lost(session);

@@ -85,7 +85,7 @@ tess_session_unclaim(TessSession *session, void *owner)
 		return;
 
 	/* Inside a transaction block a cancel would abort more than the query. */
-	if (!session->in_block && session->reply_count == session->sync_count + 1)
+	if (!session->in_block && !tess_session_owes_silent(session))
 		tess_session_abandon(session,
 							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 														 DISCARD_TIMEOUT_MS));
