@@ -20,7 +20,7 @@ SELECT p.oid::regprocedure AS open_to_all
 FROM pg_proc p
 WHERE p.pronamespace = 'tessera_internal'::regnamespace
   AND has_function_privilege('public', p.oid, 'EXECUTE')
-ORDER BY 1::text;
+ORDER BY p.oid::regprocedure::text;
 -- no function of the extension depends on the search_path of its caller
 SELECT p.oid::regprocedure AS without_search_path
 FROM pg_proc p
@@ -28,4 +28,4 @@ WHERE p.pronamespace IN ('tessera'::regnamespace, 'tessera_internal'::regnamespa
   AND p.prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('sql', 'plpgsql'))
   AND p.prosqlbody IS NULL
   AND NOT coalesce(p.proconfig::text LIKE '%search_path%', false)
-ORDER BY 1::text;
+ORDER BY p.oid::regprocedure::text;

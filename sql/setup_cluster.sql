@@ -10,3 +10,7 @@
 \getenv port3 TESS_NODE3_PORT
 \getenv db3 TESS_NODE3_DB
 CREATE EXTENSION tessera;
+SELECT tessera.add_node('node1', :'host1', :'port1', :'db1') > 0 AS added;
+SELECT tessera.add_node('node2', :'host2', :'port2', :'db2') > 0 AS added;
+SELECT tessera.add_node('node3', :'host3', :'port3', :'db3') > 0 AS added;
+SELECT node, reachable, problem FROM tessera.check_nodes() ORDER BY node;

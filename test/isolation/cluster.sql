@@ -7,6 +7,8 @@
 \getenv port2 TESS_NODE2_PORT
 \getenv db2 TESS_NODE2_DB
 CREATE EXTENSION tessera;
+SELECT tessera.add_node('node1', :'host1', :'port1', :'db1');
+SELECT tessera.add_node('node2', :'host2', :'port2', :'db2');
 
 -- isolationtester asks this function whether a session waits for another one.
 -- A session of the coordinator also waits if its session on a node does.  As
