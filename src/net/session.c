@@ -170,6 +170,10 @@ tess_session_queue(TessSession *session, const char *sql,
 {
 	TessReply	reply = {.tag = tag,.single_row = single_row};
 
+	/* A COPY that somebody has under way comes to its end first. */
+	if (session->copying && !session->broken)
+		tess_session_claim(session, NULL, NULL);
+
 	/* First, so that nothing is sent whose reply has no place. */
 	push_reply(session, &reply);
 	if (session->broken)
