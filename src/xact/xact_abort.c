@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "tessera.h"
@@ -89,6 +90,7 @@ tess_xact_aborted(void)
 {
 	int			count;
 	MemoryContext context = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
 	TessRemote **remotes = tess_remotes(&count);
 	TimestampTz deadline;
 
@@ -105,7 +107,7 @@ tess_xact_aborted(void)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		FlushErrorState();
+		tess_swallow_error(holdoff);
 	}
 	PG_END_TRY();
 
@@ -121,7 +123,7 @@ tess_xact_aborted(void)
 		PG_CATCH();
 		{
 			MemoryContextSwitchTo(context);
-			FlushErrorState();
+			tess_swallow_error(holdoff);
 		}
 		PG_END_TRY();
 	}
@@ -228,6 +230,7 @@ tess_xact_subaborted(int level)
 {
 	int			count;
 	MemoryContext context = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
 	TessRemote **remotes = tess_remotes(&count);
 
 	PG_TRY();
@@ -237,7 +240,7 @@ tess_xact_subaborted(int level)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		FlushErrorState();
+		tess_swallow_error(holdoff);
 	}
 	PG_END_TRY();
 

@@ -72,6 +72,7 @@ static bool
 has_pending_notify(void)
 {
 	MemoryContext context = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
 	bool		pending = false;
 
 	PG_TRY();
@@ -81,7 +82,7 @@ has_pending_notify(void)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		FlushErrorState();
+		tess_swallow_error(holdoff);
 		pending = true;
 	}
 	PG_END_TRY();
@@ -204,6 +205,7 @@ static void
 commit_one_phase(TessRemote *writer)
 {
 	MemoryContext context = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
 
 	/* Row locks elsewhere guard what is written here: look at them first. */
 	tess_round_begin();
@@ -225,7 +227,7 @@ commit_one_phase(TessRemote *writer)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		FlushErrorState();
+		tess_swallow_error(holdoff);
 		if (!writer->answered && writer->error == NULL)
 			raise_unknown(writer, error->message);
 		if (writer->answered)
@@ -504,6 +506,7 @@ tess_xact_committed(void)
 {
 	int			count;
 	MemoryContext context = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
 
 	(void) tess_remotes(&count);
 	if (count == 0)
@@ -528,7 +531,7 @@ tess_xact_committed(void)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		FlushErrorState();
+		tess_swallow_error(holdoff);
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("the transaction is committed, but not all nodes have been told"),
@@ -543,7 +546,7 @@ tess_xact_committed(void)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		FlushErrorState();
+		tess_swallow_error(holdoff);
 	}
 	PG_END_TRY();
 	tess_remotes_forget();

@@ -61,6 +61,7 @@ extern bool tess_remote_can_commit(const TessRemote *remote);
 extern void tess_remote_raise_lost(const TessRemote *remote) pg_attribute_noreturn();
 
 /* xact_round.c */
+extern void tess_swallow_error(uint32 holdoff);
 extern void tess_round_begin(void);
 extern void tess_round_send(TessRemote *remote, const char *command,
 							const char *expected);

@@ -8,10 +8,20 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "tessera.h"
 #include "xact/xact_internal.h"
+
+/* Ends a PG_CATCH in a callback that must go on.  Raising an error has let
+ * go of the interrupts that the callback's caller holds: take them again. */
+void
+tess_swallow_error(uint32 holdoff)
+{
+	FlushErrorState();
+	InterruptHoldoffCount = holdoff;
+}
 
 /* Nobody takes part yet. */
 void
@@ -38,6 +48,7 @@ void
 tess_round_send(TessRemote *remote, const char *command, const char *expected)
 {
 	MemoryContext context = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
 
 	remote->command = command;
 	remote->expected = expected;
@@ -52,7 +63,7 @@ tess_round_send(TessRemote *remote, const char *command, const char *expected)
 		MemoryContextSwitchTo(context);
 		remote->error = CopyErrorData();
 		remote->finished = true;
-		FlushErrorState();
+		tess_swallow_error(holdoff);
 	}
 	PG_END_TRY();
 }
