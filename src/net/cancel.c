@@ -22,21 +22,21 @@ static bool
 knock(pgsocket sock, const struct sockaddr_storage *address,
 	  socklen_t address_length, TimestampTz deadline)
 {
-	uint32		request[2];
-	int			failure = 0;
-	socklen_t	failure_length = sizeof(failure);
-	char		answer;
+	uint32 request[2];
+	int failure = 0;
+	socklen_t failure_length = sizeof(failure);
+	char answer;
 
 	if (!pg_set_noblock(sock))
 		return false;
-	if (connect(sock, (const struct sockaddr *) address,
-				address_length) != 0 &&
+	if (connect(sock, (const struct sockaddr *) address, address_length) != 0 &&
 		errno != EINPROGRESS && errno != EINTR)
 		return false;
 	if (!tess_wait_socket(sock, WL_SOCKET_CONNECTED, deadline))
 		return false;
-	if (getsockopt(sock, SOL_SOCKET, SO_ERROR, &failure,
-				   &failure_length) != 0 || failure != 0)
+	if (getsockopt(sock, SOL_SOCKET, SO_ERROR, &failure, &failure_length) !=
+			0 ||
+		failure != 0)
 		return false;
 
 	request[0] = pg_hton32(sizeof(request));
@@ -52,9 +52,9 @@ static bool
 is_answering(TessSession *session, TimestampTz deadline)
 {
 	struct sockaddr_storage address;
-	socklen_t	address_length = sizeof(address);
-	pgsocket	sock;
-	bool		answers;
+	socklen_t address_length = sizeof(address);
+	pgsocket sock;
+	bool answers;
 
 	if (getpeername(PQsocket(session->conn), (struct sockaddr *) &address,
 					&address_length) != 0)
@@ -71,9 +71,9 @@ is_answering(TessSession *session, TimestampTz deadline)
 bool
 tess_cancel_send(TessSession *session, TimestampTz deadline)
 {
-	PGcancel   *cancel;
-	char		message[256];
-	bool		sent;
+	PGcancel *cancel;
+	char message[256];
+	bool sent;
 
 	if (session->broken || !is_answering(session, deadline))
 		return false;

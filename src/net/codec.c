@@ -38,37 +38,37 @@
 typedef enum WireForm
 {
 	WIRE_TEXT,
-	WIRE_BINARY,				/* by send and receive */
+	WIRE_BINARY, /* by send and receive */
 	WIRE_BOOL,
 	WIRE_INT2,
 	WIRE_INT4,
-	WIRE_INT8,					/* float8 and the timestamps too */
+	WIRE_INT8, /* float8 and the timestamps too */
 	WIRE_UUID
 } WireForm;
 
 typedef struct WireColumn
 {
-	WireForm	form;
-	FmgrInfo	function;
-	Oid			io_param;
-	int32		typmod;
+	WireForm form;
+	FmgrInfo function;
+	Oid io_param;
+	int32 typmod;
 } WireColumn;
 
 struct TessEncoder
 {
-	int			count;
+	int count;
 	WireColumn *columns;
-	Oid		   *types;
-	int		   *formats;
-	bool		must_pin;
+	Oid *types;
+	int *formats;
+	bool must_pin;
 };
 
 struct TessDecoder
 {
-	int			count;
+	int count;
 	WireColumn *columns;
-	bool		binary;
-	bool		must_pin;
+	bool binary;
+	bool must_pin;
 };
 
 /* types ------------------------------------------------------------------ */
@@ -106,11 +106,11 @@ names_object(Oid type)
 bool
 tess_type_travels_binary(Oid type)
 {
-	HeapTuple	tuple;
+	HeapTuple tuple;
 	Form_pg_type form;
-	char		kind;
-	Oid			element;
-	bool		has_functions;
+	char kind;
+	Oid element;
+	bool has_functions;
 
 	type = getBaseType(type);
 	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
@@ -135,8 +135,7 @@ tess_type_travels_binary(Oid type)
 		case TYPTYPE_BASE:
 			/* An array's binary form has the OID of its elements' type. */
 			if (OidIsValid(element))
-				return is_builtin(element) &&
-					tess_type_travels_binary(element);
+				return is_builtin(element) && tess_type_travels_binary(element);
 			return is_builtin(type) && !names_object(type);
 		default:
 			return false;
@@ -226,7 +225,7 @@ depends_on_settings(Oid type)
 static int
 enter_encoding(void)
 {
-	int			encoding = pg_get_client_encoding();
+	int encoding = pg_get_client_encoding();
 
 	if (encoding == GetDatabaseEncoding())
 		return -1;
@@ -257,9 +256,9 @@ tess_encoder_make(int count, const Oid *types)
 	for (int i = 0; i < count; i++)
 	{
 		WireColumn *column = &encoder->columns[i];
-		Oid			type = getBaseType(types[i]);
-		Oid			function;
-		bool		is_varlena;
+		Oid type = getBaseType(types[i]);
+		Oid function;
+		bool is_varlena;
 
 		encoder->types[i] = tess_type_wire_oid(types[i]);
 		if (tess_type_travels_binary(type))
@@ -283,7 +282,7 @@ tess_encoder_make(int count, const Oid *types)
 static const char *
 encode_bytes(const void *bytes, int length, int *wire_length)
 {
-	char	   *copy = palloc(length);
+	char *copy = palloc(length);
 
 	memcpy(copy, bytes, length);
 	*wire_length = length;
@@ -293,12 +292,12 @@ encode_bytes(const void *bytes, int length, int *wire_length)
 static const char *
 encode_value(WireColumn *column, Datum value, int *length)
 {
-	uint8		octet;
-	uint16		word;
-	uint32		dword;
-	uint64		qword;
-	bytea	   *bytes;
-	char	   *text;
+	uint8 octet;
+	uint16 word;
+	uint32 dword;
+	uint64 qword;
+	bytea *bytes;
+	char *text;
 
 	switch (column->form)
 	{
@@ -333,14 +332,15 @@ encode_row(TessEncoder *encoder, const Datum *values, const bool *nulls,
 		   TessParams *params)
 {
 	const char **wire_values = palloc(sizeof(char *) * Max(encoder->count, 1));
-	int		   *lengths = palloc0(sizeof(int) * Max(encoder->count, 1));
-	int			nest_level = 0;
+	int *lengths = palloc0(sizeof(int) * Max(encoder->count, 1));
+	int nest_level = 0;
 
 	if (encoder->must_pin)
 		nest_level = tess_settings_pin();
 	for (int i = 0; i < encoder->count; i++)
-		wire_values[i] = nulls[i] ? NULL :
-			encode_value(&encoder->columns[i], values[i], &lengths[i]);
+		wire_values[i] = nulls[i] ? NULL
+								  : encode_value(&encoder->columns[i],
+												 values[i], &lengths[i]);
 	if (encoder->must_pin)
 		AtEOXact_GUC(true, nest_level);
 
@@ -355,7 +355,7 @@ void
 tess_encoder_encode(TessEncoder *encoder, const Datum *values,
 					const bool *nulls, TessParams *params)
 {
-	int			encoding = enter_encoding();
+	int encoding = enter_encoding();
 
 	PG_TRY();
 	{
@@ -386,8 +386,8 @@ tess_decoder_make(int count, const Oid *types, const int32 *typmods,
 	for (int i = 0; i < count; i++)
 	{
 		WireColumn *column = &decoder->columns[i];
-		Oid			type;
-		Oid			function;
+		Oid type;
+		Oid function;
 
 		column->typmod = typmods ? typmods[i] : -1;
 		type = getBaseTypeAndTypmod(types[i], &column->typmod);
@@ -412,10 +412,9 @@ static void
 check_length(int length, int expected)
 {
 	if (length != expected)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("value of a node has %d bytes instead of %d",
-						length, expected)));
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+						errmsg("value of a node has %d bytes instead of %d",
+							   length, expected)));
 }
 
 static Datum
@@ -439,10 +438,10 @@ decode_by_function(WireColumn *column, char *bytes, int length)
 static Datum
 decode_value(WireColumn *column, char *bytes, int length)
 {
-	uint16		word;
-	uint32		dword;
-	uint64		qword;
-	pg_uuid_t  *uuid;
+	uint16 word;
+	uint32 dword;
+	uint64 qword;
+	pg_uuid_t *uuid;
 
 	switch (column->form)
 	{
@@ -478,24 +477,25 @@ static bool
 settings_differ(void)
 {
 	return DateStyle != USE_ISO_DATES || IntervalStyle != INTSTYLE_POSTGRES ||
-		xmloption != XMLOPTION_CONTENT || Array_nulls == false;
+		   xmloption != XMLOPTION_CONTENT || Array_nulls == false;
 }
 
 static void
-decode_row(TessDecoder *decoder, const PGresult *result, int row,
-		   Datum *values, bool *nulls)
+decode_row(TessDecoder *decoder, const PGresult *result, int row, Datum *values,
+		   bool *nulls)
 {
-	bool		pin = decoder->must_pin && settings_differ();
-	int			nest_level = 0;
+	bool pin = decoder->must_pin && settings_differ();
+	int nest_level = 0;
 
 	if (pin)
 		nest_level = tess_settings_pin();
 	for (int i = 0; i < decoder->count; i++)
 	{
 		nulls[i] = PQgetisnull(result, row, i);
-		values[i] = nulls[i] ? (Datum) 0 :
-			decode_value(&decoder->columns[i], PQgetvalue(result, row, i),
-						 PQgetlength(result, row, i));
+		values[i] = nulls[i] ? (Datum) 0
+							 : decode_value(&decoder->columns[i],
+											PQgetvalue(result, row, i),
+											PQgetlength(result, row, i));
 	}
 	if (pin)
 		AtEOXact_GUC(true, nest_level);
@@ -505,14 +505,15 @@ void
 tess_decoder_decode(TessDecoder *decoder, const PGresult *result, int row,
 					Datum *values, bool *nulls)
 {
-	int			encoding;
+	int encoding;
 
 	if (PQnfields(result) != decoder->count)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("node returned %d columns instead of %d",
-						PQnfields(result), decoder->count),
-				 errhint("The table on the node may have been changed there.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("node returned %d columns instead of %d", PQnfields(result),
+					decoder->count),
+			 errhint("The table on the node may have been changed there.")));
 
 	encoding = enter_encoding();
 	if (encoding < 0)

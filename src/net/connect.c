@@ -26,27 +26,26 @@
 
 #define PASSWORD_REQUIRED_OPTION "password_required"
 
-static int	connect_timeout_ms = 5000;
+static int connect_timeout_ms = 5000;
 
 /* Arrays for PQconnectStartParams; later entries win. */
 typedef struct ConnectParams
 {
 	const char *keywords[128];
 	const char *values[128];
-	int			count;
+	int count;
 	const char *options;
 	const char *user;
 	const char *password;
-	bool		password_required;
+	bool password_required;
 } ConnectParams;
 
 static void
 add_param(ConnectParams *params, const char *keyword, const char *value)
 {
 	if (params->count >= lengthof(params->keywords) - 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many connection options")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("too many connection options")));
 	params->keywords[params->count] = keyword;
 	params->values[params->count] = value;
 	params->count++;
@@ -60,15 +59,13 @@ is_libpq_keyword(const char *keyword)
 
 	if (strcmp(keyword, "client_encoding") == 0 ||
 		strcmp(keyword, "fallback_application_name") == 0 ||
-		strcmp(keyword, "replication") == 0 ||
-		strcmp(keyword, "options") == 0)
+		strcmp(keyword, "replication") == 0 || strcmp(keyword, "options") == 0)
 		return false;
 	if (known == NULL)
 		known = PQconndefaults();
 	if (known == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	for (PQconninfoOption *option = known; option->keyword; option++)
 	{
 		if (strcmp(option->keyword, keyword) == 0)
@@ -80,11 +77,11 @@ is_libpq_keyword(const char *keyword)
 static void
 add_options(ConnectParams *params, List *options)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, options)
 	{
-		DefElem    *option = lfirst_node(DefElem, cell);
+		DefElem *option = lfirst_node(DefElem, cell);
 
 		if (strcmp(option->defname, PASSWORD_REQUIRED_OPTION) == 0)
 		{
@@ -106,24 +103,26 @@ add_options(ConnectParams *params, List *options)
 static bool
 has_mapping(Oid role, Oid server)
 {
-	return SearchSysCacheExists2(USERMAPPINGUSERSERVER,
-								 ObjectIdGetDatum(role),
+	return SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role),
 								 ObjectIdGetDatum(server)) ||
-		SearchSysCacheExists2(USERMAPPINGUSERSERVER,
-							  ObjectIdGetDatum(InvalidOid),
-							  ObjectIdGetDatum(server));
+		   SearchSysCacheExists2(USERMAPPINGUSERSERVER,
+								 ObjectIdGetDatum(InvalidOid),
+								 ObjectIdGetDatum(server));
 }
 
 static void
 refuse_without_password(TessSession *session, const char *user)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-			 errmsg("password is required to connect to node \"%s\" as \"%s\"",
-					session->node_name, user),
-			 errdetail("A non-superuser can log in under another name only with a password that the node asks for."),
-			 errhint("Set a password in the user mapping on server \"%s\" and have the node ask for it, or let a superuser set password_required to false there.",
-					 session->server_name)));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+		 errmsg("password is required to connect to node \"%s\" as \"%s\"",
+				session->node_name, user),
+		 errdetail(
+			 "A non-superuser can log in under another name only with a password that the node asks for."),
+		 errhint(
+			 "Set a password in the user mapping on server \"%s\" and have the node ask for it, or let a superuser set password_required to false there.",
+			 session->server_name)));
 }
 
 /* Fills params from server, mapping and role; notes what to check later. */
@@ -131,7 +130,7 @@ static void
 build_params(TessSession *session, ConnectParams *params)
 {
 	ForeignServer *server = GetForeignServer(session->server);
-	char	   *role_name = GetUserNameFromId(session->role, false);
+	char *role_name = GetUserNameFromId(session->role, false);
 
 	memset(params, 0, sizeof(*params));
 	params->password_required = true;
@@ -154,8 +153,8 @@ build_params(TessSession *session, ConnectParams *params)
 	add_param(params, "options",
 			  tess_settings_startup_options(session, params->options));
 
-	session->must_use_password = params->user != NULL &&
-		strcmp(params->user, role_name) != 0 &&
+	session->must_use_password =
+		params->user != NULL && strcmp(params->user, role_name) != 0 &&
 		!superuser_arg(session->role) && params->password_required;
 	if (session->must_use_password &&
 		(params->password == NULL || params->password[0] == '\0'))
@@ -175,19 +174,19 @@ tess_connect_start(TessSession *session)
 	build_params(session, &params);
 
 	if (!AcquireExternalFD())
-		ereport(ERROR,
-				(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
-				 errmsg("could not connect to node \"%s\"",
-						session->node_name),
-				 errdetail("There are too many open files in this server process."),
-				 errhint("Raise max_files_per_process and the system's limit of open files.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
+			 errmsg("could not connect to node \"%s\"", session->node_name),
+			 errdetail("There are too many open files in this server process."),
+			 errhint(
+				 "Raise max_files_per_process and the system's limit of open files.")));
 	session->has_external_fd = true;
 
 	session->conn = PQconnectStartParams(params.keywords, params.values, 0);
 	if (session->conn == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	if (PQstatus(session->conn) == CONNECTION_BAD)
 		tess_report_connect_failure(session);
 
@@ -220,8 +219,8 @@ static void
 wait_for_sockets(int count, TessSession *const *sessions, long timeout_ms)
 {
 	WaitEventSet *set = CreateWaitEventSet(CurrentMemoryContext, count + 2);
-	WaitEvent  *events = palloc(sizeof(WaitEvent) * (count + 2));
-	int			occurred;
+	WaitEvent *events = palloc(sizeof(WaitEvent) * (count + 2));
+	int occurred;
 
 	PG_TRY();
 	{
@@ -233,8 +232,9 @@ wait_for_sockets(int count, TessSession *const *sessions, long timeout_ms)
 			if (sessions[i]->connecting == PGRES_POLLING_OK)
 				continue;
 			AddWaitEventToSet(set,
-							  sessions[i]->connecting == PGRES_POLLING_READING ?
-							  WL_SOCKET_READABLE : WL_SOCKET_CONNECTED,
+							  sessions[i]->connecting == PGRES_POLLING_READING
+								  ? WL_SOCKET_READABLE
+								  : WL_SOCKET_CONNECTED,
 							  PQsocket(sessions[i]->conn), NULL, sessions[i]);
 		}
 		occurred = WaitEventSetWait(set, timeout_ms, events, count + 2,
@@ -267,12 +267,12 @@ tess_connect_finish(int count, TessSession *const *sessions)
 {
 	TimestampTz deadline;
 
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   connect_timeout_ms);
+	deadline =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), connect_timeout_ms);
 	for (;;)
 	{
 		TessSession *waiting = NULL;
-		long		timeout_ms;
+		long timeout_ms;
 
 		for (int i = 0; i < count; i++)
 		{
@@ -288,16 +288,17 @@ tess_connect_finish(int count, TessSession *const *sessions)
 		if (waiting == NULL)
 			return;
 
-		timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-													 deadline);
+		timeout_ms =
+			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
 		if (timeout_ms <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-					 errmsg("could not connect to node \"%s\"",
-							waiting->node_name),
-					 errdetail("There was no answer within %d ms.",
-							   connect_timeout_ms),
-					 errhint("Check that the node is running and can be reached, or raise tessera.connect_timeout.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+				 errmsg("could not connect to node \"%s\"", waiting->node_name),
+				 errdetail("There was no answer within %d ms.",
+						   connect_timeout_ms),
+				 errhint(
+					 "Check that the node is running and can be reached, or raise tessera.connect_timeout.")));
 		wait_for_sockets(count, sessions, timeout_ms);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -325,9 +326,6 @@ tess_connect_init(void)
 {
 	DefineCustomIntVariable("tessera.connect_timeout",
 							"Sets how long to wait for a connection to a node.",
-							NULL,
-							&connect_timeout_ms,
-							5000, 1, 3600 * 1000,
-							PGC_USERSET, GUC_UNIT_MS,
-							NULL, NULL, NULL);
+							NULL, &connect_timeout_ms, 5000, 1, 3600 * 1000,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 }

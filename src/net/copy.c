@@ -39,7 +39,7 @@ next_result(TessSession *session)
 static void
 leave_copy(TessSession *session)
 {
-	PGresult   *result;
+	PGresult *result;
 
 	while ((result = next_result(session)) != NULL)
 		PQclear(result);
@@ -53,8 +53,8 @@ leave_copy(TessSession *session)
 static void
 fail(TessSession *session, PGresult *result)
 {
-	ErrorData  *error = tess_report_result(session, result);
-	bool		lost = PQstatus(session->conn) != CONNECTION_OK;
+	ErrorData *error = tess_report_result(session, result);
+	bool lost = PQstatus(session->conn) != CONNECTION_OK;
 
 	if (lost)
 		tess_session_break(session, PQresultErrorMessage(result));
@@ -69,13 +69,12 @@ fail(TessSession *session, PGresult *result)
 static void
 finish_pipeline(TessSession *session)
 {
-	PGresult   *result;
-	void	   *tag;
-	TessPoll	poll;
+	PGresult *result;
+	void *tag;
+	TessPoll poll;
 
 	tess_session_flush(session);
-	while ((poll = tess_session_poll(session, &result, &tag)) !=
-		   TESS_POLL_IDLE)
+	while ((poll = tess_session_poll(session, &result, &tag)) != TESS_POLL_IDLE)
 	{
 		if (poll == TESS_POLL_WAIT)
 			(void) tess_net_wait(1, &session, 0);
@@ -85,14 +84,13 @@ finish_pipeline(TessSession *session)
 void
 tess_session_copy_begin(TessSession *session, const char *sql)
 {
-	PGresult   *result;
+	PGresult *result;
 
 	finish_pipeline(session);
 	if (session->broken)
 		ThrowErrorData(tess_report_lost(session));
 	session->copying = true;
-	if (!PQexitPipelineMode(session->conn) ||
-		!PQsendQuery(session->conn, sql))
+	if (!PQexitPipelineMode(session->conn) || !PQsendQuery(session->conn, sql))
 	{
 		tess_session_break(session, NULL);
 		ThrowErrorData(tess_report_lost(session));
@@ -110,13 +108,13 @@ tess_session_copy_begin(TessSession *session, const char *sql)
 void
 tess_session_copy_put(TessSession *session, const char *bytes, int length)
 {
-	int			unsent = 0;
+	int unsent = 0;
 
 	if (session->broken)
 		ThrowErrorData(tess_report_lost(session));
 	while (length > 0)
 	{
-		int			part = Min(length, MAX_UNSENT_BYTES);
+		int part = Min(length, MAX_UNSENT_BYTES);
 
 		if (PQputCopyData(session->conn, bytes, part) < 0)
 			tess_session_break(session, NULL);
@@ -142,8 +140,8 @@ tess_session_copy_put(TessSession *session, const char *bytes, int length)
 uint64
 tess_session_copy_end(TessSession *session)
 {
-	PGresult   *result;
-	uint64		rows;
+	PGresult *result;
+	uint64 rows;
 
 	if (session->broken)
 		ThrowErrorData(tess_report_lost(session));

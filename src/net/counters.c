@@ -18,9 +18,9 @@ PG_FUNCTION_INFO_V1(tess_net_counters_reset);
 PGDLLEXPORT Datum
 tess_net_counters_get(PG_FUNCTION_ARGS)
 {
-	TupleDesc	descriptor;
-	Datum		values[6];
-	bool		nulls[6] = {0};
+	TupleDesc descriptor;
+	Datum values[6];
+	bool nulls[6] = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -31,8 +31,8 @@ tess_net_counters_get(PG_FUNCTION_ARGS)
 	values[3] = Int64GetDatum(tess_net_counters.bytes_sent);
 	values[4] = Int64GetDatum(tess_net_counters.bytes_received);
 	values[5] = Int64GetDatum(tess_net_counters.connections);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values,
-													  nulls)));
+	PG_RETURN_DATUM(
+		HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
 }
 
 /* tessera_internal.reset_net_counters() */

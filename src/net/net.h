@@ -53,8 +53,8 @@ extern void tess_net_forget_node(int32 node_id);
 
 extern int32 tess_session_node_id(const TessSession *session);
 extern const char *tess_session_node_name(const TessSession *session);
-extern Oid	tess_session_role(const TessSession *session);
-extern int	tess_session_server_version(const TessSession *session);
+extern Oid tess_session_role(const TessSession *session);
+extern int tess_session_server_version(const TessSession *session);
 extern bool tess_session_is_broken(const TessSession *session);
 /* True if replies are owed (queued, sent or unread). */
 extern bool tess_session_is_busy(const TessSession *session);
@@ -62,11 +62,11 @@ extern bool tess_session_is_busy(const TessSession *session);
 /* Values of one execution, in wire form.  Owned by the caller until flushed. */
 typedef struct TessParams
 {
-	int			count;
-	const Oid  *types;			/* 0: let the node infer; never a user type's OID */
-	const char *const *values;	/* NULL: SQL NULL */
-	const int  *lengths;
-	const int  *formats;		/* 0 text, 1 binary */
+	int count;
+	const Oid *types; /* 0: let the node infer; never a user type's OID */
+	const char *const *values; /* NULL: SQL NULL */
+	const int *lengths;
+	const int *formats; /* 0 text, 1 binary */
 } TessParams;
 
 /* What becomes of a reply. tag is the caller's and comes back with each
@@ -82,10 +82,10 @@ extern void tess_session_flush(TessSession *session);
 
 typedef enum TessPoll
 {
-	TESS_POLL_WAIT,				/* nothing to read now: tess_net_wait */
-	TESS_POLL_ROWS,				/* *result holds one or more rows; more follow */
-	TESS_POLL_DONE,				/* statement of *tag ended; *result: its last rows, command tag */
-	TESS_POLL_IDLE				/* no replies are owed to what was flushed */
+	TESS_POLL_WAIT, /* nothing to read now: tess_net_wait */
+	TESS_POLL_ROWS, /* *result holds one or more rows; more follow */
+	TESS_POLL_DONE, /* statement of *tag ended; *result: its last rows, command tag */
+	TESS_POLL_IDLE /* no replies are owed to what was flushed */
 } TessPoll;
 
 /* Next event of the session, without waiting.  *result lives until the next
@@ -98,9 +98,8 @@ extern TessPoll tess_session_poll(TessSession *session, PGresult **result,
 /* As above, for callers that must go on after an error (commit, rollback,
  * check_nodes): TESS_POLL_DONE with *error set (palloc'd), never raises for
  * what the node said or for a lost connection. */
-extern TessPoll tess_session_poll_quiet(TessSession *session,
-										PGresult **result, void **tag,
-										ErrorData **error);
+extern TessPoll tess_session_poll_quiet(TessSession *session, PGresult **result,
+										void **tag, ErrorData **error);
 
 /* The result of the last poll becomes the caller's, who clears it. */
 extern PGresult *tess_session_take_result(TessSession *session);
@@ -128,7 +127,7 @@ extern bool tess_net_wait_held(int count, TessSession *const *sessions,
  * session, drain(owner, session) must read all owed replies to the end and
  * put them away (tuplestore).  Claiming first drains the old owner.  Owner
  * NULL: just drain. */
-typedef void (*TessDrain) (void *owner, TessSession *session);
+typedef void (*TessDrain)(void *owner, TessSession *session);
 extern void tess_session_claim(TessSession *session, void *owner,
 							   TessDrain drain);
 /* The owner has read all it wanted, or is going away: unread replies are
@@ -160,7 +159,7 @@ extern PGresult *tess_net_query(TessSession *session, const char *sql,
 extern void tess_session_copy_begin(TessSession *session, const char *sql);
 extern void tess_session_copy_put(TessSession *session, const char *bytes,
 								  int length);
-extern uint64 tess_session_copy_end(TessSession *session);	/* rows */
+extern uint64 tess_session_copy_end(TessSession *session); /* rows */
 
 /* codec.c: datums <-> wire --------------------------------------------- */
 
@@ -169,7 +168,7 @@ extern uint64 tess_session_copy_end(TessSession *session);	/* rows */
 extern bool tess_type_travels_binary(Oid type);
 /* The OID to declare for a parameter of this type: itself for built-in types,
  * 0 for others (the node infers it from a cast in the text). */
-extern Oid	tess_type_wire_oid(Oid type);
+extern Oid tess_type_wire_oid(Oid type);
 
 /* Encoder for a row of parameters. */
 typedef struct TessEncoder TessEncoder;
@@ -193,12 +192,12 @@ extern void tess_decoder_decode(TessDecoder *decoder, const PGresult *result,
 /* counters.c: of this backend; tests assert them ------------------------- */
 typedef struct TessNetCounters
 {
-	int64		round_trips;	/* flushes that had to be waited for */
-	int64		statements;		/* sent to nodes */
-	int64		rows;			/* received */
-	int64		bytes_sent;		/* of SQL texts and values */
-	int64		bytes_received; /* of values */
-	int64		connections;	/* opened */
+	int64 round_trips;	  /* flushes that had to be waited for */
+	int64 statements;	  /* sent to nodes */
+	int64 rows;			  /* received */
+	int64 bytes_sent;	  /* of SQL texts and values */
+	int64 bytes_received; /* of values */
+	int64 connections;	  /* opened */
 } TessNetCounters;
 extern TessNetCounters tess_net_counters;
 

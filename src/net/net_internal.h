@@ -19,10 +19,10 @@
 /* One answer that the node owes us. */
 typedef struct TessReply
 {
-	void	   *tag;			/* NULL: silent */
-	bool		is_sync;
-	bool		single_row;
-	bool		started;		/* it is the statement libpq answers now */
+	void *tag; /* NULL: silent */
+	bool is_sync;
+	bool single_row;
+	bool started; /* it is the statement libpq answers now */
 } TessReply;
 
 /* A notice of the node that waits to be passed on; malloc'd, see report.c. */
@@ -30,53 +30,53 @@ typedef struct TessNotice TessNotice;
 
 struct TessSession
 {
-	dlist_node	link;			/* in pool.c's list of all sessions */
-	MemoryContext context;		/* holds the session and what it points to */
-	uint64		serial;			/* never the same twice in a backend */
+	dlist_node link;	   /* in pool.c's list of all sessions */
+	MemoryContext context; /* holds the session and what it points to */
+	uint64 serial;		   /* never the same twice in a backend */
 
 	/* connect.c */
-	PGconn	   *conn;			/* NULL once closed */
-	PostgresPollingStatusType connecting;	/* PGRES_POLLING_OK: open */
-	Oid			server;
-	char	   *server_name;
-	bool		must_use_password;
-	bool		has_external_fd;
+	PGconn *conn;						  /* NULL once closed */
+	PostgresPollingStatusType connecting; /* PGRES_POLLING_OK: open */
+	Oid server;
+	char *server_name;
+	bool must_use_password;
+	bool has_external_fd;
 
 	/* pool.c */
-	int32		node_id;		/* 0: not of a node (yet) */
-	char	   *node_name;
-	Oid			role;
-	uint32		server_hash;	/* of the syscache entries it was made from */
-	uint32		role_hash;
-	bool		pooled;
-	bool		in_use;
-	bool		stale;			/* its options changed: not to be used again */
+	int32 node_id; /* 0: not of a node (yet) */
+	char *node_name;
+	Oid role;
+	uint32 server_hash; /* of the syscache entries it was made from */
+	uint32 role_hash;
+	bool pooled;
+	bool in_use;
+	bool stale; /* its options changed: not to be used again */
 	TimestampTz idle_since;
 
 	/* session.c */
-	bool		broken;
-	char	   *broken_reason;	/* a sentence of libpq or of the node */
-	TessReply  *replies;		/* ring, first in first out */
-	int			reply_head;
-	int			reply_count;
-	int			reply_capacity;
-	int			sync_count;		/* Syncs among the replies */
-	bool		in_block;		/* inside BEGIN, as far as replies were read */
-	PGresult   *result;			/* what the last poll gave out */
-	bool		copying;		/* COPY FROM STDIN; copy.c */
-	bool		may_read;		/* the socket may have something; wait.c */
+	bool broken;
+	char *broken_reason; /* a sentence of libpq or of the node */
+	TessReply *replies;	 /* ring, first in first out */
+	int reply_head;
+	int reply_count;
+	int reply_capacity;
+	int sync_count;	  /* Syncs among the replies */
+	bool in_block;	  /* inside BEGIN, as far as replies were read */
+	PGresult *result; /* what the last poll gave out */
+	bool copying;	  /* COPY FROM STDIN; copy.c */
+	bool may_read;	  /* the socket may have something; wait.c */
 
 	/* report.c */
 	TessNotice *first_notice;
 	TessNotice *last_notice;
 
 	/* use.c */
-	void	   *owner;
-	TessDrain	drain;
+	void *owner;
+	TessDrain drain;
 
 	/* settings.c: what the node session has; NULL where not known */
-	char	   *settings[TESS_SETTING_COUNT];
-	bool		settings_in_block;
+	char *settings[TESS_SETTING_COUNT];
+	bool settings_in_block;
 };
 
 /* connect.c */
@@ -108,7 +108,7 @@ extern ErrorData *tess_report_result(TessSession *session,
 									 const PGresult *result);
 extern ErrorData *tess_report_lost(TessSession *session);
 extern void tess_report_connect_failure(TessSession *session)
-			pg_attribute_noreturn();
+	pg_attribute_noreturn();
 extern void tess_report_watch_notices(TessSession *session);
 extern void tess_report_notices(TessSession *session, bool quiet);
 extern void tess_report_forget_notices(TessSession *session);

@@ -5,7 +5,7 @@
  * nothing is owed on it, no transaction is open in it, and its options are
  * still those it was opened with.  What is still in use when the transaction
  * has ended has been forgotten by somebody who failed, and is taken back.
- * Sessions are closed before the backend leaves shared memory.
+ * A backend that exits closes them all.
  */
 #include "postgres.h"
 
@@ -26,15 +26,15 @@
 /* For statements that still run when their transaction has ended. */
 #define ABANDON_TIMEOUT_MS 1000
 
-static int	max_cached_connections_per_node = 1;
-static int	idle_connection_lifetime_ms = 10 * 60 * 1000;
+static int max_cached_connections_per_node = 1;
+static int idle_connection_lifetime_ms = 10 * 60 * 1000;
 
 static struct
 {
-	dlist_head	sessions;
-	uint64		last_serial;
-	bool		exit_registered;
-}			pool = {DLIST_STATIC_INIT(pool.sessions)};
+	dlist_head sessions;
+	uint64 last_serial;
+	bool exit_registered;
+} pool = {DLIST_STATIC_INIT(pool.sessions)};
 
 static void close_all(int code, Datum arg);
 
@@ -48,7 +48,8 @@ make_session(int32 node_id, const char *name, Oid server, Oid role)
 
 	if (!pool.exit_registered)
 	{
-		before_shmem_exit(close_all, 0);
+		/* After the last transaction was aborted, which takes sessions. */
+		on_shmem_exit(close_all, 0);
 		pool.exit_registered = true;
 	}
 
@@ -60,13 +61,12 @@ make_session(int32 node_id, const char *name, Oid server, Oid role)
 	session->node_id = node_id;
 	session->node_name = MemoryContextStrdup(context, name);
 	session->server = server;
-	session->server_name = MemoryContextStrdup(context,
-											   foreign_server->servername);
+	session->server_name =
+		MemoryContextStrdup(context, foreign_server->servername);
 	session->role = role;
-	session->server_hash = GetSysCacheHashValue1(FOREIGNSERVEROID,
-												 ObjectIdGetDatum(server));
-	session->role_hash = GetSysCacheHashValue1(AUTHOID,
-											   ObjectIdGetDatum(role));
+	session->server_hash =
+		GetSysCacheHashValue1(FOREIGNSERVEROID, ObjectIdGetDatum(server));
+	session->role_hash = GetSysCacheHashValue1(AUTHOID, ObjectIdGetDatum(role));
 	session->connecting = PGRES_POLLING_WRITING;
 	session->in_use = true;
 	dlist_push_tail(&pool.sessions, &session->link);
@@ -91,8 +91,8 @@ is_alive(TessSession *session)
 	/* What an idle session may get: a setting's change, a farewell. */
 	for (int i = 0; i < 3; i++)
 	{
-		char		byte;
-		ssize_t		got;
+		char byte;
+		ssize_t got;
 
 		if (session->broken || PQstatus(session->conn) != CONNECTION_OK)
 			return false;
@@ -110,8 +110,8 @@ static bool
 is_expired(const TessSession *session, TimestampTz now)
 {
 	return session->stale ||
-		TimestampDifferenceExceeds(session->idle_since, now,
-								   idle_connection_lifetime_ms);
+		   TimestampDifferenceExceeds(session->idle_since, now,
+									  idle_connection_lifetime_ms);
 }
 
 static void
@@ -155,8 +155,8 @@ find_idle(int32 node_id, Oid role)
 static int
 count_idle(int32 node_id, Oid role)
 {
-	dlist_iter	iter;
-	int			count = 0;
+	dlist_iter iter;
+	int count = 0;
 
 	dlist_foreach(iter, &pool.sessions)
 	{
@@ -218,7 +218,7 @@ tess_net_acquire(int count, const int32 *node_ids, Oid role,
 void
 tess_net_release(TessSession *session)
 {
-	bool		keep;
+	bool keep;
 
 	session->in_use = false;
 	session->owner = NULL;
@@ -229,12 +229,12 @@ tess_net_release(TessSession *session)
 	session->idle_since = GetCurrentTimestamp();
 
 	keep = session->pooled && !session->stale && !session->broken &&
-		!session->copying && session->reply_count == 0 &&
-		session->conn != NULL && session->connecting == PGRES_POLLING_OK &&
-		PQstatus(session->conn) == CONNECTION_OK &&
-		PQtransactionStatus(session->conn) == PQTRANS_IDLE &&
-		count_idle(session->node_id, session->role) <=
-		max_cached_connections_per_node;
+		   !session->copying && session->reply_count == 0 &&
+		   session->conn != NULL && session->connecting == PGRES_POLLING_OK &&
+		   PQstatus(session->conn) == CONNECTION_OK &&
+		   PQtransactionStatus(session->conn) == PQTRANS_IDLE &&
+		   count_idle(session->node_id, session->role) <=
+			   max_cached_connections_per_node;
 	if (!keep)
 		destroy(session);
 	else if (session->settings_in_block)
@@ -292,7 +292,7 @@ tess_net_forget_node(int32 node_id)
 void
 tess_pool_forget_settings(void)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &pool.sessions)
 	{
@@ -326,8 +326,8 @@ after_transaction(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   ABANDON_TIMEOUT_MS);
+	deadline =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ABANDON_TIMEOUT_MS);
 	dlist_foreach_modify(iter, &pool.sessions)
 	{
 		TessSession *session = dlist_container(TessSession, link, iter.cur);
@@ -345,7 +345,7 @@ after_transaction(XactEvent event, void *arg)
 static void
 mark_stale(bool by_role, uint32 hash)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &pool.sessions)
 	{
@@ -379,20 +379,18 @@ after_role_change(Datum arg, int cache_id, uint32 hash)
 void
 tess_pool_init(void)
 {
-	DefineCustomIntVariable("tessera.max_cached_connections_per_node",
-							"Sets how many idle connections a session keeps to each node.",
-							"They are counted for each role that the session uses.",
-							&max_cached_connections_per_node,
-							1, 0, 1000,
-							PGC_USERSET, 0,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("tessera.idle_connection_lifetime",
-							"Sets how long an idle connection to a node is kept.",
-							"It is closed by the next statement that uses nodes after this time.",
-							&idle_connection_lifetime_ms,
-							10 * 60 * 1000, 0, INT_MAX,
-							PGC_USERSET, GUC_UNIT_MS,
-							NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"tessera.max_cached_connections_per_node",
+		"Sets how many idle connections a session keeps to each node.",
+		"They are counted for each role that the session uses.",
+		&max_cached_connections_per_node, 1, 0, 1000, PGC_USERSET, 0, NULL,
+		NULL, NULL);
+	DefineCustomIntVariable(
+		"tessera.idle_connection_lifetime",
+		"Sets how long an idle connection to a node is kept.",
+		"It is closed by the next statement that uses nodes after this time.",
+		&idle_connection_lifetime_ms, 10 * 60 * 1000, 0, INT_MAX, PGC_USERSET,
+		GUC_UNIT_MS, NULL, NULL, NULL);
 	RegisterXactCallback(after_transaction, NULL);
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, after_server_change,
 								  (Datum) 0);

@@ -18,11 +18,11 @@
 struct TessNotice
 {
 	struct TessNotice *next;
-	int			elevel;
-	int			sqlstate;
-	char	   *message;
-	char	   *detail;
-	char	   *hint;
+	int elevel;
+	int sqlstate;
+	char *message;
+	char *detail;
+	char *hint;
 };
 
 static int
@@ -45,8 +45,8 @@ copy_field(const PGresult *result, int field)
 static char *
 trimmed(const char *text)
 {
-	char	   *copy = pstrdup(text ? text : "");
-	int			length = strlen(copy);
+	char *copy = pstrdup(text ? text : "");
+	int length = strlen(copy);
 
 	while (length > 0 && (copy[length - 1] == '\n' || copy[length - 1] == ' '))
 		copy[--length] = '\0';
@@ -56,7 +56,7 @@ trimmed(const char *text)
 static ErrorData *
 make_error(int sqlstate, char *message)
 {
-	ErrorData  *error = palloc0(sizeof(ErrorData));
+	ErrorData *error = palloc0(sizeof(ErrorData));
 
 	error->elevel = ERROR;
 	error->sqlerrcode = sqlstate;
@@ -73,9 +73,9 @@ ErrorData *
 tess_report_result(TessSession *session, const PGresult *result)
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	char	   *message = copy_field(result, PG_DIAG_MESSAGE_PRIMARY);
-	char	   *context = copy_field(result, PG_DIAG_CONTEXT);
-	ErrorData  *error;
+	char *message = copy_field(result, PG_DIAG_MESSAGE_PRIMARY);
+	char *context = copy_field(result, PG_DIAG_CONTEXT);
+	ErrorData *error;
 
 	if (message == NULL)
 		message = trimmed(PQresultErrorMessage(result));
@@ -88,8 +88,8 @@ tess_report_result(TessSession *session, const PGresult *result)
 	error->datatype_name = copy_field(result, PG_DIAG_DATATYPE_NAME);
 	error->constraint_name = copy_field(result, PG_DIAG_CONSTRAINT_NAME);
 	if (context)
-		error->context = psprintf(_("%s\non node \"%s\""),
-								  context, session->node_name);
+		error->context =
+			psprintf(_("%s\non node \"%s\""), context, session->node_name);
 	else
 		error->context = psprintf(_("on node \"%s\""), session->node_name);
 	return error;
@@ -99,11 +99,11 @@ tess_report_result(TessSession *session, const PGresult *result)
 ErrorData *
 tess_report_lost(TessSession *session)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
-	error = make_error(ERRCODE_CONNECTION_FAILURE,
-					   psprintf(_("lost connection to node \"%s\""),
-								session->node_name));
+	error = make_error(
+		ERRCODE_CONNECTION_FAILURE,
+		psprintf(_("lost connection to node \"%s\""), session->node_name));
 	if (session->broken_reason)
 		error->detail = trimmed(session->broken_reason);
 	return error;
@@ -141,14 +141,14 @@ find_sqlstate(const char *message, const char **rest)
 void
 tess_report_connect_failure(TessSession *session)
 {
-	char	   *message = trimmed(PQerrorMessage(session->conn));
+	char *message = trimmed(PQerrorMessage(session->conn));
 	const char *rest = message;
-	int			sqlstate = find_sqlstate(message, &rest);
+	int sqlstate = find_sqlstate(message, &rest);
 
 	if (sqlstate != 0)
 	{
 		/* Of the verbose form only the message itself is of interest. */
-		char	   *end = strchr(rest, '\n');
+		char *end = strchr(rest, '\n');
 
 		if (end)
 			*end = '\0';
@@ -156,25 +156,27 @@ tess_report_connect_failure(TessSession *session)
 
 	if (ERRCODE_TO_CATEGORY(sqlstate) ==
 		ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
-		ereport(ERROR,
-				(errcode(sqlstate),
-				 errmsg("could not connect to node \"%s\"",
-						session->node_name),
-				 errdetail_internal("%s", rest),
-				 errhint("Use CREATE USER MAPPING on server \"%s\" to say how this role logs in there.",
-						 session->server_name)));
+		ereport(
+			ERROR,
+			(errcode(sqlstate),
+			 errmsg("could not connect to node \"%s\"", session->node_name),
+			 errdetail_internal("%s", rest),
+			 errhint(
+				 "Use CREATE USER MAPPING on server \"%s\" to say how this role logs in there.",
+				 session->server_name)));
 	if (sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		ereport(ERROR,
 				(errcode(sqlstate),
-				 errmsg("could not connect to node \"%s\"",
-						session->node_name),
+				 errmsg("could not connect to node \"%s\"", session->node_name),
 				 errdetail_internal("%s", rest)));
-	ereport(ERROR,
-			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-			 errmsg("could not connect to node \"%s\"", session->node_name),
-			 errdetail_internal("%s", rest),
-			 errhint("Check that the node is running and that the options of server \"%s\" are right.",
-					 session->server_name)));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+		 errmsg("could not connect to node \"%s\"", session->node_name),
+		 errdetail_internal("%s", rest),
+		 errhint(
+			 "Check that the node is running and that the options of server \"%s\" are right.",
+			 session->server_name)));
 }
 
 /* notices ------------------------------------------------------------- */
@@ -270,28 +272,26 @@ pop_notice(TessSession *session)
 void
 tess_report_notices(TessSession *session, bool quiet)
 {
-	int			count = 0;
+	int count = 0;
 
 	while (session->first_notice)
 	{
 		TessNotice *notice = pop_notice(session);
-		int			elevel = notice->elevel;
-		char	   *message = pstrdup(notice->message ? notice->message : "");
-		char	   *detail = notice->detail ? pstrdup(notice->detail) : NULL;
-		char	   *hint = notice->hint ? pstrdup(notice->hint) : NULL;
-		int			sqlstate = notice->sqlstate;
+		int elevel = notice->elevel;
+		char *message = pstrdup(notice->message ? notice->message : "");
+		char *detail = notice->detail ? pstrdup(notice->detail) : NULL;
+		char *hint = notice->hint ? pstrdup(notice->hint) : NULL;
+		int sqlstate = notice->sqlstate;
 
 		free_notice(notice);
 		if (quiet && elevel != WARNING)
 			elevel = DEBUG1;
 		if (++count > MAX_NOTICES)
 			continue;
-		ereport(elevel,
-				(errcode(sqlstate),
-				 errmsg_internal("%s", message),
-				 detail ? errdetail_internal("%s", detail) : 0,
-				 hint ? errhint("%s", hint) : 0,
-				 errcontext("on node \"%s\"", session->node_name)));
+		ereport(elevel, (errcode(sqlstate), errmsg_internal("%s", message),
+						 detail ? errdetail_internal("%s", detail) : 0,
+						 hint ? errhint("%s", hint) : 0,
+						 errcontext("on node \"%s\"", session->node_name)));
 	}
 }
 

@@ -77,18 +77,17 @@ head_reply(TessSession *session)
 static void
 push_reply(TessSession *session, const TessReply *reply)
 {
-	int			capacity = session->reply_capacity;
+	int capacity = session->reply_capacity;
 
 	if (session->reply_count == capacity)
 	{
-		int			larger = Max(16, capacity * 2);
-		TessReply  *replies;
+		int larger = Max(16, capacity * 2);
+		TessReply *replies;
 
 		replies = MemoryContextAllocHuge(session->context,
 										 sizeof(TessReply) * larger);
 		for (int i = 0; i < session->reply_count; i++)
-			replies[i] =
-				session->replies[(session->reply_head + i) % capacity];
+			replies[i] = session->replies[(session->reply_head + i) % capacity];
 		if (session->replies)
 			pfree(session->replies);
 		session->replies = replies;
@@ -115,10 +114,10 @@ pop_reply(TessSession *session)
 static bool
 has_unsynced(const TessSession *session)
 {
-	int			last = session->reply_head + session->reply_count - 1;
+	int last = session->reply_head + session->reply_count - 1;
 
 	return session->reply_count > 0 &&
-		!session->replies[last % session->reply_capacity].is_sync;
+		   !session->replies[last % session->reply_capacity].is_sync;
 }
 
 /*
@@ -131,7 +130,8 @@ tess_session_owes_silent(const TessSession *session)
 	for (int i = 0; i < session->reply_count; i++)
 	{
 		const TessReply *reply =
-		&session->replies[(session->reply_head + i) % session->reply_capacity];
+			&session
+				 ->replies[(session->reply_head + i) % session->reply_capacity];
 
 		if (!reply->is_sync && reply->tag == NULL)
 			return true;
@@ -158,8 +158,9 @@ count_sent(const char *sql, const TessParams *params)
 	for (int i = 0; params && i < params->count; i++)
 	{
 		if (params->values[i])
-			tess_net_counters.bytes_sent += params->formats[i] == 1 ?
-				params->lengths[i] : strlen(params->values[i]);
+			tess_net_counters.bytes_sent += params->formats[i] == 1
+												? params->lengths[i]
+												: strlen(params->values[i]);
 	}
 }
 
@@ -168,7 +169,7 @@ tess_session_queue(TessSession *session, const char *sql,
 				   const TessParams *params, bool binary_result,
 				   bool single_row, void *tag)
 {
-	TessReply	reply = {.tag = tag,.single_row = single_row};
+	TessReply reply = {.tag = tag, .single_row = single_row};
 
 	/* A COPY that somebody has under way comes to its end first. */
 	if (session->copying && !session->broken)
@@ -180,17 +181,14 @@ tess_session_queue(TessSession *session, const char *sql,
 		return;
 
 	if (log_remote_statements)
-		ereport(LOG,
-				(errmsg("statement to node \"%s\": %s",
-						session->node_name, sql),
-				 errhidestmt(true)));
-	if (!PQsendQueryParams(session->conn, sql,
-						   params ? params->count : 0,
-						   params ? params->types : NULL,
-						   params ? params->values : NULL,
-						   params ? params->lengths : NULL,
-						   params ? params->formats : NULL,
-						   binary_result ? 1 : 0))
+		ereport(LOG, (errmsg("statement to node \"%s\": %s", session->node_name,
+							 sql),
+					  errhidestmt(true)));
+	if (!PQsendQueryParams(
+			session->conn, sql, params ? params->count : 0,
+			params ? params->types : NULL, params ? params->values : NULL,
+			params ? params->lengths : NULL, params ? params->formats : NULL,
+			binary_result ? 1 : 0))
 		tess_session_break(session, NULL);
 	count_sent(sql, params);
 }
@@ -199,7 +197,7 @@ tess_session_queue(TessSession *session, const char *sql,
 bool
 tess_session_sync(TessSession *session)
 {
-	TessReply	reply = {.is_sync = true};
+	TessReply reply = {.is_sync = true};
 
 	push_reply(session, &reply);
 	if (!session->broken &&
@@ -231,15 +229,15 @@ set_result(TessSession *session, PGresult *result)
 static void
 count_received(const PGresult *result)
 {
-	int			rows = PQntuples(result);
-	int			columns = PQnfields(result);
+	int rows = PQntuples(result);
+	int columns = PQnfields(result);
 
 	tess_net_counters.rows += rows;
 	for (int row = 0; row < rows; row++)
 	{
 		for (int column = 0; column < columns; column++)
-			tess_net_counters.bytes_received += PQgetlength(result, row,
-															column);
+			tess_net_counters.bytes_received +=
+				PQgetlength(result, row, column);
 	}
 }
 
@@ -262,7 +260,7 @@ note_block(TessSession *session, const PGresult *result)
 static bool
 result_is_there(TessSession *session)
 {
-	int			reads = PQsslInUse(session->conn) ? 2 : 1;
+	int reads = PQsslInUse(session->conn) ? 2 : 1;
 
 	if (!PQisBusy(session->conn))
 		return true;
@@ -288,13 +286,12 @@ result_is_there(TessSession *session)
 static void
 end_statement(TessSession *session)
 {
-	PGresult   *end = PQgetResult(session->conn);
+	PGresult *end = PQgetResult(session->conn);
 
 	if (end != NULL)
 	{
 		PQclear(end);
-		tess_session_break(session,
-						   _("The node sent what was not asked for."));
+		tess_session_break(session, _("The node sent what was not asked for."));
 	}
 }
 
@@ -312,7 +309,7 @@ is_fatal(const PGresult *result)
 
 	severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
 	return severity != NULL &&
-		(strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+		   (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
 /*
@@ -322,15 +319,15 @@ is_fatal(const PGresult *result)
 static ErrorData *
 take_error(TessSession *session, PGresult *result)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	if (PQstatus(session->conn) != CONNECTION_OK || is_fatal(result))
 	{
-		const char *farewell = PQresultErrorField(result,
-												  PG_DIAG_MESSAGE_PRIMARY);
+		const char *farewell =
+			PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
-		tess_session_break(session, farewell ? farewell :
-						   PQresultErrorMessage(result));
+		tess_session_break(session,
+						   farewell ? farewell : PQresultErrorMessage(result));
 		PQclear(result);
 		tess_session_forget_replies(session);
 		return tess_report_lost(session);
@@ -356,7 +353,7 @@ static bool
 take_result(TessSession *session, PGresult *result, TessPoll *poll,
 			PGresult **given, void **tag, ErrorData **error)
 {
-	TessReply  *reply = head_reply(session);
+	TessReply *reply = head_reply(session);
 
 	*tag = reply->tag;
 	switch (PQresultStatus(result))
@@ -412,7 +409,7 @@ TessPoll
 tess_session_poll_quiet(TessSession *session, PGresult **result, void **tag,
 						ErrorData **error)
 {
-	TessPoll	poll = TESS_POLL_IDLE;
+	TessPoll poll = TESS_POLL_IDLE;
 
 	set_result(session, NULL);
 	*result = NULL;
@@ -422,9 +419,9 @@ tess_session_poll_quiet(TessSession *session, PGresult **result, void **tag,
 	/* What was queued without a Sync is not answered yet. */
 	while (session->sync_count > 0)
 	{
-		TessReply  *reply = head_reply(session);
-		PGresult   *next;
-		bool		ready;
+		TessReply *reply = head_reply(session);
+		PGresult *next;
+		bool ready;
 
 		if (!session->broken && !reply->started)
 		{
@@ -458,8 +455,8 @@ tess_session_poll_quiet(TessSession *session, PGresult **result, void **tag,
 TessPoll
 tess_session_poll(TessSession *session, PGresult **result, void **tag)
 {
-	ErrorData  *error;
-	TessPoll	poll;
+	ErrorData *error;
+	TessPoll poll;
 
 	TESS_FAULT_POINT("net_result");
 	poll = tess_session_poll_quiet(session, result, tag, &error);
@@ -476,7 +473,7 @@ tess_session_poll(TessSession *session, PGresult **result, void **tag)
 PGresult *
 tess_session_take_result(TessSession *session)
 {
-	PGresult   *result = session->result;
+	PGresult *result = session->result;
 
 	session->result = NULL;
 	return result;
@@ -487,9 +484,6 @@ tess_session_init(void)
 {
 	DefineCustomBoolVariable("tessera.log_remote_statements",
 							 "Logs each statement that is sent to a node.",
-							 NULL,
-							 &log_remote_statements,
-							 false,
-							 PGC_SUSET, 0,
+							 NULL, &log_remote_statements, false, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 }

@@ -55,31 +55,28 @@ static const FixedSetting fixed_settings[] = {
  * depend on them.
  */
 static const char *const following_settings[TESS_SETTING_COUNT] = {
-	"TimeZone",
-	"DateStyle",				/* always ISO, but the order of input follows */
-	"lc_time",
-	"lc_numeric",
-	"default_text_search_config",
+	"DateStyle", /* always ISO, but the order of input follows */
+	"TimeZone",		"lc_time", "lc_numeric", "default_text_search_config",
 	"lock_timeout",
 };
 
-/* What the node is to have for following_settings[index]; palloc'd. */
-static char *
+#define DATESTYLE_INDEX 0
+
+/* What the node is to have for following_settings[index]: until the next call. */
+static const char *
 wanted_value(int index)
 {
-	const char *name = following_settings[index];
-
-	if (strcmp(name, "DateStyle") == 0)
-		return psprintf("ISO, %s",
-						DateOrder == DATEORDER_DMY ? "DMY" :
-						DateOrder == DATEORDER_YMD ? "YMD" : "MDY");
-	return pstrdup(GetConfigOption(name, false, false));
+	if (index == DATESTYLE_INDEX)
+		return DateOrder == DATEORDER_DMY	? "ISO, DMY"
+			   : DateOrder == DATEORDER_YMD ? "ISO, YMD"
+											: "ISO, MDY";
+	return GetConfigOption(following_settings[index], false, false);
 }
 
 static void
 remember(TessSession *session, int index, const char *value)
 {
-	char	   *copy = NULL;
+	char *copy = NULL;
 
 	if (value)
 		copy = MemoryContextStrdup(session->context, value);
@@ -117,7 +114,7 @@ tess_settings_startup_options(TessSession *session, const char *server_options)
 					  fixed_settings[i].value);
 	for (int i = 0; i < TESS_SETTING_COUNT; i++)
 	{
-		char	   *value = wanted_value(i);
+		const char *value = wanted_value(i);
 
 		append_option(&options, following_settings[i], value);
 		remember(session, i, value);
@@ -142,18 +139,15 @@ void
 tess_session_sync_settings(TessSession *session)
 {
 	StringInfoData sql;
-	bool		in_block = session->in_block || session->reply_count > 0;
+	bool in_block = session->in_block || session->reply_count > 0;
 
 	sql.data = NULL;
 	for (int i = 0; i < TESS_SETTING_COUNT; i++)
 	{
-		char	   *value = wanted_value(i);
+		const char *value = wanted_value(i);
 
 		if (session->settings[i] && strcmp(session->settings[i], value) == 0)
-		{
-			pfree(value);
 			continue;
-		}
 		if (sql.data == NULL)
 		{
 			initStringInfo(&sql);

@@ -20,13 +20,13 @@ wait_for_idle(int count, TessSession *const *sessions)
 
 	for (;;)
 	{
-		int			waiting_count = 0;
+		int waiting_count = 0;
 
 		for (int i = 0; i < count; i++)
 		{
-			PGresult   *result;
-			void	   *tag;
-			TessPoll	poll;
+			PGresult *result;
+			void *tag;
+			TessPoll poll;
 
 			do
 			{
@@ -43,12 +43,11 @@ wait_for_idle(int count, TessSession *const *sessions)
 }
 
 void
-tess_net_run_lists(int count, TessSession *const *sessions,
-				   List *const *lists)
+tess_net_run_lists(int count, TessSession *const *sessions, List *const *lists)
 {
 	for (int i = 0; i < count; i++)
 	{
-		ListCell   *cell;
+		ListCell *cell;
 
 		tess_session_claim(sessions[i], NULL, NULL);
 		foreach(cell, lists[i])
@@ -66,8 +65,7 @@ tess_net_run_all(int count, TessSession *const *sessions,
 	for (int i = 0; i < count; i++)
 	{
 		tess_session_claim(sessions[i], NULL, NULL);
-		tess_session_queue(sessions[i], commands[i], NULL, false, false,
-						   NULL);
+		tess_session_queue(sessions[i], commands[i], NULL, false, false, NULL);
 		tess_session_flush(sessions[i]);
 	}
 	wait_for_idle(count, sessions);
@@ -86,21 +84,20 @@ clear_result(void *result)
 }
 
 PGresult *
-tess_net_query(TessSession *session, const char *sql,
-			   const TessParams *params)
+tess_net_query(TessSession *session, const char *sql, const TessParams *params)
 {
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
-	PGresult   *answer = NULL;
-	char		tag;
+	PGresult *answer = NULL;
+	char tag;
 
 	tess_session_claim(session, NULL, NULL);
 	tess_session_queue(session, sql, params, false, false, &tag);
 	tess_session_flush(session);
 	for (;;)
 	{
-		PGresult   *result;
-		void	   *result_tag;
-		TessPoll	poll = tess_session_poll(session, &result, &result_tag);
+		PGresult *result;
+		void *result_tag;
+		TessPoll poll = tess_session_poll(session, &result, &result_tag);
 
 		if (poll == TESS_POLL_IDLE)
 			break;
@@ -111,8 +108,7 @@ tess_net_query(TessSession *session, const char *sql,
 			answer = tess_session_take_result(session);
 			callback->func = clear_result;
 			callback->arg = answer;
-			MemoryContextRegisterResetCallback(CurrentMemoryContext,
-											   callback);
+			MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 		}
 	}
 	Assert(answer != NULL);

@@ -9,9 +9,11 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "storage/ipc.h"
 
 #include "net/net_internal.h"
+
+/* What ends by itself this soon is not worth a cancel. */
+#define CANCEL_AFTER_MS 20
 
 /* A cancel that came between two statements was lost: it is sent again. */
 #define CANCEL_AGAIN_MS 500
@@ -23,10 +25,10 @@
 static void
 read_to_idle(TessSession *session)
 {
-	PGresult   *result;
-	void	   *tag;
-	ErrorData  *error;
-	TessPoll	poll;
+	PGresult *result;
+	void *tag;
+	ErrorData *error;
+	TessPoll poll;
 
 	for (;;)
 	{
@@ -43,8 +45,8 @@ read_to_idle(TessSession *session)
 void
 tess_session_claim(TessSession *session, void *owner, TessDrain drain)
 {
-	void	   *old_owner = session->owner;
-	TessDrain	old_drain = session->drain;
+	void *old_owner = session->owner;
+	TessDrain old_drain = session->drain;
 
 	if (old_owner == owner && owner != NULL)
 		return;
@@ -64,10 +66,10 @@ tess_session_claim(TessSession *session, void *owner, TessDrain drain)
 void
 tess_session_unclaim(TessSession *session, void *owner)
 {
-	PGresult   *result;
-	void	   *tag;
-	ErrorData  *error;
-	TessPoll	poll;
+	PGresult *result;
+	void *tag;
+	ErrorData *error;
+	TessPoll poll;
 
 	if (session->owner != owner)
 		return;
@@ -101,7 +103,7 @@ abandon_copy(TessSession *session, TimestampTz deadline)
 	(void) PQputCopyEnd(session->conn, _("COPY was cancelled"));
 	for (;;)
 	{
-		PGresult   *result;
+		PGresult *result;
 
 		if (session->broken)
 			return false;
@@ -129,15 +131,17 @@ abandon_copy(TessSession *session, TimestampTz deadline)
 static bool
 cancel_to_idle(TessSession *session, TimestampTz deadline)
 {
-	TimestampTz cancel_at = GetCurrentTimestamp();
+	TimestampTz cancel_at;
 
+	cancel_at =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CANCEL_AFTER_MS);
 	for (;;)
 	{
-		PGresult   *result;
-		void	   *tag;
-		ErrorData  *error;
+		PGresult *result;
+		void *tag;
+		ErrorData *error;
 		TimestampTz now;
-		TessPoll	poll;
+		TessPoll poll;
 
 		poll = tess_session_poll_quiet(session, &result, &tag, &error);
 		if (error)
@@ -168,12 +172,11 @@ cancel_to_idle(TessSession *session, TimestampTz deadline)
 void
 tess_session_abandon(TessSession *session, TimestampTz deadline)
 {
-	bool		done;
+	bool done;
 
 	session->owner = NULL;
 	session->drain = NULL;
-	if (!session->broken && tess_session_is_busy(session) &&
-		!proc_exit_inprogress)
+	if (!session->broken && tess_session_is_busy(session))
 	{
 		if (session->copying)
 			done = abandon_copy(session, deadline);
@@ -185,9 +188,6 @@ tess_session_abandon(TessSession *session, TimestampTz deadline)
 		if (!done)
 			tess_session_break(session, _("The node did not stop in time."));
 	}
-	if (session->broken || proc_exit_inprogress)
-	{
-		session->broken = true;
+	if (session->broken)
 		tess_session_forget_replies(session);
-	}
 }

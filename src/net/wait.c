@@ -20,13 +20,13 @@
 
 static struct
 {
-	WaitEventSet *set;			/* NULL: none */
-	MemoryContext context;		/* holds the arrays and the set */
-	int			count;
-	uint64	   *serials;
-	uint32	   *events;
-	WaitEvent  *occurred;
-}			kept;
+	WaitEventSet *set;	   /* NULL: none */
+	MemoryContext context; /* holds the arrays and the set */
+	int count;
+	uint64 *serials;
+	uint32 *events;
+	WaitEvent *occurred;
+} kept;
 
 /* The sockets of the kept set may be gone. */
 void
@@ -59,13 +59,12 @@ make_set(int count, TessSession *const *sessions)
 
 	tess_wait_forget();
 	if (kept.context == NULL)
-		kept.context = AllocSetContextCreate(TopMemoryContext,
-											 "tessera wait",
+		kept.context = AllocSetContextCreate(TopMemoryContext, "tessera wait",
 											 ALLOCSET_SMALL_SIZES);
 	kept.serials = MemoryContextAllocZero(kept.context, sizeof(uint64) * count);
 	kept.events = MemoryContextAlloc(kept.context, sizeof(uint32) * count);
-	kept.occurred = MemoryContextAlloc(kept.context, sizeof(WaitEvent) *
-									   (count + OTHER_EVENTS));
+	kept.occurred = MemoryContextAlloc(
+		kept.context, sizeof(WaitEvent) * (count + OTHER_EVENTS));
 	kept.count = count;
 
 	set = CreateWaitEventSet(kept.context, count + OTHER_EVENTS);
@@ -75,8 +74,8 @@ make_set(int count, TessSession *const *sessions)
 		/* Not yet whole: no session has this serial. */
 		kept.serials[i] = 0;
 		kept.events[i] = WL_SOCKET_READABLE;
-		AddWaitEventToSet(set, WL_SOCKET_READABLE,
-						  PQsocket(sessions[i]->conn), NULL, NULL);
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, PQsocket(sessions[i]->conn),
+						  NULL, NULL);
 	}
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -101,8 +100,8 @@ prepare(int count, TessSession *const *sessions)
 
 	for (int i = 0; i < count; i++)
 	{
-		int			unsent = PQflush(sessions[i]->conn);
-		uint32		events = WL_SOCKET_READABLE;
+		int unsent = PQflush(sessions[i]->conn);
+		uint32 events = WL_SOCKET_READABLE;
 
 		if (unsent < 0)
 		{
@@ -120,14 +119,14 @@ prepare(int count, TessSession *const *sessions)
 }
 
 static bool
-wait_for_sessions(int count, TessSession *const *sessions,
-				  TimestampTz deadline, bool held)
+wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
+				  bool held)
 {
 	for (;;)
 	{
-		long		timeout_ms = -1;
-		bool		woken = false;
-		int			occurred;
+		long timeout_ms = -1;
+		bool woken = false;
+		int occurred;
 
 		if (!held)
 			CHECK_FOR_INTERRUPTS();
@@ -137,9 +136,8 @@ wait_for_sessions(int count, TessSession *const *sessions,
 			return true;
 		if (deadline != 0)
 		{
-			timeout_ms =
-				TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-												deadline);
+			timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+														 deadline);
 			if (timeout_ms <= 0)
 				return false;
 		}
@@ -148,7 +146,7 @@ wait_for_sessions(int count, TessSession *const *sessions,
 									count + OTHER_EVENTS, PG_WAIT_EXTENSION);
 		for (int i = 0; i < occurred; i++)
 		{
-			WaitEvent  *event = &kept.occurred[i];
+			WaitEvent *event = &kept.occurred[i];
 
 			if (event->events & WL_LATCH_SET)
 				ResetLatch(MyLatch);
@@ -190,19 +188,18 @@ tess_wait_socket(pgsocket sock, int events, TimestampTz deadline)
 {
 	for (;;)
 	{
-		long		timeout_ms;
-		int			occurred;
+		long timeout_ms;
+		int occurred;
 
 		if (QueryCancelPending || ProcDiePending)
 			return false;
-		timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-													 deadline);
+		timeout_ms =
+			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
 		if (timeout_ms <= 0)
 			return false;
-		occurred = WaitLatchOrSocket(MyLatch,
-									 events | WL_LATCH_SET | WL_TIMEOUT |
-									 WL_EXIT_ON_PM_DEATH,
-									 sock, timeout_ms, PG_WAIT_EXTENSION);
+		occurred = WaitLatchOrSocket(
+			MyLatch, events | WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+			sock, timeout_ms, PG_WAIT_EXTENSION);
 		if (occurred & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 		if (occurred & events)

@@ -313,6 +313,7 @@ tess_xact_sessions(int count, const int32 *node_ids, Oid role,
 		TessRemote *remote = find_remote(node_ids[i], role);
 
 		replace_broken(remote);
+		tess_session_sync_settings(remote->session);
 		if (remote->phase != TESS_PHASE_NONE || needs_transaction(access))
 			queue_preamble(remote);
 		if (access == TESS_WRITE)
