@@ -5,7 +5,6 @@
 #define PENDING(f) __attribute__((weak)) void f(void) { elog(ERROR, #f " is pending"); }
 #pragma GCC diagnostic ignored "-Wbuiltin-declaration-mismatch"
 INIT(tess_command_init)
-INIT(tess_exec_init)
 INIT(tess_plan_init)
 PENDING(tess_ddl_table_pre_data)
 PENDING(tess_ddl_table_post_data)

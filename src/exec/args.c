@@ -1,0 +1,127 @@
+/*
+ * args.c - what a fragment needs evaluated, once per execution: parameters,
+ * and the shards that pruning leaves.
+ *
+ * Remembers the values of the last execution, so that a rescan can tell
+ * whether it would get the same rows again.  Knows no nodes.
+ */
+#include "postgres.h"
+
+#include "exec/exec_internal.h"
+#include "executor/executor.h"
+#include "route/route.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+/* exprs: the parameters of the fragment and, if it has one, the prune
+ * expression, as in custom_exprs.  In the current context. */
+TessArgs *
+tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
+{
+	TessArgs   *args = palloc0(sizeof(TessArgs));
+	int			count = list_length(fragment->param_types);
+
+	if (list_length(exprs) != count + (fragment->has_prune ? 1 : 0))
+		elog(ERROR, "fragment has %d parameters, but %d expressions",
+			 count, list_length(exprs));
+
+	args->count = count;
+	args->context = AllocSetContextCreate(CurrentMemoryContext,
+										  "tessera arguments",
+										  ALLOCSET_SMALL_SIZES);
+	args->types = palloc(count * sizeof(Oid));
+	args->lengths = palloc(count * sizeof(int16));
+	args->by_value = palloc(count * sizeof(bool));
+	args->exprs = palloc(count * sizeof(ExprState *));
+	for (int i = 0; i < count; i++)
+	{
+		args->types[i] = list_nth_oid(fragment->param_types, i);
+		get_typlenbyval(args->types[i], &args->lengths[i], &args->by_value[i]);
+		args->exprs[i] = ExecInitExpr(list_nth(exprs, i), parent);
+	}
+	if (fragment->has_prune)
+		args->prune = tess_prune_init(llast(exprs), parent);
+	return args;
+}
+
+static bool
+is_same(const TessArgs *args, const Datum *values, const bool *nulls,
+		const Bitmapset *shards)
+{
+	if (args->values == NULL || !bms_equal(args->shards, shards))
+		return false;
+	for (int i = 0; i < args->count; i++)
+	{
+		if (args->nulls[i] != nulls[i])
+			return false;
+		if (!nulls[i] && !datumIsEqual(args->values[i], values[i],
+									   args->by_value[i], args->lengths[i]))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Evaluates.  False if everything is as it was.  group NULL (a reference
+ * table): no shards.
+ */
+bool
+tess_args_eval(TessArgs *args, ExprContext *econtext, const TessGroup *group)
+{
+	MemoryContext old_context;
+	Datum	   *values;
+	bool	   *nulls;
+	Bitmapset  *shards = NULL;
+
+	old_context = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	values = palloc(args->count * sizeof(Datum));
+	nulls = palloc(args->count * sizeof(bool));
+	for (int i = 0; i < args->count; i++)
+		values[i] = ExecEvalExpr(args->exprs[i], econtext, &nulls[i]);
+	if (group != NULL && args->prune != NULL)
+		shards = tess_prune_eval(args->prune, econtext, group);
+	else if (group != NULL)
+		shards = bms_add_range(NULL, 0, group->shard_count - 1);
+
+	if (is_same(args, values, nulls, shards))
+	{
+		MemoryContextSwitchTo(old_context);
+		return false;
+	}
+
+	MemoryContextReset(args->context);
+	MemoryContextSwitchTo(args->context);
+	args->values = palloc(args->count * sizeof(Datum));
+	args->nulls = palloc(args->count * sizeof(bool));
+	for (int i = 0; i < args->count; i++)
+	{
+		args->nulls[i] = nulls[i];
+		args->values[i] = nulls[i] ? (Datum) 0 :
+			datumCopy(values[i], args->by_value[i], args->lengths[i]);
+	}
+	args->shards = bms_copy(shards);
+	MemoryContextSwitchTo(old_context);
+	return true;
+}
+
+/* The values as parameters of a statement in process.  NULL if there are
+ * none. */
+ParamListInfo
+tess_args_param_list(int count, const Oid *types, const Datum *values,
+					 const bool *nulls)
+{
+	ParamListInfo params;
+
+	if (count == 0)
+		return NULL;
+	params = makeParamList(count);
+	for (int i = 0; i < count; i++)
+	{
+		params->params[i].value = values[i];
+		params->params[i].isnull = nulls[i];
+		params->params[i].pflags = PARAM_FLAG_CONST;
+		params->params[i].ptype = types[i];
+	}
+	return params;
+}

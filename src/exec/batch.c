@@ -1,0 +1,631 @@
+/*
+ * batch.c - rows that were computed on this server, sent to their shards as
+ * statements of many rows.
+ *
+ * Rows gather in one open batch per shard.  A batch that is full is sent at
+ * once, while more rows are computed; the rest goes out together at the end, so
+ * that a statement of few rows costs one round trip whatever number of shards
+ * it reaches.  At most MAX_OWED statements of a node are under way, and at most
+ * MAX_OPEN_BYTES are waiting in open batches.
+ *
+ * A reference table has one batch, which is executed on this server first and
+ * then sent to all other nodes.
+ */
+#include "postgres.h"
+
+#include "exec/exec_internal.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#define MAX_ROWS 500
+#define MAX_PARAMS 32767
+#define MAX_BYTES (1024 * 1024)
+#define MAX_OPEN_BYTES (32 * 1024 * 1024)
+#define MAX_OWED 2
+
+typedef struct Batch
+{
+	TessBatches *batches;
+	TessBranch *branch;			/* NULL: copies of a reference table */
+	int			shard_index;	/* -1: copies */
+	int64		shard_id;
+
+	int			rows;
+	int			returned;		/* RETURNING rows so far */
+	int64	   *ordinals;		/* of its rows, if they are wanted */
+	uint64		rows_here;		/* copies: rows changed on this server */
+
+	/* until it is sent */
+	MemoryContext context;
+	int			space;			/* rows there is room for */
+	Size		bytes;
+	const char **wire_values;	/* for other nodes */
+	int		   *wire_lengths;
+	int		   *wire_formats;
+	Datum	   *values;			/* for this server */
+	bool	   *nulls;
+} Batch;
+
+/* A statement for one node: what comes back with its replies. */
+typedef struct Sending
+{
+	Batch	   *batch;
+	TessBranch *branch;
+} Sending;
+
+struct TessBatches
+{
+	const TessFragment *fragment;
+	const TessModifySpec *spec;
+	const TessGroup *group;		/* NULL: reference table */
+	const TessArgs *args;		/* parameters of the tail */
+	bool		binary_result;
+	void	   *owner;
+	TessReturnedSink put_returned;
+
+	MemoryContext context;
+	TessReplies *replies;
+	List	   *copies;			/* branches of a reference table */
+	int			column_count;	/* parameters of a row */
+	Oid		   *types;
+	TessEncoder *encoder;		/* of a row */
+	TessParams	tail_params;
+	Oid		   *wire_types;		/* of the tail and MAX_ROWS rows; grows */
+	int			wire_type_count;
+
+	Batch	  **open;			/* by shard; one for a reference table */
+	Size		open_bytes;
+	int64		added;			/* rows */
+	int			sent;			/* batches */
+	bool		is_one;
+	uint64		processed;
+	Bitmapset  *shards;
+};
+
+static void returned_remote(void *owner, void *tag, const PGresult *result,
+							int row);
+static void statement_done(void *owner, void *tag, PGresult *result);
+static void send_batches(TessBatches *batches, Batch **open, int count);
+
+/* Length of the array of open batches. */
+static int
+open_size(const TessBatches *batches)
+{
+	return batches->group ? batches->group->shard_count : 1;
+}
+
+/* Starts; args must have been evaluated.  In a context below the current. */
+TessBatches *
+tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
+				   const TessArgs *args, bool binary_result, void *owner,
+				   TessReturnedSink put_returned)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera batches",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	TessBatches *batches = palloc0(sizeof(TessBatches));
+	ListCell   *cell;
+
+	batches->fragment = fragment;
+	batches->spec = fragment->modify;
+	batches->group = group;
+	batches->args = args;
+	batches->binary_result = binary_result;
+	batches->owner = owner;
+	batches->put_returned = put_returned;
+	batches->context = context;
+	batches->replies = tess_replies_make(batches, returned_remote,
+										 statement_done);
+	batches->types = palloc(list_length(fragment->modify->row_types) *
+							sizeof(Oid));
+	foreach(cell, fragment->modify->row_types)
+		batches->types[batches->column_count++] = lfirst_oid(cell);
+	batches->encoder = tess_encoder_make(batches->column_count,
+										 batches->types);
+	tess_encoder_encode(tess_encoder_make(args->count, args->types),
+						args->values, args->nulls, &batches->tail_params);
+
+	if (group == NULL)
+	{
+		foreach(cell, tess_meta_remote_nodes())
+			batches->copies =
+				lappend(batches->copies,
+						tess_replies_branch(batches->replies,
+											((const TessNode *) lfirst(cell))->node_id));
+	}
+	batches->open = palloc0(open_size(batches) * sizeof(Batch *));
+	MemoryContextSwitchTo(old_context);
+	return batches;
+}
+
+/* The types of a statement's parameters, as the wire wants them. */
+static const Oid *
+wire_types(TessBatches *batches, int rows)
+{
+	int			tail = batches->args->count;
+	int			count = tail + rows * batches->column_count;
+
+	if (batches->wire_type_count < count)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(batches->context);
+
+		if (batches->wire_types != NULL)
+			pfree(batches->wire_types);
+		batches->wire_types = palloc(count * sizeof(Oid));
+		for (int i = 0; i < tail; i++)
+			batches->wire_types[i] = batches->tail_params.types[i];
+		for (int i = tail; i < count; i++)
+			batches->wire_types[i] =
+				tess_type_wire_oid(batches->types[(i - tail) %
+												  batches->column_count]);
+		batches->wire_type_count = count;
+		MemoryContextSwitchTo(old_context);
+	}
+	return batches->wire_types;
+}
+
+static bool
+goes_here(const Batch *batch)
+{
+	return batch->branch == NULL || batch->branch->is_local;
+}
+
+static bool
+goes_elsewhere(const Batch *batch)
+{
+	return batch->branch == NULL ? batch->batches->copies != NIL :
+		!batch->branch->is_local;
+}
+
+/* An empty batch for a shard. */
+static Batch *
+make_batch(TessBatches *batches, int shard_index)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(batches->context);
+	Batch	   *batch = palloc0(sizeof(Batch));
+
+	batch->batches = batches;
+	batch->shard_index = shard_index;
+	if (shard_index >= 0)
+	{
+		const TessShard *shard = &batches->group->shards[shard_index];
+
+		if (shard->node_count == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("shard " INT64_FORMAT " is on no active node",
+							shard->shard_id),
+					 errhint("See tessera.placement and tessera.node.")));
+		batch->shard_id = shard->shard_id;
+		batch->branch = tess_replies_branch(batches->replies,
+											shard->node_ids[0]);
+		batches->shards = bms_add_member(batches->shards, shard_index);
+	}
+	batch->context = AllocSetContextCreate(batches->context, "tessera batch",
+										   ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(old_context);
+	return batch;
+}
+
+static void *
+grow(MemoryContext context, void *array, Size size)
+{
+	return array ? repalloc(array, size) : MemoryContextAlloc(context, size);
+}
+
+/* Room for one more row.  Ordinals are needed longer than the rest. */
+static void
+make_room(Batch *batch)
+{
+	MemoryContext context = batch->context;
+	int			values;
+
+	if (batch->rows < batch->space)
+		return;
+	batch->space = Max(1, batch->space * 4);
+	values = batch->space * batch->batches->column_count;
+	if (batch->batches->spec->has_returning)
+		batch->ordinals = grow(batch->batches->context, batch->ordinals,
+							   batch->space * sizeof(int64));
+	if (goes_elsewhere(batch))
+	{
+		batch->wire_values = grow(context, batch->wire_values,
+								  values * sizeof(char *));
+		batch->wire_lengths = grow(context, batch->wire_lengths,
+								   values * sizeof(int));
+		batch->wire_formats = grow(context, batch->wire_formats,
+								   values * sizeof(int));
+	}
+	if (goes_here(batch))
+	{
+		batch->values = grow(context, batch->values, values * sizeof(Datum));
+		batch->nulls = grow(context, batch->nulls, values * sizeof(bool));
+	}
+}
+
+static void
+add_for_others(Batch *batch, const Datum *values, const bool *nulls)
+{
+	int			count = batch->batches->column_count;
+	int			start = batch->rows * count;
+	TessParams	params;
+
+	tess_encoder_encode(batch->batches->encoder, values, nulls, &params);
+	for (int i = 0; i < count; i++)
+	{
+		batch->wire_values[start + i] = params.values[i];
+		batch->wire_lengths[start + i] = params.lengths[i];
+		batch->wire_formats[start + i] = params.formats[i];
+		batch->bytes += params.values[i] ? params.lengths[i] : 0;
+	}
+}
+
+static void
+add_for_here(Batch *batch, const Datum *values, const bool *nulls)
+{
+	int			count = batch->batches->column_count;
+	int			start = batch->rows * count;
+
+	for (int i = 0; i < count; i++)
+	{
+		int16		length;
+		bool		by_value;
+
+		get_typlenbyval(batch->batches->types[i], &length, &by_value);
+		batch->nulls[start + i] = nulls[i];
+		batch->values[start + i] = nulls[i] ? (Datum) 0 :
+			datumCopy(values[i], by_value, length);
+		if (!nulls[i] && !by_value)
+			batch->bytes += datumGetSize(batch->values[start + i], by_value,
+										 length);
+	}
+}
+
+/*
+ * Adds a row for a shard (-1: the copies of a reference table): the values of
+ * a row's parameters, which are copied.  May send what has gathered.
+ */
+void
+tess_batches_add(TessBatches *batches, int shard_index, const Datum *values,
+				 const bool *nulls)
+{
+	int			at = Max(shard_index, 0);
+	Batch	   *batch = batches->open[at];
+	Size		bytes_before;
+	MemoryContext old_context;
+
+	if (batch == NULL)
+		batch = batches->open[at] = make_batch(batches, shard_index);
+
+	bytes_before = batch->bytes;
+	old_context = MemoryContextSwitchTo(batch->context);
+	make_room(batch);
+	if (goes_elsewhere(batch))
+		add_for_others(batch, values, nulls);
+	if (goes_here(batch))
+		add_for_here(batch, values, nulls);
+	if (batch->ordinals != NULL)
+		batch->ordinals[batch->rows] = batches->added;
+	MemoryContextSwitchTo(old_context);
+	batch->rows++;
+	batches->added++;
+	batches->open_bytes += batch->bytes - bytes_before;
+
+	if (batches->open_bytes >= MAX_OPEN_BYTES)
+		send_batches(batches, batches->open, open_size(batches));
+	else if (batch->rows >= MAX_ROWS || batch->bytes >= MAX_BYTES ||
+			 (batch->rows + 1) * batches->column_count +
+			 batches->args->count > MAX_PARAMS)
+		send_batches(batches, &batches->open[at], 1);
+}
+
+/* The text of a statement for so many rows. */
+static char *
+statement_text(const Batch *batch)
+{
+	const TessModifySpec *spec = batch->batches->spec;
+	int			param = batch->batches->args->count;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, tess_template_sql(spec->head,
+												   batch->shard_id));
+	for (int row = 0; row < batch->rows; row++)
+	{
+		const char *separator = row == 0 ? "(" : ", (";
+		ListCell   *cell;
+
+		foreach(cell, spec->row_casts)
+		{
+			appendStringInfo(&sql, "%s$%d%s", separator, ++param,
+							 strVal(lfirst(cell)));
+			separator = ", ";
+		}
+		appendStringInfoChar(&sql, ')');
+	}
+	appendStringInfoString(&sql, tess_template_sql(spec->tail,
+												   batch->shard_id));
+	return sql.data;
+}
+
+/* Queues a batch on a node.  In the batch's context. */
+static void
+queue_batch(Batch *batch, TessBranch *branch, const char *sql)
+{
+	TessBatches *batches = batch->batches;
+	const TessParams *tail = &batches->tail_params;
+	int			row_params = batch->rows * batches->column_count;
+	int			count = tail->count + row_params;
+	const char **values = palloc(count * sizeof(char *));
+	int		   *lengths = palloc(count * sizeof(int));
+	int		   *formats = palloc(count * sizeof(int));
+	TessParams *params = palloc(sizeof(TessParams));
+	Sending    *sending = MemoryContextAlloc(batches->context,
+											 sizeof(Sending));
+
+	for (int i = 0; i < tail->count; i++)
+	{
+		values[i] = tail->values[i];
+		lengths[i] = tail->lengths[i];
+		formats[i] = tail->formats[i];
+	}
+	memcpy(values + tail->count, batch->wire_values,
+		   row_params * sizeof(char *));
+	memcpy(lengths + tail->count, batch->wire_lengths,
+		   row_params * sizeof(int));
+	memcpy(formats + tail->count, batch->wire_formats,
+		   row_params * sizeof(int));
+
+	params->count = count;
+	params->types = wire_types(batches, batch->rows);
+	params->values = values;
+	params->lengths = lengths;
+	params->formats = formats;
+	sending->batch = batch;
+	sending->branch = branch;
+	tess_replies_queue(batches->replies, branch, sql, params,
+					   batches->binary_result, batches->spec->has_returning,
+					   sending);
+}
+
+/* The row of a RETURNING list that comes next from a batch. */
+static int64
+next_ordinal(Batch *batch)
+{
+	int			row = Min(batch->returned, batch->rows - 1);
+
+	batch->returned++;
+	return batch->ordinals ? batch->ordinals[row] : 0;
+}
+
+/* TessSlotSink */
+static void
+returned_here(void *owner, TupleTableSlot *slot)
+{
+	Batch	   *batch = owner;
+	TessReturned returned = {0};
+
+	returned.ordinal = next_ordinal(batch);
+	returned.shard_index = batch->shard_index;
+	returned.slot = slot;
+	batch->batches->put_returned(batch->batches->owner, &returned);
+}
+
+/* TessRowSink */
+static void
+returned_remote(void *owner, void *tag, const PGresult *result, int row)
+{
+	TessBatches *batches = owner;
+	Batch	   *batch = ((Sending *) tag)->batch;
+	TessReturned returned = {0};
+
+	if (batch->branch == NULL)
+		return;					/* this server's copy has answered for all */
+	returned.ordinal = next_ordinal(batch);
+	returned.shard_index = batch->shard_index;
+	returned.replies = batches->replies;
+	returned.result = result;
+	returned.row = row;
+	batches->put_returned(batches->owner, &returned);
+}
+
+/* Its context goes by itself. */
+static void
+forget_batch(Batch *batch)
+{
+	if (batch->ordinals != NULL)
+		pfree(batch->ordinals);
+	pfree(batch);
+}
+
+/* TessDoneSink */
+static void
+statement_done(void *owner, void *tag, PGresult *result)
+{
+	TessBatches *batches = owner;
+	Sending    *sending = tag;
+	Batch	   *batch = sending->batch;
+	uint64		processed = strtou64(PQcmdTuples(result), NULL, 10);
+
+	if (batch->branch == NULL)
+	{
+		tess_copy_compare(batches->fragment->anchor, sending->branch,
+						  batch->rows_here, processed);
+		return;
+	}
+	batches->processed += processed;
+
+	/* rows that come with the end of a statement need their ordinals */
+	if (PQntuples(result) == 0)
+	{
+		forget_batch(batch);
+		pfree(sending);
+	}
+}
+
+static void
+execute_here(Batch *batch, const char *sql)
+{
+	TessBatches *batches = batch->batches;
+	const TessArgs *args = batches->args;
+	int			row_params = batch->rows * batches->column_count;
+	int			count = args->count + row_params;
+	Oid		   *types = palloc(count * sizeof(Oid));
+	Datum	   *values = palloc(count * sizeof(Datum));
+	bool	   *nulls = palloc(count * sizeof(bool));
+
+	for (int i = 0; i < args->count; i++)
+	{
+		types[i] = args->types[i];
+		values[i] = args->values[i];
+		nulls[i] = args->nulls[i];
+	}
+	for (int i = 0; i < row_params; i++)
+		types[args->count + i] = batches->types[i % batches->column_count];
+	memcpy(values + args->count, batch->values, row_params * sizeof(Datum));
+	memcpy(nulls + args->count, batch->nulls, row_params * sizeof(bool));
+
+	batch->rows_here =
+		tess_exec_here(sql, tess_args_param_list(count, types, values, nulls),
+					   NULL, batches->fragment->role,
+					   tess_row_receiver_make(batch, returned_here));
+	batches->processed += batch->rows_here;
+}
+
+/* This server's copy first: its row locks let one writer at a time go on. */
+static void
+send_to_copies(Batch *batch)
+{
+	TessBatches *batches = batch->batches;
+	char	   *sql = statement_text(batch);
+	ListCell   *cell;
+
+	execute_here(batch, sql);
+	foreach(cell, batches->copies)
+	{
+		TessBranch *branch = lfirst(cell);
+
+		tess_replies_collect(batches->replies, branch, MAX_OWED - 1);
+		queue_batch(batch, branch, sql);
+	}
+	tess_replies_flush(batches->replies);
+}
+
+static void
+send_to_shards(TessBatches *batches, List *others, List *here)
+{
+	ListCell   *cell;
+
+	foreach(cell, others)
+		tess_replies_collect(batches->replies,
+							 ((Batch *) lfirst(cell))->branch, MAX_OWED - 1);
+	foreach(cell, others)
+	{
+		Batch	   *batch = lfirst(cell);
+		MemoryContext old_context = MemoryContextSwitchTo(batch->context);
+
+		queue_batch(batch, batch->branch, statement_text(batch));
+		MemoryContextSwitchTo(old_context);
+	}
+	tess_replies_flush(batches->replies);
+
+	/* the nodes are at work meanwhile */
+	foreach(cell, here)
+	{
+		Batch	   *batch = lfirst(cell);
+		MemoryContext old_context = MemoryContextSwitchTo(batch->context);
+
+		execute_here(batch, statement_text(batch));
+		MemoryContextSwitchTo(old_context);
+		forget_batch(batch);
+	}
+}
+
+/*
+ * Sends those of count entries in the array of open batches that are there.
+ * What runs in process is done then; nodes may still be at work.
+ */
+static void
+send_batches(TessBatches *batches, Batch **open, int count)
+{
+	List	   *others = NIL;
+	List	   *here = NIL;
+	List	   *contexts = NIL;
+	ListCell   *cell;
+
+	for (int i = 0; i < count; i++)
+	{
+		Batch	   *batch = open[i];
+
+		if (batch == NULL)
+			continue;
+		batches->open_bytes -= batch->bytes;
+		open[i] = NULL;
+		contexts = lappend(contexts, batch->context);
+		if (goes_here(batch))
+			here = lappend(here, batch);
+		else
+			others = lappend(others, batch);
+	}
+	if (contexts == NIL)
+		return;
+
+	tess_replies_open(batches->replies, batches->fragment->role, TESS_WRITE);
+	batches->sent += list_length(contexts);
+	if (batches->group == NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(linitial(contexts));
+
+		send_to_copies(linitial(here));
+		MemoryContextSwitchTo(old_context);
+	}
+	else
+		send_to_shards(batches, others, here);
+
+	/* the batches of nodes may be gone already, with their answers */
+	foreach(cell, contexts)
+		MemoryContextDelete(lfirst(cell));
+	list_free(contexts);
+	list_free(others);
+	list_free(here);
+}
+
+/* True if all rows went, or go, out in one statement, or in statements one
+ * after the other: then RETURNING rows come in the order of the rows added. */
+bool
+tess_batches_are_in_order(const TessBatches *batches)
+{
+	return batches->is_one || batches->group == NULL;
+}
+
+/* Indexes of the shards that got rows. */
+const Bitmapset *
+tess_batches_shards(const TessBatches *batches)
+{
+	return batches->shards;
+}
+
+/* Sends what is left and waits for all answers; the number of rows that the
+ * nodes have processed. */
+uint64
+tess_batches_finish(TessBatches *batches, TessScanFigures *figures)
+{
+	batches->is_one = batches->sent == 0 &&
+		bms_membership(batches->shards) == BMS_SINGLETON;
+	send_batches(batches, batches->open, open_size(batches));
+	tess_replies_collect(batches->replies, NULL, 0);
+	figures->executed = true;
+	figures->rows += tess_replies_rows(batches->replies);
+	figures->bytes += tess_replies_bytes(batches->replies);
+	return batches->processed;
+}
+
+/* Ends; unread answers are dropped.  Frees. */
+void
+tess_batches_close(TessBatches *batches)
+{
+	tess_replies_close(batches->replies);
+	MemoryContextDelete(batches->context);
+}

@@ -1,0 +1,178 @@
+/*
+ * exec_internal.h - what the files of exec/ share: replies of nodes, rows on
+ * their way into scan slots, and the two custom scans.
+ */
+#ifndef TESS_EXEC_INTERNAL_H
+#define TESS_EXEC_INTERNAL_H
+
+#include "nodes/execnodes.h"
+#include "nodes/extensible.h"
+#include "nodes/params.h"
+#include "utils/tuplestore.h"
+
+#include "meta/meta.h"
+#include "net/net.h"
+#include "task/task.h"
+#include "xact/xact.h"
+
+/* What EXPLAIN ANALYZE tells. */
+typedef struct TessScanFigures
+{
+	bool		executed;
+	int64		rows;
+	int64		bytes;
+} TessScanFigures;
+
+/* replies.c ---------------------------------------------------------- */
+
+/* What one statement has under way at one node. */
+typedef struct TessBranch
+{
+	int32		node_id;
+	bool		is_local;		/* this very server: nothing is ever queued */
+	TessSession *session;		/* NULL until tess_replies_open */
+	bool		unsent;			/* queued since the last flush */
+	bool		busy;			/* flushed, and not yet read to the end */
+	int			owed;			/* statements whose end has not been seen */
+} TessBranch;
+
+/* A row that somebody must put away; result is the caller's. */
+typedef void (*TessRowSink) (void *owner, void *tag, const PGresult *result,
+							 int row);
+/* A statement has ended; called once per queued statement, before the rows
+ * that came with its end are given out. */
+typedef void (*TessDoneSink) (void *owner, void *tag, PGresult *result);
+
+typedef struct TessReplies TessReplies;
+
+extern TessReplies *tess_replies_make(void *owner, TessRowSink put_row,
+									  TessDoneSink done);
+extern TessBranch *tess_replies_branch(TessReplies *replies, int32 node_id);
+extern int	tess_replies_branch_count(const TessReplies *replies);
+extern TessBranch *tess_replies_branch_at(const TessReplies *replies, int i);
+extern void tess_replies_open(TessReplies *replies, Oid role,
+							  TessAccess access);
+extern void tess_replies_queue(TessReplies *replies, TessBranch *branch,
+							   const char *sql, const TessParams *params,
+							   bool binary_result, bool single_row, void *tag);
+extern void tess_replies_flush(TessReplies *replies);
+extern bool tess_replies_next(TessReplies *replies, PGresult **result,
+							  int *row, void **tag);
+extern void tess_replies_collect(TessReplies *replies, TessBranch *branch,
+								 int owed_limit);
+extern void tess_replies_decoding(TessReplies *replies, bool decoding);
+extern void tess_replies_close(TessReplies *replies);
+extern int64 tess_replies_rows(const TessReplies *replies);
+extern int64 tess_replies_bytes(const TessReplies *replies);
+
+/* rows.c --------------------------------------------------------------- */
+
+/* How a row of a node becomes a tuple of the scan. */
+typedef struct TessRowMap TessRowMap;
+
+extern TessRowMap *tess_row_map_make(const TessFragment *fragment,
+									 TupleDesc scan_desc, Oid table);
+extern bool tess_row_map_is_binary(const TessRowMap *map);
+extern void tess_row_map_remote(TessRowMap *map, const PGresult *result,
+								int row, int shard_index,
+								Datum *values, bool *nulls);
+extern void tess_row_map_local(TessRowMap *map, TupleTableSlot *slot,
+							   int shard_index, Datum *values, bool *nulls);
+
+/* A receiver of rows of this server; put gets each slot. */
+typedef void (*TessSlotSink) (void *owner, TupleTableSlot *slot);
+extern DestReceiver *tess_row_receiver_make(void *owner, TessSlotSink put);
+
+/* Runs a statement in process, as role; see tess_local_execute.  snapshot
+ * NULL: it writes, as a command of its own. */
+extern uint64 tess_exec_here(const char *sql, ParamListInfo params,
+							 Snapshot snapshot, Oid role, DestReceiver *dest);
+
+/* Copies a tuple that does not belong to the slot's kind into a virtual slot,
+ * by reference. */
+extern void tess_slot_show(TupleTableSlot *virtual_slot,
+						   TupleTableSlot *stored);
+
+/* args.c: what is evaluated once per execution ------------------------------ */
+
+/* Parameters of a fragment and the shards it goes to. */
+typedef struct TessArgs
+{
+	int			count;
+	Oid		   *types;
+	int16	   *lengths;		/* typlen */
+	bool	   *by_value;
+	ExprState **exprs;
+	struct TessPruneState *prune;	/* NULL: all shards */
+
+	/* of the current execution */
+	MemoryContext context;		/* of what follows */
+	Datum	   *values;
+	bool	   *nulls;
+	Bitmapset  *shards;			/* indexes in the group; empty without one */
+} TessArgs;
+
+extern TessArgs *tess_args_init(const TessFragment *fragment, List *exprs,
+								PlanState *parent);
+extern bool tess_args_eval(TessArgs *args, ExprContext *econtext,
+						   const TessGroup *group);
+extern ParamListInfo tess_args_param_list(int count, const Oid *types,
+										  const Datum *values,
+										  const bool *nulls);
+
+/* batch.c: rows that were computed here, on their way to their shards ------- */
+
+typedef struct TessBatches TessBatches;
+
+/* RETURNING rows.  ordinal: which of the added rows it belongs to, exact where
+ * each of them gives one row.  Remote rows come as result and row, those of
+ * statements in process as slot. */
+typedef struct TessReturned
+{
+	int64		ordinal;
+	int			shard_index;
+	TessReplies *replies;
+	const PGresult *result;		/* NULL: slot */
+	int			row;
+	TupleTableSlot *slot;
+} TessReturned;
+
+typedef void (*TessReturnedSink) (void *owner, const TessReturned *returned);
+
+extern TessBatches *tess_batches_begin(const TessFragment *fragment,
+									   const TessGroup *group,
+									   const TessArgs *args,
+									   bool binary_result, void *owner,
+									   TessReturnedSink put_returned);
+extern void tess_batches_add(TessBatches *batches, int shard_index,
+							 const Datum *values, const bool *nulls);
+extern uint64 tess_batches_finish(TessBatches *batches,
+								  TessScanFigures *figures);
+extern void tess_batches_close(TessBatches *batches);
+extern bool tess_batches_are_in_order(const TessBatches *batches);
+extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
+
+/* scan.c, modify.c ------------------------------------------------------- */
+extern const CustomScanMethods tess_scan_methods;
+extern const CustomScanMethods tess_modify_methods;
+
+/* Errors if a node's copy of a reference table had another number of rows
+ * changed than this server's. */
+extern void tess_copy_compare(Oid table, const TessBranch *branch,
+							  uint64 rows_here, uint64 rows_there);
+
+/* The table of a fragment as it is now; errors if it is not ours any more. */
+extern const TessTable *tess_exec_table(const TessFragment *fragment);
+
+/* epq.c: the row that an EvalPlanQual recheck wants instead of a scan. ---- */
+extern bool tess_epq_applies(CustomScanState *node);
+extern TupleTableSlot *tess_epq_next(CustomScanState *node);
+
+/* explain.c ---------------------------------------------------------------- */
+extern void tess_explain_fragment(CustomScanState *node,
+								  const TessFragment *fragment,
+								  const Bitmapset *shards,
+								  const TessScanFigures *figures,
+								  ExplainState *es);
+
+#endif

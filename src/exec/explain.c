@@ -1,0 +1,158 @@
+/*
+ * explain.c - what EXPLAIN says about a scan of nodes: where it goes, what is
+ * sent, and what came back.
+ */
+#include "postgres.h"
+
+#include "base/base.h"
+#include "commands/explain.h"
+#include "exec/exec_internal.h"
+#include "route/route.h"
+#include "utils/builtins.h"
+
+/* A template as text, with slots shown as the schema of a shard; without a
+ * shard, as the source schema. */
+static char *
+template_text(const List *template, const TessShard *shard)
+{
+	StringInfoData text;
+	ListCell   *cell;
+
+	if (shard != NULL)
+		return tess_template_sql(template, shard->shard_id);
+
+	initStringInfo(&text);
+	foreach(cell, template)
+	{
+		Node	   *piece = lfirst(cell);
+
+		if (IsA(piece, String))
+			appendStringInfoString(&text, strVal(piece));
+		else
+			appendStringInfoString(&text,
+								   quote_identifier(strVal(linitial((List *) piece))));
+	}
+	return text.data;
+}
+
+/* Names of the nodes that hold the shards, in the order of the shards. */
+static List *
+node_names(const TessGroup *group, const Bitmapset *shards)
+{
+	List	   *seen = NIL;
+	List	   *names = NIL;
+	int			i = -1;
+
+	while ((i = bms_next_member(shards, i)) >= 0)
+	{
+		const TessShard *shard = &group->shards[i];
+
+		if (shard->node_count == 0 ||
+			list_member_int(seen, shard->node_ids[0]))
+			continue;
+		seen = lappend_int(seen, shard->node_ids[0]);
+		names = lappend(names, tess_meta_node(shard->node_ids[0])->name);
+	}
+	return names;
+}
+
+static void
+explain_shards(const TessGroup *group, const Bitmapset *shards,
+			   bool known, ExplainState *es)
+{
+	int			count = bms_num_members(shards);
+
+	if (es->format != EXPLAIN_FORMAT_TEXT)
+	{
+		if (known)
+			ExplainPropertyInteger("Shards", NULL, count, es);
+		ExplainPropertyInteger("Shards of Group", NULL, group->shard_count,
+							   es);
+	}
+	else if (known)
+		ExplainPropertyText("Shards",
+							psprintf("%d of %d", count, group->shard_count),
+							es);
+	else
+		ExplainPropertyText("Shards",
+							psprintf("determined at execution, of %d",
+									 group->shard_count), es);
+	if (known && count > 0)
+		ExplainPropertyList("Nodes", node_names(group, shards), es);
+}
+
+static void
+explain_copies(ExplainState *es)
+{
+	List	   *names = NIL;
+	ListCell   *cell;
+
+	foreach(cell, tess_meta_remote_nodes())
+		names = lappend(names, ((const TessNode *) lfirst(cell))->name);
+	ExplainPropertyText("Copies", "all", es);
+	if (names != NIL)
+		ExplainPropertyList("Nodes", names, es);
+}
+
+static void
+explain_sql(const TessFragment *fragment, const TessShard *shard,
+			ExplainState *es)
+{
+	const TessModifySpec *modify = fragment->modify;
+
+	if (modify == NULL)
+		ExplainPropertyText("Remote SQL",
+							template_text(fragment->template, shard), es);
+	else
+		ExplainPropertyText("Remote SQL",
+							psprintf("%s...%s",
+									 template_text(modify->head, shard),
+									 template_text(modify->tail, shard)), es);
+}
+
+/*
+ * shards: those of the execution that took place, if figures say there was
+ * one; otherwise they are estimated from what is constant.
+ */
+void
+tess_explain_fragment(CustomScanState *node, const TessFragment *fragment,
+					  const Bitmapset *shards, const TessScanFigures *figures,
+					  ExplainState *es)
+{
+	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
+	const TessTable *table = tess_meta_table(fragment->anchor);
+	const TessGroup *group = table ? table->group : NULL;
+	const TessShard *first = NULL;
+	List	   *tables = NIL;
+	ListCell   *cell;
+	bool		known = figures->executed;
+
+	foreach(cell, fragment->relations)
+		tables = lappend(tables, tess_relation_qualified_name(lfirst_oid(cell)));
+
+	if (group != NULL && !known && fragment->modify == NULL)
+		shards = tess_prune_estimate(fragment->has_prune ?
+									 llast(scan->custom_exprs) : NULL,
+									 node->ss.ps.state->es_param_list_info,
+									 group, &known);
+	if (group != NULL && (known || fragment->modify == NULL))
+		explain_shards(group, shards, known, es);
+	else if (group == NULL)
+		explain_copies(es);
+	if (tables != NIL)
+		ExplainPropertyList("Tables", tables, es);
+
+	if (es->verbose)
+	{
+		int			i = known ? bms_next_member(shards, -1) : -1;
+
+		if (group != NULL && i >= 0)
+			first = &group->shards[i];
+		explain_sql(fragment, first, es);
+	}
+	if (es->analyze && figures->executed)
+	{
+		ExplainPropertyInteger("Rows Received", NULL, figures->rows, es);
+		ExplainPropertyInteger("Bytes Received", NULL, figures->bytes, es);
+	}
+}

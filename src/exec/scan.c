@@ -1,0 +1,562 @@
+/*
+ * scan.c - TesseraScan: a fragment runs in its shards, and its rows are tuples.
+ *
+ * One execution of the fragment is a run: arguments are evaluated, shards
+ * chosen, tasks sent to all nodes at once, those of this server executed, and
+ * rows taken from whichever node has some.  A fragment that writes is run to the
+ * end before its first row is given out, and never twice.
+ *
+ * Rows may be kept in a tuplestore: those that came while nobody asked (drained
+ * sessions, tasks in process), and those that a rescan may want again; see
+ * Keep.  Placement of shards is looked up in every run.
+ */
+#include "postgres.h"
+
+#include "exec/exec_internal.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+/*
+ * What is kept for a rescan.  A rescan with the same arguments may come in any
+ * plan in which the scan is not alone at the top, and must not ask the nodes
+ * again; but to write a large result to disk just in case would be worse.  So
+ * the first work_mem of rows are kept while they pass, and a larger result is
+ * fetched a second time by its first rescan, which then keeps everything.
+ */
+typedef enum Keep
+{
+	KEEP_NOTHING,				/* no rescan can come */
+	KEEP_SMALL,					/* until it does not fit in work_mem */
+	KEEP_ALL
+} Keep;
+
+typedef struct ScanTask
+{
+	int			shard_index;	/* -1: a copy of a reference table */
+	int64		shard_id;
+	TessBranch *branch;
+} ScanTask;
+
+typedef struct TesseraScanState
+{
+	CustomScanState css;
+	const TessFragment *fragment;
+	TessArgs   *args;
+	TessEncoder *encoder;
+	TessRowMap *rows;
+	TupleTableSlot *stored_slot;
+	Keep		keep;
+	bool		rescan;			/* arguments may have changed */
+
+	/* of the current run; all of it in run_context */
+	MemoryContext run_context;
+	TessReplies *replies;		/* NULL: no run yet, or closed */
+	bool		running;
+	bool		keeping;		/* the store has every row from the first on */
+	Tuplestorestate *store;
+	int64		stored_rows;
+	int64		read_rows;		/* of the store */
+	const ScanTask *here;		/* the task that runs in process */
+	uint64		copy_rows;		/* this server's copy had so many rows changed */
+	MemoryContext row_context;	/* for rows on their way to the store */
+	Datum	   *row_values;
+	bool	   *row_nulls;
+
+	TessScanFigures figures;
+} TesseraScanState;
+
+static Node *create_state(CustomScan *scan);
+static void begin_scan(CustomScanState *node, EState *estate, int eflags);
+static TupleTableSlot *exec_scan(CustomScanState *node);
+static void end_scan(CustomScanState *node);
+static void rescan(CustomScanState *node);
+static void explain(CustomScanState *node, List *ancestors, ExplainState *es);
+
+const CustomScanMethods tess_scan_methods = {
+	.CustomName = TESS_SCAN_METHODS,
+	.CreateCustomScanState = create_state
+};
+
+static const CustomExecMethods exec_methods = {
+	.CustomName = TESS_SCAN_METHODS,
+	.BeginCustomScan = begin_scan,
+	.ExecCustomScan = exec_scan,
+	.EndCustomScan = end_scan,
+	.ReScanCustomScan = rescan,
+	.ExplainCustomScan = explain
+};
+
+static Node *
+create_state(CustomScan *scan)
+{
+	TesseraScanState *state = palloc0(sizeof(TesseraScanState));
+
+	state->css.ss.ps.type = T_CustomScanState;
+	state->css.methods = &exec_methods;
+	state->fragment = linitial(scan->custom_private);
+	return (Node *) state;
+}
+
+/* True if between the top of the plan and the scan nothing rescans. */
+static bool
+is_never_rescanned(const Plan *scan, EState *estate)
+{
+	const Plan *plan = estate->es_plannedstmt->planTree;
+
+	while (plan != NULL && plan != scan)
+	{
+		if (innerPlan(plan) != NULL || !bms_is_empty(plan->extParam))
+			return false;
+		if (IsA(plan, SubqueryScan))
+			plan = ((const SubqueryScan *) plan)->subplan;
+		else
+			plan = outerPlan(plan);
+	}
+	return plan == scan && estate->es_epq_active == NULL;
+}
+
+static void
+begin_scan(CustomScanState *node, EState *estate, int eflags)
+{
+	TesseraScanState *state = (TesseraScanState *) node;
+	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
+	const TessFragment *fragment = state->fragment;
+	TupleDesc	desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	Oid			table = fragment->anchor;
+
+	/* for EXPLAIN too, which shows the shards where it can */
+	state->args = tess_args_init(fragment, scan->custom_exprs, &node->ss.ps);
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+
+	if (node->ss.ss_currentRelation != NULL)
+		table = RelationGetRelid(node->ss.ss_currentRelation);
+	state->encoder = tess_encoder_make(state->args->count, state->args->types);
+	state->rows = tess_row_map_make(fragment, desc, table);
+	state->run_context = AllocSetContextCreate(estate->es_query_cxt,
+											   "tessera run",
+											   ALLOCSET_DEFAULT_SIZES);
+
+	/* a fragment that writes stores its rows anyway */
+	if ((eflags & EXEC_FLAG_REWIND) || fragment->command != CMD_SELECT)
+		state->keep = KEEP_ALL;
+	else if (is_never_rescanned(&scan->scan.plan, estate))
+		state->keep = KEEP_NOTHING;
+	else
+		state->keep = KEEP_SMALL;
+}
+
+/* See exec_internal.h. */
+const TessTable *
+tess_exec_table(const TessFragment *fragment)
+{
+	const TessTable *table = tess_meta_table(fragment->anchor);
+
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a table of this statement is not distributed any more"),
+				 errhint("Run the statement again.")));
+	return table;
+}
+
+/* The store, made when it is first needed. */
+static Tuplestorestate *
+get_store(TesseraScanState *state)
+{
+	if (state->store == NULL)
+	{
+		EState	   *estate = state->css.ss.ps.state;
+		TupleDesc	desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+		MemoryContext old_context = MemoryContextSwitchTo(state->run_context);
+
+		state->store = tuplestore_begin_heap(false, false, work_mem);
+		state->row_values = palloc(desc->natts * sizeof(Datum));
+		state->row_nulls = palloc(desc->natts * sizeof(bool));
+		if (state->stored_slot == NULL)
+		{
+			MemoryContextSwitchTo(estate->es_query_cxt);
+			state->stored_slot = ExecInitExtraTupleSlot(estate, desc,
+														&TTSOpsMinimalTuple);
+		}
+		MemoryContextSwitchTo(old_context);
+	}
+	return state->store;
+}
+
+static void
+store_values(TesseraScanState *state)
+{
+	TupleDesc	desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+
+	tuplestore_putvalues(state->store, desc, state->row_values,
+						 state->row_nulls);
+	state->stored_rows++;
+}
+
+/* TessRowSink: a row that came while nobody was asking for it. */
+static void
+store_remote_row(void *owner, void *tag, const PGresult *result, int row)
+{
+	TesseraScanState *state = owner;
+	const ScanTask *task = tag;
+	MemoryContext old_context;
+
+	if (task->shard_index < 0)
+		return;					/* this server's copy has answered for all */
+
+	(void) get_store(state);
+	MemoryContextReset(state->row_context);
+	old_context = MemoryContextSwitchTo(state->row_context);
+	tess_replies_decoding(state->replies, true);
+	tess_row_map_remote(state->rows, result, row, task->shard_index,
+						state->row_values, state->row_nulls);
+	tess_replies_decoding(state->replies, false);
+	store_values(state);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* TessSlotSink: a row of a task in process. */
+static void
+store_local_row(void *owner, TupleTableSlot *slot)
+{
+	TesseraScanState *state = owner;
+	MemoryContext old_context;
+
+	(void) get_store(state);
+	MemoryContextReset(state->row_context);
+	old_context = MemoryContextSwitchTo(state->row_context);
+	tess_row_map_local(state->rows, slot, state->here->shard_index,
+					   state->row_values, state->row_nulls);
+	store_values(state);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* TessDoneSink: a statement of a node ended. */
+static void
+count_processed(void *owner, void *tag, PGresult *result)
+{
+	TesseraScanState *state = owner;
+	const ScanTask *task = tag;
+	uint64		processed;
+
+	if (state->fragment->command == CMD_SELECT)
+		return;
+	processed = strtou64(PQcmdTuples(result), NULL, 10);
+	if (task->shard_index < 0)
+		tess_copy_compare(state->fragment->anchor, task->branch,
+						  state->copy_rows, processed);
+	else if (state->fragment->sets_count)
+		state->css.ss.ps.state->es_processed += processed;
+}
+
+/* Runs a task in process; its rows go to the store. */
+static uint64
+run_here(TesseraScanState *state, const ScanTask *task)
+{
+	const TessFragment *fragment = state->fragment;
+	EState	   *estate = state->css.ss.ps.state;
+	const TessArgs *args = state->args;
+	bool		reads = fragment->command == CMD_SELECT;
+	uint64		processed;
+
+	state->here = task;
+	processed = tess_exec_here(tess_template_sql(fragment->template,
+												 task->shard_id),
+							   tess_args_param_list(args->count, args->types,
+													args->values, args->nulls),
+							   reads ? estate->es_snapshot : NULL,
+							   fragment->role,
+							   tess_row_receiver_make(state, store_local_row));
+	state->here = NULL;
+	if (fragment->sets_count)
+		estate->es_processed += processed;
+	return processed;
+}
+
+/* Queues the remote ones of the tasks and sends them, all in one go. */
+static void
+send_tasks(TesseraScanState *state, ScanTask *tasks, int count)
+{
+	const TessFragment *fragment = state->fragment;
+	bool		writes = fragment->command != CMD_SELECT;
+	TessParams	params;
+
+	tess_replies_open(state->replies, fragment->role,
+					  writes ? TESS_WRITE :
+					  fragment->locks_rows ? TESS_LOCK : TESS_READ);
+	tess_encoder_encode(state->encoder, state->args->values,
+						state->args->nulls, &params);
+	for (int i = 0; i < count; i++)
+	{
+		if (tasks[i].branch->is_local)
+			continue;
+
+		/* row by row, because libpq would else hold a whole result */
+		tess_replies_queue(state->replies, tasks[i].branch,
+						   tess_template_sql(fragment->template,
+											 tasks[i].shard_id),
+						   &params, tess_row_map_is_binary(state->rows),
+						   !writes || fragment->column_types != NIL,
+						   &tasks[i]);
+	}
+	tess_replies_flush(state->replies);
+}
+
+static void
+run_on_shards(TesseraScanState *state, const TessGroup *group)
+{
+	int			count = bms_num_members(state->args->shards);
+	ScanTask   *tasks = palloc(count * sizeof(ScanTask));
+	int			shard_index = -1;
+
+	if (state->fragment->target == TESS_TO_ONE_SHARD && count > 1)
+		elog(ERROR, "statement for one shard would run in %d", count);
+
+	for (int i = 0; i < count; i++)
+	{
+		const TessShard *shard;
+
+		shard_index = bms_next_member(state->args->shards, shard_index);
+		shard = &group->shards[shard_index];
+		if (shard->node_count == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("shard " INT64_FORMAT " is on no active node",
+							shard->shard_id),
+					 errhint("See tessera.placement and tessera.node.")));
+		tasks[i].shard_index = shard_index;
+		tasks[i].shard_id = shard->shard_id;
+		tasks[i].branch = tess_replies_branch(state->replies,
+											  shard->node_ids[0]);
+	}
+
+	if (count > 0)
+		send_tasks(state, tasks, count);
+	for (int i = 0; i < count; i++)
+	{
+		if (tasks[i].branch->is_local)
+			(void) run_here(state, &tasks[i]);
+	}
+}
+
+/*
+ * A write to a reference table.  This server's copy comes first: it gives the
+ * rows and the count, and its row locks let one writer at a time go on to the
+ * other copies.
+ */
+static void
+run_on_copies(TesseraScanState *state)
+{
+	List	   *nodes = tess_meta_remote_nodes();
+	int			count = list_length(nodes);
+	ScanTask   *tasks = palloc0((count + 1) * sizeof(ScanTask));
+
+	state->copy_rows = run_here(state, &tasks[count]);
+	for (int i = 0; i < count; i++)
+	{
+		const TessNode *node = list_nth(nodes, i);
+
+		tasks[i].shard_index = -1;
+		tasks[i].branch = tess_replies_branch(state->replies, node->node_id);
+	}
+	if (count > 0)
+		send_tasks(state, tasks, count);
+}
+
+/* What has been received counts for EXPLAIN, also over several runs. */
+static void
+close_replies(TesseraScanState *state)
+{
+	if (state->replies == NULL)
+		return;
+	state->figures.rows += tess_replies_rows(state->replies);
+	state->figures.bytes += tess_replies_bytes(state->replies);
+	tess_replies_close(state->replies);
+	state->replies = NULL;
+}
+
+static void
+end_run(TesseraScanState *state)
+{
+	close_replies(state);
+	if (state->store != NULL)
+		tuplestore_end(state->store);
+	state->store = NULL;
+	state->stored_rows = state->read_rows = 0;
+	state->running = false;
+}
+
+static void
+start_run(TesseraScanState *state, const TessTable *table)
+{
+	MemoryContext old_context;
+
+	end_run(state);
+	MemoryContextReset(state->run_context);
+	old_context = MemoryContextSwitchTo(state->run_context);
+	state->row_context = AllocSetContextCreate(state->run_context,
+											   "tessera row",
+											   ALLOCSET_DEFAULT_SIZES);
+	state->replies = tess_replies_make(state, store_remote_row,
+									   count_processed);
+	state->running = true;
+	state->keeping = state->keep != KEEP_NOTHING;
+	state->figures.executed = true;
+
+	if (state->fragment->target == TESS_TO_ALL_COPIES)
+		run_on_copies(state);
+	else
+		run_on_shards(state, table->group);
+	if (state->fragment->command != CMD_SELECT)
+		tess_replies_collect(state->replies, NULL, 0);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* A run for the next tuple: the one there is, from its start, or a new one. */
+static void
+prepare_run(TesseraScanState *state)
+{
+	const TessTable *table = tess_exec_table(state->fragment);
+	bool		changed = true;
+
+	if (!state->running || state->fragment->command == CMD_SELECT)
+		changed = tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext,
+								 table->group);
+	state->rescan = false;
+
+	if (state->running &&
+		(state->fragment->command != CMD_SELECT ||
+		 (state->keeping && !changed)))
+	{
+		if (state->store != NULL)
+			tuplestore_rescan(state->store);
+		state->read_rows = 0;
+		return;
+	}
+
+	if (state->running && !changed)
+		state->keep = KEEP_ALL;
+	else if (state->running && state->keep == KEEP_NOTHING)
+		state->keep = KEEP_SMALL;
+	start_run(state, table);
+}
+
+static TupleTableSlot *
+next_stored(TesseraScanState *state, TupleTableSlot *slot)
+{
+	/* a copy, because a session drained meanwhile may move the store to disk */
+	if (!tuplestore_gettupleslot(state->store, true, true,
+								 state->stored_slot))
+		elog(ERROR, "tuplestore ended early");
+	state->read_rows++;
+	tess_slot_show(slot, state->stored_slot);
+	return slot;
+}
+
+/* Puts a row that is about to be given out where a rescan can find it. */
+static void
+keep_row(TesseraScanState *state, TupleTableSlot *slot)
+{
+	tuplestore_puttupleslot(get_store(state), slot);
+	tuplestore_advance(state->store, true);
+	state->stored_rows++;
+	state->read_rows++;
+	if (state->keep == KEEP_SMALL && !tuplestore_in_memory(state->store))
+	{
+		tuplestore_end(state->store);
+		state->store = NULL;
+		state->stored_rows = state->read_rows = 0;
+		state->keeping = false;
+	}
+}
+
+/* ExecScanAccessMtd */
+static TupleTableSlot *
+next_tuple(ScanState *node)
+{
+	TesseraScanState *state = (TesseraScanState *) node;
+	TupleTableSlot *slot = node->ss_ScanTupleSlot;
+	MemoryContext old_context;
+	PGresult   *result;
+	void	   *tag;
+	int			row;
+
+	if (!state->running || state->rescan)
+		prepare_run(state);
+	if (state->read_rows < state->stored_rows)
+		return next_stored(state, slot);
+
+	ExecClearTuple(slot);
+	if (state->stored_rows > 0 && !state->keeping)
+	{
+		tuplestore_clear(state->store);
+		state->stored_rows = state->read_rows = 0;
+	}
+	if (state->replies == NULL)
+		return slot;
+	if (!tess_replies_next(state->replies, &result, &row, &tag))
+	{
+		close_replies(state);
+		return slot;
+	}
+
+	old_context = MemoryContextSwitchTo(node->ps.ps_ExprContext->ecxt_per_tuple_memory);
+	tess_replies_decoding(state->replies, true);
+	tess_row_map_remote(state->rows, result, row,
+						((const ScanTask *) tag)->shard_index,
+						slot->tts_values, slot->tts_isnull);
+	tess_replies_decoding(state->replies, false);
+	MemoryContextSwitchTo(old_context);
+	ExecStoreVirtualTuple(slot);
+	if (state->keeping)
+		keep_row(state, slot);
+	return slot;
+}
+
+/* ExecScanRecheckMtd: tess_epq_next has answered for all that could come. */
+static bool
+recheck(ScanState *node, TupleTableSlot *slot)
+{
+	elog(ERROR, "recheck of a scan of nodes");
+	return false;
+}
+
+static TupleTableSlot *
+exec_scan(CustomScanState *node)
+{
+	if (tess_epq_applies(node))
+		return tess_epq_next(node);
+	return ExecScan(&node->ss, next_tuple, recheck);
+}
+
+static void
+rescan(CustomScanState *node)
+{
+	((TesseraScanState *) node)->rescan = true;
+	ExecScanReScan(&node->ss);
+}
+
+static void
+end_scan(CustomScanState *node)
+{
+	end_run((TesseraScanState *) node);
+}
+
+static void
+explain(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	TesseraScanState *state = (TesseraScanState *) node;
+	TessScanFigures figures = state->figures;
+
+	if (state->replies != NULL)
+	{
+		figures.rows += tess_replies_rows(state->replies);
+		figures.bytes += tess_replies_bytes(state->replies);
+	}
+	tess_explain_fragment(node, state->fragment,
+						  figures.executed ? state->args->shards : NULL,
+						  &figures, es);
+}
