@@ -6,6 +6,7 @@
 
 #include "meta/meta.h"
 #include "nodes/pg_list.h"
+#include "utils/relcache.h"
 #include "tessera.h"
 
 /* Drops the shards (or the copies on nodes) of a table and forgets it in the
@@ -16,6 +17,39 @@ extern void tess_table_drop_shards(Oid relation, const char *schema,
 
 /* Brings all reference tables to a new node, with rows, in this transaction. */
 extern void tess_table_copy_references(int32 node_id);
+
+/* Unique and exclusion constraints of a distributed table that do not contain
+ * its key are errors (42P16). */
+extern void tess_table_check_indexes(Relation rel);
+
+/* table_work.c: statements for the shards or copies of tables, by node, sent
+ * in one round trip. */
+
+typedef struct TessNodeWork
+{
+	int32		node_id;
+	bool		is_local;
+	int			shard_count;	/* 0: the node has a copy of a reference table */
+	int64	   *shard_ids;
+	List	   *commands;		/* of char * */
+} TessNodeWork;
+
+typedef struct TessWork
+{
+	int			count;
+	TessNodeWork *nodes;
+} TessWork;
+
+/* All shards, or all copies but this server's own.  Caller's context. */
+extern TessWork *tess_work_of_table(const TessTable *table);
+/* Nodes (list of TessNode *), each once and without shards. */
+extern TessWork *tess_work_of_nodes(List *nodes);
+/* The table's qualified, quoted names on a node: list of char *. */
+extern List *tess_work_names(const TessNodeWork *node, const TessTable *table);
+/* Adds templates, for every shard or copy. */
+extern void tess_work_add_templates(TessWork *work, List *templates);
+/* Runs what was added, in this transaction, and forgets it. */
+extern void tess_work_run(TessWork *work);
 
 extern void tess_table_init(void);
 

@@ -62,6 +62,22 @@ tess_table_check_unique(const TessTableRequest *request)
 	list_free(indexes);
 }
 
+/* See table.h. */
+void
+tess_table_check_indexes(Relation rel)
+{
+	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
+	TessTableRequest request = {0};
+
+	if (table == NULL || table->kind != TESS_DISTRIBUTED)
+		return;
+	request.rel = rel;
+	request.key_attnum = table->key_attnum;
+	request.key = get_attname(table->relation, table->key_attnum, false);
+	request.hasher = table->group->hasher;
+	tess_table_check_unique(&request);
+}
+
 static bool
 index_holds_key(Relation index, const TessTableRequest *request)
 {

@@ -41,31 +41,12 @@ extern List *tess_table_referrers(Relation rel);
 extern int32 tess_table_choose_group(const TessTableRequest *request);
 extern bool tess_table_leave_group(int32 colocation_id, const char *schema);
 
-/* table_work.c: statements for the shards or copies of one table, by node. */
-
-typedef struct TessNodeWork
-{
-	int32		node_id;
-	bool		is_local;
-	int			shard_count;	/* 0: the node has a copy of a reference table */
-	int64	   *shard_ids;
-	List	   *commands;		/* of char * */
-} TessNodeWork;
-
-typedef struct TessWork
-{
-	int			count;
-	TessNodeWork *nodes;
-} TessWork;
-
+/* table_work.c */
 extern TessWork *tess_work_of_group(const TessGroup *group);
-extern TessWork *tess_work_of_nodes(List *nodes);
 extern void tess_work_add(TessWork *work, const char *sql);
-extern void tess_work_add_templates(TessWork *work, List *templates);
 extern void tess_work_create_schemas(TessWork *work, const char *schema);
 extern void tess_work_drop(TessWork *work, const char *schema,
 						   const char *name, bool drop_schemas);
-extern void tess_work_run(TessWork *work);
 
 /* table_rows.c */
 extern bool tess_table_has_rows(Relation rel);

@@ -46,7 +46,30 @@ tess_work_of_group(const TessGroup *group)
 	return work;
 }
 
-/* Nodes (list of TessNode *) that get copies of a reference table. */
+/* See table.h. */
+TessWork *
+tess_work_of_table(const TessTable *table)
+{
+	if (table->kind == TESS_DISTRIBUTED)
+		return tess_work_of_group(table->group);
+	return tess_work_of_nodes(tess_meta_remote_nodes());
+}
+
+/* See table.h. */
+List *
+tess_work_names(const TessNodeWork *node, const TessTable *table)
+{
+	List	   *names = NIL;
+
+	if (node->shard_count == 0)
+		return list_make1(tess_quote_qualified(table->schema, table->name));
+	for (int i = 0; i < node->shard_count; i++)
+		names = lappend(names,
+						tess_meta_shard_relation(table, node->shard_ids[i]));
+	return names;
+}
+
+/* See table.h. */
 TessWork *
 tess_work_of_nodes(List *nodes)
 {
@@ -88,7 +111,7 @@ tess_work_add(TessWork *work, const char *sql)
 	}
 }
 
-/* Templates, for every shard; for nodes with copies once. */
+/* See table.h. */
 void
 tess_work_add_templates(TessWork *work, List *templates)
 {
@@ -169,8 +192,7 @@ shard_id_array(const TessNodeWork *node)
 	return text.data;
 }
 
-/* Runs what was collected, in this transaction, and forgets it: first in
- * process, then on the other nodes in one round trip. */
+/* See table.h.  First in process, then the other nodes in one round trip. */
 void
 tess_work_run(TessWork *work)
 {

@@ -1,0 +1,268 @@
+/*
+ * command.c - utility statements, on their way to PostgreSQL.
+ *
+ * A statement on our tables is refused, done instead (COPY FROM), changed
+ * first (COPY TO, TRUNCATE, VACUUM), or done by PostgreSQL to the shell and
+ * then repeated for the shards.  All others pass, and pay little for it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "nodes/nodeFuncs.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+
+#include "base/base.h"
+#include "command/command.h"
+#include "command/command_internal.h"
+#include "local/local.h"
+#include "xact/xact.h"
+
+/* The arguments of ProcessUtility. */
+typedef struct Utility
+{
+	PlannedStmt *plan;
+	const char *query_string;
+	bool		read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *query_env;
+	DestReceiver *dest;
+	QueryCompletion *completion;
+} Utility;
+
+static ProcessUtility_hook_type next_hook;
+
+static void process_utility(PlannedStmt *plan, const char *query_string,
+							bool read_only_tree,
+							ProcessUtilityContext context,
+							ParamListInfo params, QueryEnvironment *query_env,
+							DestReceiver *dest, QueryCompletion *completion);
+static void pass_on(Utility *utility);
+static void own_tree(Utility *utility);
+static bool is_ours_to_see(const Utility *utility);
+static void run_nested(Utility *utility);
+static void run_copy(Utility *utility);
+static void run_truncate(Utility *utility);
+static void run_vacuum(Utility *utility);
+static void run_index(Utility *utility);
+static void run_drop(Utility *utility);
+
+void
+tess_command_init(void)
+{
+	tess_effects_init();
+	next_hook = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}
+
+static void
+process_utility(PlannedStmt *plan, const char *query_string,
+				bool read_only_tree, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *query_env,
+				DestReceiver *dest, QueryCompletion *completion)
+{
+	Utility		utility = {plan, query_string, read_only_tree, context,
+	params, query_env, dest, completion};
+
+	if (tess_local_consume_passthrough() || !is_ours_to_see(&utility))
+	{
+		pass_on(&utility);
+		return;
+	}
+	switch (nodeTag(plan->utilityStmt))
+	{
+		case T_CallStmt:
+		case T_DoStmt:
+			run_nested(&utility);
+			break;
+		case T_CopyStmt:
+			run_copy(&utility);
+			break;
+		case T_TruncateStmt:
+			run_truncate(&utility);
+			break;
+		case T_VacuumStmt:
+			run_vacuum(&utility);
+			break;
+		case T_IndexStmt:
+			run_index(&utility);
+			break;
+		case T_DropStmt:
+			run_drop(&utility);
+			break;
+		case T_GrantStmt:
+			pass_on(&utility);
+			tess_repeat_grant(castNode(GrantStmt, plan->utilityStmt));
+			break;
+		case T_CommentStmt:
+			tess_refuse_command(plan->utilityStmt);
+			pass_on(&utility);
+			tess_repeat_comment(castNode(CommentStmt, plan->utilityStmt));
+			break;
+		default:
+			tess_refuse_command(plan->utilityStmt);
+			pass_on(&utility);
+			break;
+	}
+	if (IsTransactionState())
+		tess_effects_finish();
+}
+
+static void
+pass_on(Utility *utility)
+{
+	ProcessUtility_hook_type run = next_hook ? next_hook :
+		standard_ProcessUtility;
+
+	run(utility->plan, utility->query_string, utility->read_only_tree,
+		utility->context, utility->params, utility->query_env, utility->dest,
+		utility->completion);
+}
+
+/* Statements that no table of ours can be in, and parts of others, are not
+ * looked at; nor is anything while the extension is not there. */
+static bool
+is_ours_to_see(const Utility *utility)
+{
+	switch (nodeTag(utility->plan->utilityStmt))
+	{
+		case T_TransactionStmt:
+		case T_VariableSetStmt:
+		case T_VariableShowStmt:
+		case T_FetchStmt:
+		case T_ClosePortalStmt:
+		case T_DeclareCursorStmt:
+		case T_PrepareStmt:
+		case T_ExecuteStmt:
+		case T_DeallocateStmt:
+		case T_ExplainStmt:
+		case T_DiscardStmt:
+		case T_ListenStmt:
+		case T_UnlistenStmt:
+		case T_NotifyStmt:
+		case T_CheckPointStmt:
+			return false;
+		default:
+			return utility->context != PROCESS_UTILITY_SUBCOMMAND &&
+				tess_is_active();
+	}
+}
+
+/* Our table behind a name (of itself, or of one of its indexes), or NULL. */
+const TessTable *
+tess_command_table(const RangeVar *name)
+{
+	Oid			relation;
+
+	if (name == NULL)
+		return NULL;
+	relation = RangeVarGetRelid(name, NoLock, true);
+	if (!OidIsValid(relation))
+		return NULL;
+	if (get_rel_relkind(relation) == RELKIND_INDEX)
+		relation = IndexGetRelation(relation, true);
+	return OidIsValid(relation) ? tess_meta_table(relation) : NULL;
+}
+
+/* A copy that may be changed: the tree may belong to a cached plan. */
+static void
+own_tree(Utility *utility)
+{
+	utility->plan = copyObject(utility->plan);
+	utility->read_only_tree = false;
+}
+
+static void
+run_nested(Utility *utility)
+{
+	tess_xact_depth++;
+	PG_TRY();
+	{
+		pass_on(utility);
+	}
+	PG_FINALLY();
+	{
+		tess_xact_depth--;
+	}
+	PG_END_TRY();
+}
+
+static void
+run_copy(Utility *utility)
+{
+	CopyStmt   *copy = castNode(CopyStmt, utility->plan->utilityStmt);
+
+	if (tess_command_table(copy->relation) != NULL)
+	{
+		own_tree(utility);
+		copy = castNode(CopyStmt, utility->plan->utilityStmt);
+		if (copy->is_from &&
+			tess_copy_from(copy, utility->query_string,
+						   utility->completion))
+			return;
+		if (!copy->is_from)
+			(void) tess_copy_to_rewrite(copy);
+	}
+	pass_on(utility);
+}
+
+static void
+run_truncate(Utility *utility)
+{
+	/* left over from a statement that failed inside of a block */
+	(void) tess_effects_take_truncated();
+	own_tree(utility);
+	tess_truncate_add_local_shards(castNode(TruncateStmt,
+											utility->plan->utilityStmt));
+	pass_on(utility);
+	tess_truncate_shards(castNode(TruncateStmt, utility->plan->utilityStmt));
+}
+
+static void
+run_vacuum(Utility *utility)
+{
+	VacuumStmt *vacuum = castNode(VacuumStmt, utility->plan->utilityStmt);
+	bool		is_top = utility->context == PROCESS_UTILITY_TOPLEVEL;
+	bool		in_block = IsInTransactionBlock(is_top);
+	void	   *work = NULL;
+
+	if (vacuum->rels != NIL)
+	{
+		own_tree(utility);
+		work = tess_vacuum_prepare(castNode(VacuumStmt,
+											utility->plan->utilityStmt));
+	}
+	pass_on(utility);
+	tess_vacuum_finish(work, in_block);
+}
+
+static void
+run_index(Utility *utility)
+{
+	IndexStmt  *create = castNode(IndexStmt, utility->plan->utilityStmt);
+	bool		is_ours = tess_command_table(create->relation) != NULL;
+	List	   *old_indexes = tess_index_before_create(create);
+
+	/* PostgreSQL fills in its name for the index. */
+	if (is_ours)
+		own_tree(utility);
+	pass_on(utility);
+	if (is_ours)
+		tess_index_after_create(create, old_indexes);
+}
+
+static void
+run_drop(Utility *utility)
+{
+	DropStmt   *drop = castNode(DropStmt, utility->plan->utilityStmt);
+	List	   *indexes;
+
+	tess_refuse_command((Node *) drop);
+	indexes = tess_index_before_drop(drop);
+	pass_on(utility);
+	tess_index_after_drop(indexes);
+}

@@ -1,0 +1,276 @@
+/*
+ * command_copy.c - COPY of distributed and reference tables.
+ *
+ * COPY FROM is core's own: it opens the input, reads the options, converts
+ * and fills in defaults against the shell, and counts lines for messages;
+ * only the rows go to a stream instead of the heap.  COPY TO becomes COPY of
+ * a query, which the planner answers from the shards.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "commands/copy.h"
+#include "commands/defrem.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_clause.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+
+#include "command/command_internal.h"
+#include "stream/stream.h"
+
+static void check_options(const CopyStmt *copy);
+static void check_source(const CopyStmt *copy);
+static ParseState *make_state(Relation rel, CopyStmt *copy,
+							  const char *query_string, Node **where);
+static Node *transform_where(ParseState *pstate, ParseNamespaceItem *item,
+							 CopyStmt *copy);
+static uint64 copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
+						const TessTable *table, List *where);
+static uint64 read_rows(CopyFromState input, Relation rel, List *where,
+						TessStream *stream);
+static List *stored_columns(TupleDesc desc);
+
+/* Runs COPY ... FROM if its table is ours; else false. */
+bool
+tess_copy_from(CopyStmt *copy, const char *query_string,
+			   QueryCompletion *completion)
+{
+	const TessTable *table = tess_command_table(copy->relation);
+	ParseState *pstate;
+	Relation	rel;
+	Node	   *where = NULL;
+	uint64		rows;
+
+	if (table == NULL)
+		return false;
+	check_options(copy);
+	check_source(copy);
+	rel = table_openrv(copy->relation, RowExclusiveLock);
+	/* It may have become another table while we waited for the lock. */
+	table = tess_meta_table(RelationGetRelid(rel));
+	if (table == NULL)
+	{
+		table_close(rel, NoLock);
+		return false;
+	}
+	pstate = make_state(rel, copy, query_string, &where);
+	PreventCommandIfReadOnly("COPY FROM");
+	if (check_enable_rls(table->relation, InvalidOid, false) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("COPY FROM not supported with row-level security"),
+				 errhint("Use INSERT statements instead.")));
+	rows = copy_rows(pstate, rel, copy, table, (List *) where);
+	if (completion)
+		SetQueryCompletion(completion, CMDTAG_COPY, rows);
+	table_close(rel, NoLock);
+	free_parsestate(pstate);
+	return true;
+}
+
+static void
+check_options(const CopyStmt *copy)
+{
+	ListCell   *lc;
+
+	foreach(lc, copy->options)
+	{
+		DefElem    *option = lfirst(lc);
+
+		if (strcmp(option->defname, "freeze") == 0 && defGetBoolean(option))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("COPY FREEZE is not supported on distributed table \"%s\"",
+							copy->relation->relname),
+					 errhint("Leave FREEZE out.")));
+	}
+}
+
+/* Files and programs of the server, as core's DoCopy allows them. */
+static void
+check_source(const CopyStmt *copy)
+{
+	if (copy->filename == NULL)
+		return;
+	if (copy->is_program &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_EXECUTE_SERVER_PROGRAM))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser or have privileges of the pg_execute_server_program role to COPY to or from an external program"),
+				 errhint("Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
+	if (!copy->is_program &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser or have privileges of the pg_read_server_files role to COPY from a file"),
+				 errhint("Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
+}
+
+/* Parse state with the table as its one relation, rights checked; *where is
+ * an implicit AND list. */
+static ParseState *
+make_state(Relation rel, CopyStmt *copy, const char *query_string,
+		   Node **where)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+	List	   *attnums;
+	ListCell   *lc;
+
+	pstate->p_sourcetext = query_string;
+	item = addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock, NULL,
+										 false, false);
+	item->p_rte->requiredPerms = ACL_INSERT;
+	if (copy->whereClause)
+		*where = transform_where(pstate, item, copy);
+	attnums = CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist);
+	foreach(lc, attnums)
+		item->p_rte->insertedCols =
+			bms_add_member(item->p_rte->insertedCols,
+						   lfirst_int(lc) - FirstLowInvalidHeapAttributeNumber);
+	(void) ExecCheckRTPerms(pstate->p_rtable, true);
+	return pstate;
+}
+
+static Node *
+transform_where(ParseState *pstate, ParseNamespaceItem *item, CopyStmt *copy)
+{
+	Node	   *where;
+
+	addNSItemToQuery(pstate, item, false, true, true);
+	where = transformExpr(pstate, copy->whereClause, EXPR_KIND_COPY_WHERE);
+	where = coerce_to_boolean(pstate, where, "WHERE");
+	assign_expr_collations(pstate, where);
+	where = eval_const_expressions(NULL, where);
+	where = (Node *) canonicalize_qual((Expr *) where, false);
+	return (Node *) make_ands_implicit((Expr *) where);
+}
+
+static uint64
+copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
+		  const TessTable *table, List *where)
+{
+	CopyFromState input = BeginCopyFrom(pstate, rel, NULL, copy->filename,
+										copy->is_program, NULL, copy->attlist,
+										copy->options);
+	ErrorContextCallback context;
+	TessStream *stream;
+	uint64		rows;
+
+	stream = tess_stream_begin(table, stored_columns(RelationGetDescr(rel)),
+							   true);
+	context.callback = CopyFromErrorCallback;
+	context.arg = input;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	rows = read_rows(input, rel, where, stream);
+	error_context_stack = context.previous;
+	(void) tess_stream_end(stream);
+	EndCopyFrom(input);
+	return rows;
+}
+
+static List *
+stored_columns(TupleDesc desc)
+{
+	List	   *attnums = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped && attribute->attgenerated == '\0')
+			attnums = lappend_int(attnums, i + 1);
+	}
+	return attnums;
+}
+
+static uint64
+read_rows(CopyFromState input, Relation rel, List *where, TessStream *stream)
+{
+	EState	   *estate = CreateExecutorState();
+	ExprContext *econtext = GetPerTupleExprContext(estate);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
+													&TTSOpsVirtual);
+	ExprState  *qual = where ? ExecInitQual(where, NULL) : NULL;
+	MemoryContext caller = CurrentMemoryContext;
+	uint64		rows = 0;
+
+	slot->tts_tableOid = RelationGetRelid(rel);
+	econtext->ecxt_scantuple = slot;
+	for (;;)
+	{
+		bool		got_row;
+
+		CHECK_FOR_INTERRUPTS();
+		ResetPerTupleExprContext(estate);
+		ExecClearTuple(slot);
+		MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+		got_row = NextCopyFrom(input, econtext, slot->tts_values,
+							   slot->tts_isnull);
+		MemoryContextSwitchTo(caller);
+		if (!got_row)
+			break;
+		ExecStoreVirtualTuple(slot);
+		if (qual && !ExecQual(qual, econtext))
+			continue;
+		tess_stream_put(stream, slot);
+		rows++;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+	return rows;
+}
+
+/*
+ * COPY t TO becomes COPY (SELECT columns FROM ONLY t) TO, in place, if t is
+ * distributed.  True if it did.  The planner's checks are those of COPY.
+ */
+bool
+tess_copy_to_rewrite(CopyStmt *copy)
+{
+	const TessTable *table = tess_command_table(copy->relation);
+	SelectStmt *select;
+	RangeVar   *from;
+	Relation	rel;
+	ListCell   *lc;
+
+	if (table == NULL || table->kind != TESS_DISTRIBUTED)
+		return false;
+	rel = table_openrv(copy->relation, AccessShareLock);
+	select = makeNode(SelectStmt);
+	foreach(lc, CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist))
+	{
+		ResTarget  *target = makeNode(ResTarget);
+		ColumnRef  *column = makeNode(ColumnRef);
+
+		column->fields =
+			list_make1(makeString(get_attname(RelationGetRelid(rel),
+											  lfirst_int(lc), false)));
+		column->location = -1;
+		target->val = (Node *) column;
+		target->location = -1;
+		select->targetList = lappend(select->targetList, target);
+	}
+	from = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
+						pstrdup(RelationGetRelationName(rel)), -1);
+	from->inh = false;
+	select->fromClause = list_make1(from);
+	copy->relation = NULL;
+	copy->attlist = NIL;
+	copy->query = (Node *) select;
+	table_close(rel, NoLock);
+	return true;
+}

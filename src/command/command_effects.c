@@ -1,0 +1,318 @@
+/*
+ * command_effects.c - what statements do to our tables without naming them:
+ * DROP SCHEMA, DROP OWNED, any CASCADE.
+ *
+ * The object access hook notes it; the end of the utility statement (or, for
+ * drops outside of one, the end of the transaction) acts on it.  What a
+ * rolled back subtransaction noted is forgotten.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "base/base.h"
+#include "catalog/catalog.h"
+#include "command/command_internal.h"
+#include "table/table.h"
+
+typedef enum EffectKind
+{
+	EFFECT_DROPPED,				/* the table itself */
+	EFFECT_PART_DROPPED,		/* a column, index or constraint of it */
+	EFFECT_TRUNCATED
+} EffectKind;
+
+typedef struct Effect
+{
+	EffectKind	kind;
+	Oid			relation;
+	Oid			part;
+	char	   *schema;
+	char	   *name;
+	SubTransactionId subxact;
+} Effect;
+
+static struct
+{
+	List	   *noted;			/* of Effect, in TopTransactionContext */
+	object_access_hook_type next_hook;
+	bool		acting;			/* what happens now is our own doing */
+} effects;
+
+static void note_access(ObjectAccessType access, Oid class_id, Oid object_id,
+						int sub_id, void *arg);
+static void note_drop(Oid class_id, Oid object_id, int sub_id);
+static void note_relation_drop(Oid relation, int sub_id);
+static void refuse_alter(Oid relation, const ObjectAccessPostAlter *arg);
+static Oid	constraint_table(Oid constraint);
+static void note(EffectKind kind, Oid relation, Oid part);
+static List *take(EffectKind kind);
+static bool is_dropped(Oid relation, const List *dropped);
+static void on_xact_event(XactEvent event, void *arg);
+static void on_subxact_event(SubXactEvent event, SubTransactionId mine,
+							 SubTransactionId parent, void *arg);
+
+void
+tess_effects_init(void)
+{
+	effects.next_hook = object_access_hook;
+	object_access_hook = note_access;
+	RegisterXactCallback(on_xact_event, NULL);
+	RegisterSubXactCallback(on_subxact_event, NULL);
+}
+
+static void
+note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
+			void *arg)
+{
+	if (effects.next_hook)
+		effects.next_hook(access, class_id, object_id, sub_id, arg);
+	if (effects.acting || object_id < FirstNormalObjectId || !tess_is_active())
+		return;
+	switch (access)
+	{
+		case OAT_DROP:
+			note_drop(class_id, object_id, sub_id);
+			break;
+		case OAT_TRUNCATE:
+			if (tess_meta_table(object_id) != NULL)
+				note(EFFECT_TRUNCATED, object_id, InvalidOid);
+			break;
+		case OAT_POST_ALTER:
+			if (class_id == RelationRelationId)
+				refuse_alter(object_id, arg);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+note_drop(Oid class_id, Oid object_id, int sub_id)
+{
+	if (class_id == RelationRelationId)
+		note_relation_drop(object_id, sub_id);
+	else if (class_id == ConstraintRelationId)
+	{
+		Oid			relation = constraint_table(object_id);
+
+		if (OidIsValid(relation) && tess_meta_table(relation) != NULL)
+			note(EFFECT_PART_DROPPED, relation, object_id);
+	}
+}
+
+static void
+note_relation_drop(Oid relation, int sub_id)
+{
+	char		relkind = get_rel_relkind(relation);
+
+	if (relkind == RELKIND_INDEX)
+	{
+		Oid			table = IndexGetRelation(relation, true);
+
+		if (OidIsValid(table) && tess_meta_table(table) != NULL)
+			note(EFFECT_PART_DROPPED, table, relation);
+	}
+	else if (relkind == RELKIND_RELATION && tess_meta_table(relation) != NULL)
+		note(sub_id == 0 ? EFFECT_DROPPED : EFFECT_PART_DROPPED, relation,
+			 InvalidOid);
+}
+
+/* The table of a constraint that shards keep; foreign keys go with what they
+ * reference there as here. */
+static Oid
+constraint_table(Oid constraint)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID,
+										ObjectIdGetDatum(constraint));
+	Oid			relation = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (form->contype != CONSTRAINT_FOREIGN)
+			relation = form->conrelid;
+		ReleaseSysCache(tuple);
+	}
+	return relation;
+}
+
+/* The last fence: whatever alters a shell in a way that command_refuse.c does
+ * not know would leave its shards behind. */
+static void
+refuse_alter(Oid relation, const ObjectAccessPostAlter *arg)
+{
+	const TessTable *table;
+
+	if (arg != NULL && arg->is_internal)
+		return;
+	table = tess_meta_table(relation);
+	if (table != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" cannot be altered while it is distributed",
+						table->name),
+				 errhint("Use tessera.undistribute_table(), change the table, and distribute it again.")));
+}
+
+static void
+note(EffectKind kind, Oid relation, Oid part)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	Effect	   *effect = palloc0(sizeof(Effect));
+
+	effect->kind = kind;
+	effect->relation = relation;
+	effect->part = part;
+	effect->name = get_rel_name(relation);
+	effect->schema = get_namespace_name(get_rel_namespace(relation));
+	effect->subxact = GetCurrentSubTransactionId();
+	effects.noted = lappend(effects.noted, effect);
+	MemoryContextSwitchTo(caller);
+}
+
+static List *
+take(EffectKind kind)
+{
+	List	   *taken = NIL;
+	ListCell   *lc;
+
+	foreach(lc, effects.noted)
+	{
+		Effect	   *effect = lfirst(lc);
+
+		if (effect->kind != kind)
+			continue;
+		taken = lappend(taken, effect);
+		effects.noted = foreach_delete_current(effects.noted, lc);
+	}
+	return taken;
+}
+
+/* OIDs of our tables that were truncated since the last call. */
+List *
+tess_effects_take_truncated(void)
+{
+	List	   *relations = NIL;
+	ListCell   *lc;
+
+	foreach(lc, take(EFFECT_TRUNCATED))
+		relations = list_append_unique_oid(relations,
+										   ((Effect *) lfirst(lc))->relation);
+	return relations;
+}
+
+/* An index that was dropped on purpose, on the shards as well. */
+void
+tess_effects_forget_part(Oid part)
+{
+	ListCell   *lc;
+
+	foreach(lc, effects.noted)
+	{
+		Effect	   *effect = lfirst(lc);
+
+		if (effect->kind == EFFECT_PART_DROPPED && effect->part == part)
+			effects.noted = foreach_delete_current(effects.noted, lc);
+	}
+}
+
+/*
+ * The end of a statement: drops the shards of tables that are gone.  Errors
+ * with 0A000 if a table lost a part of itself and is still there, since its
+ * shards have that part.
+ */
+void
+tess_effects_finish(void)
+{
+	List	   *dropped;
+	ListCell   *lc;
+
+	if (effects.noted == NIL)
+		return;
+	dropped = take(EFFECT_DROPPED);
+	foreach(lc, take(EFFECT_PART_DROPPED))
+	{
+		Effect	   *effect = lfirst(lc);
+
+		if (!is_dropped(effect->relation, dropped))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot drop a column, index or constraint of distributed table \"%s\" in this way",
+							effect->name),
+					 errhint("Use tessera.undistribute_table(), change the table, and distribute it again.")));
+	}
+	effects.acting = true;
+	PG_TRY();
+	{
+		foreach(lc, dropped)
+		{
+			Effect	   *effect = lfirst(lc);
+
+			tess_table_drop_shards(effect->relation, effect->schema,
+								   effect->name);
+		}
+	}
+	PG_FINALLY();
+	{
+		effects.acting = false;
+	}
+	PG_END_TRY();
+}
+
+static bool
+is_dropped(Oid relation, const List *dropped)
+{
+	ListCell   *lc;
+
+	foreach(lc, dropped)
+	{
+		if (((Effect *) lfirst(lc))->relation == relation)
+			return true;
+	}
+	return false;
+}
+
+/* Registered after xact/, so called before it: what is dropped here still
+ * takes part in the commit. */
+static void
+on_xact_event(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		tess_effects_finish();
+	else
+		effects.noted = NIL;
+}
+
+static void
+on_subxact_event(SubXactEvent event, SubTransactionId mine,
+				 SubTransactionId parent, void *arg)
+{
+	ListCell   *lc;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	foreach(lc, effects.noted)
+	{
+		Effect	   *effect = lfirst(lc);
+
+		if (effect->subxact != mine)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			effect->subxact = parent;
+		else
+			effects.noted = foreach_delete_current(effects.noted, lc);
+	}
+}

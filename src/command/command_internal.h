@@ -1,0 +1,50 @@
+/*
+ * command_internal.h - between the files of command/.
+ */
+#ifndef TESS_COMMAND_INTERNAL_H
+#define TESS_COMMAND_INTERNAL_H
+
+#include "nodes/parsenodes.h"
+#include "nodes/pg_list.h"
+#include "tcop/cmdtag.h"
+
+#include "meta/meta.h"
+#include "tessera.h"
+
+/* command.c */
+extern const TessTable *tess_command_table(const RangeVar *name);
+
+/* command_effects.c: what a statement did to our tables without naming them */
+extern void tess_effects_init(void);
+extern void tess_effects_finish(void);
+extern List *tess_effects_take_truncated(void);
+extern void tess_effects_forget_part(Oid part);
+
+/* command_copy.c */
+extern bool tess_copy_from(CopyStmt *copy, const char *query_string,
+						   QueryCompletion *completion);
+extern bool tess_copy_to_rewrite(CopyStmt *copy);
+
+/* command_truncate.c */
+extern void tess_truncate_add_local_shards(TruncateStmt *truncate);
+extern void tess_truncate_shards(const TruncateStmt *truncate);
+
+/* command_vacuum.c */
+extern void *tess_vacuum_prepare(VacuumStmt *vacuum);
+extern void tess_vacuum_finish(void *work, bool in_transaction);
+
+/* command_refuse.c */
+extern void tess_refuse_command(Node *statement);
+
+/* command_repeat.c: GRANT, COMMENT */
+extern void tess_repeat_grant(const GrantStmt *grant);
+extern void tess_repeat_comment(const CommentStmt *comment);
+
+/* command_index.c */
+extern List *tess_index_before_create(const IndexStmt *create);
+extern void tess_index_after_create(const IndexStmt *create,
+									const List *old_indexes);
+extern List *tess_index_before_drop(const DropStmt *drop);
+extern void tess_index_after_drop(List *dropped);
+
+#endif

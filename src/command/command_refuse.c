@@ -1,0 +1,379 @@
+/*
+ * command_refuse.c - statements that would change a shell and leave its
+ * shards as they are.
+ *
+ * Each kind of statement has its own list of places where names of tables
+ * stand.  Names are looked up without a lock: PostgreSQL looks them up again,
+ * and the object access hook sees what it then does.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_statistic_ext.h"
+#include "commands/user.h"
+#include "nodes/makefuncs.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "base/base.h"
+#include "catalog/catalog.h"
+#include "command/command_internal.h"
+
+static void refuse(const TessTable *table, Node *statement);
+static void refuse_relation(const RangeVar *name, Node *statement);
+static void refuse_name(List *name, Node *statement);
+static void refuse_alter_table(AlterTableStmt *alter);
+static void refuse_reference(const RangeVar *name);
+static void refuse_constraints(const List *constraints);
+static void refuse_create(CreateStmt *create);
+static void refuse_rename(RenameStmt *rename);
+static void refuse_drop(DropStmt *drop);
+static void refuse_extension_drop(DropStmt *drop);
+static void refuse_statistics(const List *name, Node *statement);
+static void refuse_comment(CommentStmt *comment);
+static void refuse_schema(const char *schema, Node *statement);
+static void refuse_reassign(ReassignOwnedStmt *reassign);
+
+/* Errors with 0A000 if the statement would alter a table of ours. */
+void
+tess_refuse_command(Node *statement)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(statement))
+	{
+		case T_AlterTableStmt:
+			refuse_alter_table(castNode(AlterTableStmt, statement));
+			break;
+		case T_RenameStmt:
+			refuse_rename(castNode(RenameStmt, statement));
+			break;
+		case T_AlterObjectSchemaStmt:
+			refuse_relation(castNode(AlterObjectSchemaStmt, statement)->relation,
+							statement);
+			break;
+		case T_AlterObjectDependsStmt:
+			refuse_relation(castNode(AlterObjectDependsStmt, statement)->relation,
+							statement);
+			break;
+		case T_CreateTrigStmt:
+			refuse_relation(castNode(CreateTrigStmt, statement)->relation,
+							statement);
+			break;
+		case T_RuleStmt:
+			refuse_relation(castNode(RuleStmt, statement)->relation, statement);
+			break;
+		case T_CreatePolicyStmt:
+			refuse_relation(castNode(CreatePolicyStmt, statement)->table,
+							statement);
+			break;
+		case T_AlterPolicyStmt:
+			refuse_relation(castNode(AlterPolicyStmt, statement)->table,
+							statement);
+			break;
+		case T_CreateStatsStmt:
+			foreach(lc, castNode(CreateStatsStmt, statement)->relations)
+			{
+				if (IsA(lfirst(lc), RangeVar))
+					refuse_relation(lfirst(lc), statement);
+			}
+			break;
+		case T_AlterStatsStmt:
+			refuse_statistics(castNode(AlterStatsStmt, statement)->defnames,
+							  statement);
+			break;
+		case T_ClusterStmt:
+			refuse_relation(castNode(ClusterStmt, statement)->relation,
+							statement);
+			break;
+		case T_ReindexStmt:
+			refuse_relation(castNode(ReindexStmt, statement)->relation,
+							statement);
+			break;
+		case T_CreateStmt:
+			refuse_create(castNode(CreateStmt, statement));
+			break;
+		case T_CreateForeignTableStmt:
+			refuse_create(&((CreateForeignTableStmt *) statement)->base);
+			break;
+		case T_CreateSchemaStmt:
+			foreach(lc, castNode(CreateSchemaStmt, statement)->schemaElts)
+				tess_refuse_command(lfirst(lc));
+			break;
+		case T_DropStmt:
+			refuse_drop(castNode(DropStmt, statement));
+			break;
+		case T_CommentStmt:
+			refuse_comment(castNode(CommentStmt, statement));
+			break;
+		case T_ReassignOwnedStmt:
+			refuse_reassign(castNode(ReassignOwnedStmt, statement));
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+refuse(const TessTable *table, Node *statement)
+{
+	const char *command = CreateCommandName(statement);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 table->kind == TESS_REFERENCE ?
+			 errmsg("%s is not supported on reference table \"%s\"",
+					command, table->name) :
+			 errmsg("%s is not supported on distributed table \"%s\"",
+					command, table->name),
+			 errhint("Use tessera.undistribute_table(), change the table, and distribute it again.")));
+}
+
+static void
+refuse_relation(const RangeVar *name, Node *statement)
+{
+	const TessTable *table = name ? tess_command_table(name) : NULL;
+
+	if (table != NULL)
+		refuse(table, statement);
+}
+
+/* name: list of String */
+static void
+refuse_name(List *name, Node *statement)
+{
+	if (name != NIL)
+		refuse_relation(makeRangeVarFromNameList(name), statement);
+}
+
+static void
+refuse_alter_table(AlterTableStmt *alter)
+{
+	ListCell   *lc;
+
+	refuse_relation(alter->relation, (Node *) alter);
+	foreach(lc, alter->cmds)
+	{
+		AlterTableCmd *command = lfirst(lc);
+
+		switch (command->subtype)
+		{
+			case AT_AddConstraint:
+				refuse_constraints(list_make1(command->def));
+				break;
+			case AT_AddColumn:
+				refuse_constraints(castNode(ColumnDef,
+											command->def)->constraints);
+				break;
+			case AT_AddInherit:
+				refuse_relation(castNode(RangeVar, command->def),
+								(Node *) alter);
+				break;
+			case AT_AttachPartition:
+				refuse_relation(castNode(PartitionCmd, command->def)->name,
+								(Node *) alter);
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+/* A local table must not get a foreign key to a distributed table: nothing on
+ * the shards would hold its rows. */
+static void
+refuse_reference(const RangeVar *name)
+{
+	const TessTable *table = tess_command_table(name);
+
+	if (table != NULL && table->kind == TESS_DISTRIBUTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot create a foreign key from a local table to distributed table \"%s\"",
+						table->name),
+				 errhint("Create the table without the foreign key, or undistribute \"%s\", add it, and distribute both.",
+						 table->name)));
+}
+
+static void
+refuse_constraints(const List *constraints)
+{
+	ListCell   *lc;
+
+	foreach(lc, constraints)
+	{
+		Constraint *constraint = lfirst(lc);
+
+		if (IsA(constraint, Constraint) &&
+			constraint->contype == CONSTR_FOREIGN)
+			refuse_reference(constraint->pktable);
+	}
+}
+
+static void
+refuse_create(CreateStmt *create)
+{
+	ListCell   *lc;
+
+	foreach(lc, create->inhRelations)
+		refuse_relation(lfirst(lc), (Node *) create);
+	refuse_constraints(create->constraints);
+	foreach(lc, create->tableElts)
+	{
+		if (IsA(lfirst(lc), ColumnDef))
+			refuse_constraints(lfirst_node(ColumnDef, lc)->constraints);
+		else if (IsA(lfirst(lc), Constraint))
+			refuse_constraints(list_make1(lfirst(lc)));
+	}
+}
+
+static void
+refuse_rename(RenameStmt *rename)
+{
+	if (rename->renameType == OBJECT_SCHEMA)
+		refuse_schema(rename->subname, (Node *) rename);
+	else if (rename->renameType == OBJECT_STATISTIC_EXT)
+		refuse_statistics(castNode(List, rename->object), (Node *) rename);
+	else
+		refuse_relation(rename->relation, (Node *) rename);
+}
+
+static void
+refuse_schema(const char *schema, Node *statement)
+{
+	Oid			namespace = get_namespace_oid(schema, true);
+	ListCell   *lc;
+
+	if (!OidIsValid(namespace))
+		return;
+	foreach(lc, tess_cat_tables())
+	{
+		Oid			relation = ((TessTableRow *) lfirst(lc))->relation;
+
+		if (get_rel_namespace(relation) == namespace)
+			refuse(tess_meta_table(relation), statement);
+	}
+}
+
+static void
+refuse_drop(DropStmt *drop)
+{
+	ListCell   *lc;
+
+	if (drop->removeType == OBJECT_EXTENSION)
+	{
+		refuse_extension_drop(drop);
+		return;
+	}
+	foreach(lc, drop->objects)
+	{
+		switch (drop->removeType)
+		{
+			case OBJECT_TRIGGER:
+			case OBJECT_RULE:
+			case OBJECT_POLICY:
+				refuse_name(list_truncate(list_copy(lfirst(lc)),
+										  list_length(lfirst(lc)) - 1),
+							(Node *) drop);
+				break;
+			case OBJECT_STATISTIC_EXT:
+				refuse_statistics(lfirst(lc), (Node *) drop);
+				break;
+			default:
+				return;
+		}
+	}
+}
+
+/* Without the extension nobody could find the rows again. */
+static void
+refuse_extension_drop(DropStmt *drop)
+{
+	ListCell   *lc;
+
+	foreach(lc, drop->objects)
+	{
+		if (strcmp(strVal(lfirst(lc)), "tessera") == 0 &&
+			tess_cat_tables() != NIL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("cannot drop extension tessera while there are distributed or reference tables"),
+					 errdetail("Their rows are in shards that only the extension finds."),
+					 errhint("Drop those tables, or use tessera.undistribute_table() on them, first.")));
+	}
+}
+
+static void
+refuse_statistics(const List *name, Node *statement)
+{
+	Oid			statistics = get_statistics_object_oid(unconstify(List *, name),
+													   true);
+	HeapTuple	tuple;
+	const TessTable *table;
+
+	if (!OidIsValid(statistics))
+		return;
+	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statistics));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	table = tess_meta_table(((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid);
+	ReleaseSysCache(tuple);
+	if (table != NULL)
+		refuse(table, statement);
+}
+
+/* Comments on what belongs to a table; on the table and its columns they are
+ * repeated on the shards. */
+static void
+refuse_comment(CommentStmt *comment)
+{
+	List	   *name;
+
+	switch (comment->objtype)
+	{
+		case OBJECT_INDEX:
+			refuse_name(castNode(List, comment->object), (Node *) comment);
+			break;
+		case OBJECT_TABCONSTRAINT:
+		case OBJECT_TRIGGER:
+		case OBJECT_RULE:
+		case OBJECT_POLICY:
+			name = castNode(List, comment->object);
+			refuse_name(list_truncate(list_copy(name), list_length(name) - 1),
+						(Node *) comment);
+			break;
+		case OBJECT_STATISTIC_EXT:
+			refuse_statistics(castNode(List, comment->object),
+							  (Node *) comment);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+refuse_reassign(ReassignOwnedStmt *reassign)
+{
+	List	   *roles = roleSpecsToIds(reassign->roles);
+	ListCell   *lc;
+
+	foreach(lc, tess_cat_tables())
+	{
+		Oid			relation = ((TessTableRow *) lfirst(lc))->relation;
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+		bool		is_affected;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		is_affected = list_member_oid(roles,
+									  ((Form_pg_class) GETSTRUCT(tuple))->relowner);
+		ReleaseSysCache(tuple);
+		if (is_affected)
+			refuse(tess_meta_table(relation), (Node *) reassign);
+	}
+}

@@ -1,0 +1,117 @@
+/*
+ * command_truncate.c - TRUNCATE reaches the shards.
+ *
+ * PostgreSQL truncates the shells, and with them checks rights, foreign keys
+ * and CASCADE; what it truncated (the hook has noted it) is then truncated on
+ * each node by one statement.  Shards of this server are added to the user's
+ * statement: foreign keys link them to reference tables that it may name.
+ */
+#include "postgres.h"
+
+#include "base/base.h"
+#include "command/command_internal.h"
+#include "nodes/makefuncs.h"
+#include "table/table.h"
+
+static void append_names(StringInfo text, List *names);
+static bool names_table(const TruncateStmt *truncate, const TessTable *table);
+
+/* Changes the statement, which must be the caller's own copy. */
+void
+tess_truncate_add_local_shards(TruncateStmt *truncate)
+{
+	List	   *added = NIL;
+	ListCell   *lc;
+
+	foreach(lc, truncate->relations)
+	{
+		const TessTable *table = tess_command_table(lfirst(lc));
+		TessWork   *work;
+
+		if (table == NULL || table->kind != TESS_DISTRIBUTED)
+			continue;
+		work = tess_work_of_table(table);
+		for (int i = 0; i < work->count; i++)
+		{
+			TessNodeWork *node = &work->nodes[i];
+
+			for (int j = 0; node->is_local && j < node->shard_count; j++)
+				added = lappend(added,
+								makeRangeVar(tess_shard_schema_name(table->schema,
+																	node->shard_ids[j]),
+											 table->name, -1));
+		}
+	}
+	truncate->relations = list_concat(truncate->relations, added);
+}
+
+/* After the statement: the shards and copies of what was truncated. */
+void
+tess_truncate_shards(const TruncateStmt *truncate)
+{
+	int			node_count;
+	const TessNode *const *nodes = tess_meta_nodes(&node_count);
+	StringInfoData *texts = palloc0(sizeof(StringInfoData) * Max(node_count, 1));
+	List	   *used = NIL;
+	TessWork   *all;
+	ListCell   *lc;
+
+	foreach(lc, tess_effects_take_truncated())
+	{
+		const TessTable *table = tess_meta_table(lfirst_oid(lc));
+		TessWork   *work = tess_work_of_table(table);
+
+		for (int i = 0; i < work->count; i++)
+		{
+			TessNodeWork *node = &work->nodes[i];
+			int			position = 0;
+
+			if (node->is_local && names_table(truncate, table))
+				continue;
+			while (nodes[position]->node_id != node->node_id)
+				position++;
+			if (texts[position].data == NULL)
+			{
+				initStringInfo(&texts[position]);
+				used = lappend(used, unconstify(TessNode *, nodes[position]));
+			}
+			append_names(&texts[position], tess_work_names(node, table));
+		}
+	}
+	all = tess_work_of_nodes(used);
+	for (int i = 0; i < all->count; i++)
+	{
+		int			position = 0;
+
+		while (nodes[position]->node_id != all->nodes[i].node_id)
+			position++;
+		all->nodes[i].commands =
+			list_make1(psprintf("TRUNCATE TABLE %s", texts[position].data));
+	}
+	tess_work_run(all);
+}
+
+static void
+append_names(StringInfo text, List *names)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+		appendStringInfo(text, "%s%s", text->len > 0 ? ", " : "",
+						 (char *) lfirst(lc));
+}
+
+static bool
+names_table(const TruncateStmt *truncate, const TessTable *table)
+{
+	ListCell   *lc;
+
+	foreach(lc, truncate->relations)
+	{
+		const TessTable *named = tess_command_table(lfirst(lc));
+
+		if (named != NULL && named->relation == table->relation)
+			return true;
+	}
+	return false;
+}
