@@ -229,6 +229,8 @@ tess_cat_group_delete(int32 colocation_id)
 		tess_cat_rows_delete("placement", "placement_pkey", 1, &placement_key);
 	}
 	tess_cat_scan_end(&scan);
+	/* a scan by index changes its keys */
+	tess_cat_key_int4(&key, Anum_shard_colocation_id, colocation_id);
 	tess_cat_rows_delete("shard", "shard_colocation_id_idx", 1, &key);
 
 	tess_cat_key_int4(&key, Anum_shard_range_colocation_id, colocation_id);

@@ -227,6 +227,7 @@ run_statement(PlannedStmt *plan, const char *sql)
 {
 	QueryCompletion completion;
 
+	InitializeQueryCompletion(&completion);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (plan->commandType != CMD_UTILITY)

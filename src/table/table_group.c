@@ -31,7 +31,6 @@ static int32 insert_group(const TessTableRequest *request, bool is_default);
 static int	wanted_shard_count(const TessTableRequest *request);
 static bool lock_to_join(int32 colocation_id, Oid namespace);
 static bool schema_has_tables(int32 colocation_id, Oid namespace);
-static void lock_group(int32 colocation_id, LOCKMODE mode);
 
 void
 tess_table_init(void)
@@ -86,7 +85,7 @@ find_default_group(const TessTableRequest *request)
 			return colocation_id;
 		if (attempt > 0)
 			return insert_group(request, true);
-		lock_group(0, ExclusiveLock);
+		tess_cat_group_lock(0, ExclusiveLock);
 	}
 }
 
@@ -190,7 +189,7 @@ lock_to_join(int32 colocation_id, Oid namespace)
 	{
 		bool		is_first = !schema_has_tables(colocation_id, namespace);
 
-		lock_group(colocation_id, is_first ? AccessExclusiveLock : ShareLock);
+		tess_cat_group_lock(colocation_id, is_first ? AccessExclusiveLock : ShareLock);
 		if (tess_cat_group(colocation_id) == NULL)
 			return false;
 		if (is_first || schema_has_tables(colocation_id, namespace))
@@ -211,13 +210,6 @@ schema_has_tables(int32 colocation_id, Oid namespace)
 	return false;
 }
 
-static void
-lock_group(int32 colocation_id, LOCKMODE mode)
-{
-	LockDatabaseObject(tess_catalog_relation_oid("colocation"),
-					   (Oid) colocation_id, 0, mode);
-}
-
 /*
  * For a table that is in the catalogs no more: true if the schemas of the
  * group's shards for this source schema have to go.  The group is deleted
@@ -231,7 +223,7 @@ tess_table_leave_group(int32 colocation_id, const char *schema)
 
 	if (!OidIsValid(namespace) || !schema_has_tables(colocation_id, namespace))
 	{
-		lock_group(colocation_id, AccessExclusiveLock);
+		tess_cat_group_lock(colocation_id, AccessExclusiveLock);
 		is_last = !OidIsValid(namespace) ||
 			!schema_has_tables(colocation_id, namespace);
 	}
