@@ -1,0 +1,185 @@
+/*
+ * bind.c - what is computed on the coordinator, once per execution, and sent
+ * as a parameter: parameters of the statement, values of outer query levels,
+ * stable functions (now(), current_user), and immutable ones that nodes do not
+ * know.
+ *
+ * Only what does not depend on rows is replaced, and of that the largest
+ * parts; the rest is for travel.c to judge.  Literals stay literals: a constant
+ * is often part of what an expression is (a length, a field to extract).
+ */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
+
+#include "plan/plan_internal.h"
+
+static Node *bind_mutator(Node *node, TessBindings *bindings);
+
+static bool
+depends_on_rows_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Var:
+		case T_Aggref:
+		case T_GroupingFunc:
+		case T_WindowFunc:
+		case T_SubLink:
+		case T_SubPlan:
+		case T_AlternativeSubPlan:
+		case T_PlaceHolderVar:
+		case T_CaseTestExpr:
+		case T_CoerceToDomainValue:
+		case T_SetToDefault:
+		case T_CurrentOfExpr:
+		case T_NextValueExpr:
+		case T_Query:
+			return true;
+		case T_Param:
+			return ((Param *) node)->paramkind != PARAM_EXTERN &&
+				((Param *) node)->paramkind != PARAM_EXEC;
+		default:
+			return expression_tree_walker(node, depends_on_rows_walker,
+										  context);
+	}
+}
+
+/* No rows, no aggregates, nothing volatile: has one value per execution. */
+bool
+tess_is_row_independent(Node *node)
+{
+	return !depends_on_rows_walker(node, NULL) &&
+		!expression_returns_set(node) &&
+		!contain_volatile_functions(node);
+}
+
+static bool
+has_param_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind != PARAM_EXTERN;
+	return expression_tree_walker(node, has_param_walker, context);
+}
+
+/* The parameter that stands for an expression. */
+static Node *
+make_param(TessBindings *bindings, Node *expr)
+{
+	Oid			type = exprType(expr);
+	Oid			collation = exprCollation(expr);
+	Param	   *param = makeNode(Param);
+	ListCell   *cell;
+	int			number = 0;
+
+	foreach(cell, bindings->exprs)
+	{
+		number++;
+		if (equal(lfirst(cell), expr))
+			break;
+	}
+	if (cell == NULL)
+	{
+		bindings->exprs = lappend(bindings->exprs, copyObject(expr));
+		number = list_length(bindings->exprs);
+	}
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = number;
+	param->paramtype = type;
+	param->paramtypmod = -1;
+	param->paramcollid = get_typcollation(type);
+	param->location = -1;
+
+	/* read back, $n has its type's collation: say which one it had */
+	if (OidIsValid(collation) && collation != param->paramcollid)
+	{
+		CollateExpr *collate = makeNode(CollateExpr);
+
+		collate->arg = (Expr *) param;
+		collate->collOid = collation;
+		collate->location = -1;
+		return (Node *) collate;
+	}
+	return (Node *) param;
+}
+
+/* Kinds of nodes that are expressions and may stand for themselves. */
+static bool
+is_replaceable(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_Param:
+		case T_FuncExpr:
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+		case T_ScalarArrayOpExpr:
+		case T_BoolExpr:
+		case T_SubscriptingRef:
+		case T_FieldSelect:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+		case T_CollateExpr:
+		case T_CaseExpr:
+		case T_ArrayExpr:
+		case T_RowExpr:
+		case T_RowCompareExpr:
+		case T_CoalesceExpr:
+		case T_MinMaxExpr:
+		case T_SQLValueFunction:
+		case T_NullTest:
+		case T_BooleanTest:
+		case T_CoerceToDomain:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static Node *
+bind_mutator(Node *node, TessBindings *bindings)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, bind_mutator,
+										   bindings, 0);
+	if (is_replaceable(node) &&
+		tess_type_travels(bindings->travel, exprType(node)) &&
+		tess_is_row_independent(node) &&
+		(IsA(node, Param) ||
+		 has_param_walker(node, NULL) ||
+		 !tess_travels(bindings->travel, node)))
+		return make_param(bindings, node);
+	return expression_tree_mutator(node, bind_mutator, bindings);
+}
+
+/* A copy of node (an expression, list or Query) in which all that does not
+ * depend on rows and may not travel as it is has become a parameter. */
+Node *
+tess_bind(TessBindings *bindings, Node *node)
+{
+	return bind_mutator(node, bindings);
+}
+
+/* OIDs of the types of the parameters, in order. */
+List *
+tess_binding_types(const TessBindings *bindings)
+{
+	List	   *types = NIL;
+	ListCell   *cell;
+
+	foreach(cell, bindings->exprs)
+		types = lappend_oid(types, exprType(lfirst(cell)));
+	return types;
+}

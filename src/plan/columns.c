@@ -1,0 +1,208 @@
+/*
+ * columns.c - which columns of one of our tables does a plan want, what has a
+ * node to be asked for, and where does each come from?
+ *
+ * The tuple of the scan (scan_tlist) has what the plan names; the node's
+ * result (node_tlist) has plain columns only.  The table's own OID, whole rows
+ * and the shard are made here, since they are others on a node.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/rel.h"
+
+#include "plan/plan_internal.h"
+
+/* No columns yet, of Vars with this varno. */
+TessColumns *
+tess_columns_make(Oid relation, Index varno)
+{
+	TessColumns *columns = palloc0(sizeof(TessColumns));
+
+	columns->relation = relation;
+	columns->varno = varno;
+	return columns;
+}
+
+/* Index of a column in what the node selects; added if it is not there. */
+static int
+node_column(TessColumns *columns, AttrNumber attno, Oid type, int32 typmod,
+			Oid collation)
+{
+	ListCell   *cell;
+	int			count = list_length(columns->node_tlist);
+	Var		   *var;
+
+	foreach(cell, columns->node_tlist)
+		if (((Var *) lfirst_node(TargetEntry, cell)->expr)->varattno == attno)
+			return foreach_current_index(cell);
+
+	var = makeVar(1, attno, type, typmod, collation, 0);
+	columns->node_tlist = lappend(columns->node_tlist,
+								  makeTargetEntry((Expr *) var, count + 1,
+												  NULL, false));
+	return count;
+}
+
+static int
+node_attribute(TessColumns *columns, Form_pg_attribute att)
+{
+	return node_column(columns, att->attnum, att->atttypid, att->atttypmod,
+					   att->attcollation);
+}
+
+/* All columns of the table; whole_row says where each of them is. */
+static void
+add_whole_row(TessColumns *columns)
+{
+	Relation	rel = relation_open(columns->relation, NoLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	columns->row_type = rel->rd_rel->reltype;
+	columns->whole_row = NIL;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		columns->whole_row =
+			lappend_int(columns->whole_row,
+						att->attisdropped ? -1 : node_attribute(columns, att));
+	}
+	relation_close(rel, NoLock);
+}
+
+static bool
+is_shard_index(const Var *var)
+{
+	return var->varattno == TESS_SHARD_INDEX_ATTRIBUTE &&
+		var->vartype == INT4OID;
+}
+
+/* The plan names this Var of our varno. */
+void
+tess_columns_add_var(TessColumns *columns, const Var *var)
+{
+	ListCell   *cell;
+	Var		   *copy;
+	int			source;
+
+	foreach(cell, columns->scan_tlist)
+	{
+		Var		   *known = (Var *) lfirst_node(TargetEntry, cell)->expr;
+
+		if (known->varattno == var->varattno && known->vartype == var->vartype)
+			return;
+	}
+
+	if (is_shard_index(var))
+		source = TESS_FROM_SHARD_INDEX;
+	else if (var->varattno == TableOidAttributeNumber)
+		source = TESS_FROM_TABLEOID;
+	else if (var->varattno == InvalidAttrNumber)
+	{
+		add_whole_row(columns);
+		source = TESS_FROM_WHOLE_ROW;
+	}
+	else
+		source = node_column(columns, var->varattno, var->vartype,
+							 var->vartypmod, var->varcollid);
+
+	copy = makeVar(columns->varno, var->varattno, var->vartype,
+				   var->vartypmod, var->varcollid, 0);
+	columns->scan_tlist =
+		lappend(columns->scan_tlist,
+				makeTargetEntry((Expr *) copy,
+								list_length(columns->scan_tlist) + 1,
+								NULL, false));
+	columns->sources = lappend_int(columns->sources, source);
+}
+
+/* All Vars of our varno in an expression or a list of them. */
+void
+tess_columns_add_vars_of(TessColumns *columns, Node *node)
+{
+	List	   *vars = pull_var_clause(node,
+									   PVC_RECURSE_AGGREGATES |
+									   PVC_RECURSE_WINDOWFUNCS |
+									   PVC_RECURSE_PLACEHOLDERS);
+	ListCell   *cell;
+
+	foreach(cell, vars)
+	{
+		Var		   *var = lfirst_node(Var, cell);
+
+		if (var->varno == columns->varno)
+			tess_columns_add_var(columns, var);
+	}
+}
+
+/*
+ * A scan's tuple must have a column, and RETURNING must have one on the node;
+ * a SELECT there does without.
+ */
+void
+tess_columns_add_any(TessColumns *columns, bool on_node)
+{
+	if (columns->scan_tlist == NIL)
+	{
+		Var		   *var = makeVar(columns->varno, TableOidAttributeNumber,
+								  OIDOID, -1, InvalidOid, 0);
+
+		tess_columns_add_var(columns, var);
+	}
+	if (on_node && columns->node_tlist == NIL)
+		node_column(columns, SelfItemPointerAttributeNumber, TIDOID, -1,
+					InvalidOid);
+}
+
+/* Fills what a fragment says of its result. */
+void
+tess_columns_describe(const TessColumns *columns, TessFragment *fragment)
+{
+	tess_fragment_describe(fragment, columns->node_tlist);
+	fragment->sources = columns->sources;
+	fragment->whole_row = columns->whole_row;
+	fragment->row_type = columns->row_type;
+}
+
+static Node *
+rebase_mutator(Node *node, const TessColumns *columns)
+{
+	ListCell   *cell;
+
+	if (node == NULL)
+		return NULL;
+	if (!IsA(node, Var))
+		return expression_tree_mutator(node, rebase_mutator, (void *) columns);
+
+	foreach(cell, columns->scan_tlist)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
+		Var		   *known = (Var *) tle->expr;
+		Var		   *var = (Var *) node;
+
+		if (var->varno == columns->varno &&
+			known->varattno == var->varattno &&
+			known->vartype == var->vartype)
+		{
+			var = makeVar(INDEX_VAR, tle->resno, var->vartype, var->vartypmod,
+						  var->varcollid, 0);
+			return (Node *) var;
+		}
+	}
+	elog(ERROR, "column of an expression is not in the scan");
+	return NULL;
+}
+
+/* Expressions over varno as expressions over the scan's own tuple, as setrefs
+ * would make them. */
+Node *
+tess_columns_rebase(const TessColumns *columns, Node *node)
+{
+	return rebase_mutator(node, columns);
+}

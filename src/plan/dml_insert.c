@@ -1,0 +1,185 @@
+/*
+ * dml_insert.c - INSERT into our tables: rows are computed here, by a plan of
+ * core's, and sent to their shards or copies.
+ *
+ * The source is the statement itself as a SELECT of its target list, in which
+ * the rewriter has expanded defaults and identity columns: nextval() and now()
+ * are evaluated once a row, on the coordinator.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "deparse/deparse.h"
+#include "plan/plan_internal.h"
+
+/* INSERT ... DEFAULT VALUES where nothing has a default: one column has to be
+ * named, and gets what it would have got. */
+static TargetEntry *
+null_entry(const TessTable *table)
+{
+	Relation	rel = relation_open(table->relation, NoLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	AttrNumber	attno = table->key_attnum;
+	Form_pg_attribute att;
+	TargetEntry *tle;
+
+	for (int i = 0; attno == 0 && i < desc->natts; i++)
+	{
+		att = TupleDescAttr(desc, i);
+		if (!att->attisdropped && !att->attgenerated)
+			attno = att->attnum;
+	}
+	if (attno == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot insert into table \"%s\", which has no columns",
+						table->name),
+				 errhint("Add a column to the table.")));
+	att = TupleDescAttr(desc, attno - 1);
+	tle = makeTargetEntry((Expr *) makeNullConst(att->atttypid, att->atttypmod,
+												 att->attcollation),
+						  attno, pstrdup(NameStr(att->attname)), false);
+	relation_close(rel, NoLock);
+	return tle;
+}
+
+/* The SELECT of the rows; the modify node's columns go to spec. */
+static Query *
+source_query(TessJob *job, TessModifySpec *spec)
+{
+	const TessTable *table = job->survey->target;
+	Query	   *source = copyObject(job->parse);
+	ListCell   *cell;
+	int			position = 0;
+
+	if (source->targetList == NIL)
+		source->targetList = list_make1(null_entry(table));
+
+	foreach(cell, source->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
+
+		spec->columns = lappend_int(spec->columns, tle->resno);
+		spec->row_types = lappend_oid(spec->row_types,
+									  exprType((Node *) tle->expr));
+		spec->row_casts = lappend(spec->row_casts, makeString(""));
+		if (tle->resno == table->key_attnum)
+			spec->key_position = position;
+		tle->resno = ++position;
+	}
+
+	source->commandType = CMD_SELECT;
+	source->resultRelation = 0;
+	source->onConflict = NULL;
+	source->returningList = NIL;
+	source->override = OVERRIDING_NOT_SET;
+	return source;
+}
+
+/* VALUES ($t+1, ...): the row of the template. */
+static List *
+row_target_list(TessModifySpec *spec, Oid relation, int params)
+{
+	List	   *tlist = NIL;
+	ListCell   *column;
+	ListCell   *type;
+
+	forboth(column, spec->columns, type, spec->row_types)
+	{
+		Param	   *param = makeNode(Param);
+
+		param->paramkind = PARAM_EXTERN;
+		param->paramid = ++params;
+		param->paramtype = lfirst_oid(type);
+		param->paramtypmod = -1;
+		param->paramcollid = get_typcollation(param->paramtype);
+		param->location = -1;
+		tlist = lappend(tlist,
+						makeTargetEntry((Expr *) param, lfirst_int(column),
+										get_attname(relation,
+													lfirst_int(column),
+													false),
+										false));
+	}
+	return tlist;
+}
+
+/* ON CONFLICT as it is sent: target entry 1, EXCLUDED entry 2.  False with
+ * job->reason if it cannot be evaluated on a node. */
+static bool
+bind_on_conflict(TessJob *job, Query *query, TessBindings *bindings)
+{
+	Query	   *parse = job->parse;
+	OnConflictExpr *conflict = parse->onConflict;
+
+	if (conflict == NULL)
+		return true;
+	if (checkExprHasSubLink((Node *) conflict))
+	{
+		job->reason = "ON CONFLICT contains a subquery.";
+		return false;
+	}
+
+	conflict = (OnConflictExpr *)
+		tess_renumber((Node *) conflict, parse->resultRelation,
+					  conflict->exclRelIndex);
+	if (conflict->exclRelIndex > 0)
+	{
+		query->rtable = lappend(query->rtable,
+								copyObject(rt_fetch(conflict->exclRelIndex,
+													parse->rtable)));
+		conflict->exclRelIndex = 2;
+	}
+	conflict = (OnConflictExpr *) tess_bind(bindings, (Node *) conflict);
+	if (!tess_travels(bindings->travel, (Node *) conflict))
+	{
+		job->reason = "An expression of ON CONFLICT cannot be evaluated on a node.";
+		return false;
+	}
+	query->onConflict = conflict;
+	return true;
+}
+
+/* Plans an INSERT; always possible, or an error is raised. */
+PlannedStmt *
+tess_plan_insert(TessJob *job)
+{
+	const TessTable *table = job->survey->target;
+	TessFragment *fragment = tess_fragment_make();
+	TessModifySpec *spec = tess_modify_spec_make();
+	TessTravel	travel = {NIL};
+	TessBindings bindings = {&travel};
+	TessColumns *columns;
+	Query	   *source = source_query(job, spec);
+	Query	   *query = tess_query_make(job, CMD_INSERT);
+	PlannedStmt *stmt;
+
+	tess_travel_add(&travel, table->relation);
+	if (!tess_returning_columns(job, &columns))
+		tess_refuse_target(job, "Return columns of the inserted rows only.");
+	if (!bind_on_conflict(job, query, &bindings))
+		tess_refuse_target(job, "Use built-in functions and columns of the table and of EXCLUDED only.");
+	query->targetList = row_target_list(spec, table->relation,
+										list_length(bindings.exprs));
+	query->returningList = columns->node_tlist;
+	if (!tess_deparse_insert(query, &spec->head, &spec->tail, &job->reason))
+		tess_refuse_target(job, "Write the statement in a simpler form.");
+
+	fragment->command = CMD_INSERT;
+	fragment->target = table->kind == TESS_DISTRIBUTED ?
+		TESS_TO_SHARDS : TESS_TO_ALL_COPIES;
+	fragment->param_types = tess_binding_types(&bindings);
+	fragment->modify = spec;
+	spec->has_returning = job->parse->returningList != NIL;
+
+	stmt = tess_plan_rest(job, source, &spec->reads_first);
+	return tess_modify_finish(job, stmt, TESS_MODIFY_METHODS, fragment,
+							  columns, bindings.exprs);
+}

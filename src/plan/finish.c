@@ -1,0 +1,155 @@
+/*
+ * finish.c - finished plans around our nodes, for statements that do not pass
+ * through core's planner.
+ *
+ * What setrefs does for others is done here: target lists over the scan's own
+ * tuple, a flat range table with every table of the tree (PostgreSQL checks
+ * privileges, takes locks and invalidates the plan by it), and dependencies.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/planmain.h"
+
+#include "plan/plan_internal.h"
+
+/* The same for custom and generic plans, so that generic ones win. */
+#define STARTUP_COST 10.0
+#define ROW_ESTIMATE 10.0
+
+/* The types of what a fragment returns, from a target list. */
+void
+tess_fragment_describe(TessFragment *fragment, List *tlist)
+{
+	ListCell   *cell;
+
+	fragment->column_types = NIL;
+	fragment->column_typmods = NIL;
+	fragment->column_collations = NIL;
+	foreach(cell, tlist)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
+		Node	   *expr = (Node *) tle->expr;
+
+		if (tle->resjunk)
+			continue;
+		fragment->column_types = lappend_oid(fragment->column_types,
+											 exprType(expr));
+		fragment->column_typmods = lappend_int(fragment->column_typmods,
+											   exprTypmod(expr));
+		fragment->column_collations = lappend_oid(fragment->column_collations,
+												  exprCollation(expr));
+	}
+}
+
+/*
+ * A scan of ours as a finished plan node: scanrelid 0, its tuple described by
+ * scan_tlist; tlist is over that tuple (Vars of INDEX_VAR).
+ */
+CustomScan *
+tess_scan_make(const char *methods, TessFragment *fragment, List *scan_tlist,
+			   List *tlist, List *custom_exprs)
+{
+	CustomScan *scan = makeNode(CustomScan);
+
+	scan->scan.plan.startup_cost = STARTUP_COST;
+	scan->scan.plan.total_cost = STARTUP_COST + ROW_ESTIMATE * cpu_tuple_cost;
+	scan->scan.plan.plan_rows = ROW_ESTIMATE;
+	scan->scan.plan.plan_width = 32;
+	scan->scan.plan.targetlist = tlist;
+	scan->scan.plan.plan_node_id = 0;
+	scan->custom_exprs = custom_exprs;
+	scan->custom_private = list_make1(fragment);
+	scan->custom_scan_tlist = scan_tlist;
+	scan->methods = GetCustomScanMethods(methods, false);
+	return scan;
+}
+
+/* As setrefs: what execution does not need is dropped. */
+static RangeTblEntry *
+flat_entry(const RangeTblEntry *rte)
+{
+	RangeTblEntry *flat = makeNode(RangeTblEntry);
+
+	memcpy(flat, rte, sizeof(RangeTblEntry));
+	flat->tablesample = NULL;
+	flat->subquery = NULL;
+	flat->securityQuals = NIL;
+	flat->enrname = NULL;
+	return copyObject(flat);
+}
+
+static bool
+flatten_walker(Node *node, PlannedStmt *stmt)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_RELATION)
+		{
+			stmt->rtable = lappend(stmt->rtable, flat_entry(rte));
+			stmt->relationOids = lappend_oid(stmt->relationOids, rte->relid);
+			/* whether a view may be passed through depends on who we are */
+			if (OidIsValid(rte->checkAsUser))
+				stmt->dependsOnRole = true;
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, flatten_walker, stmt,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, flatten_walker, stmt);
+}
+
+/* A planned statement that consists of this plan node alone. */
+PlannedStmt *
+tess_statement_make(TessJob *job, Plan *plan)
+{
+	Query	   *parse = job->parse;
+	PlannedStmt *stmt = makeNode(PlannedStmt);
+
+	stmt->commandType = parse->commandType;
+	stmt->queryId = parse->queryId;
+	stmt->hasReturning = parse->returningList != NIL;
+	stmt->canSetTag = parse->canSetTag;
+	stmt->planTree = plan;
+	stmt->stmt_location = parse->stmt_location;
+	stmt->stmt_len = parse->stmt_len;
+	flatten_walker((Node *) parse, stmt);
+
+	if ((job->cursor_options & CURSOR_OPT_SCROLL) != 0 &&
+		parse->commandType == CMD_SELECT)
+		stmt->planTree = materialize_finished_plan(plan);
+	return stmt;
+}
+
+/*
+ * Expressions ready to be executed: folded, with their functions looked up.
+ * What the plan depends on for them goes to stmt.
+ */
+List *
+tess_expressions_finish(List *exprs, PlannedStmt *stmt)
+{
+	List	   *finished = NIL;
+	ListCell   *cell;
+
+	foreach(cell, exprs)
+	{
+		List	   *oids = NIL;
+		List	   *items = NIL;
+		Expr	   *expr = expression_planner_with_deps(lfirst(cell),
+														&oids, &items);
+
+		finished = lappend(finished, expr);
+		stmt->relationOids = list_concat(stmt->relationOids, oids);
+		stmt->invalItems = list_concat(stmt->invalItems, items);
+	}
+	return finished;
+}

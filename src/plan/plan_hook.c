@@ -1,0 +1,145 @@
+/*
+ * plan_hook.c - planner_hook: the strategies in their order, and the errors
+ * when none of them can.
+ *
+ * A frame stands for each call of the hook, since planning may execute
+ * functions that plan other statements.  Relation scans are made only inside
+ * a frame that is open: statements of local/ that stand for a shard's are
+ * planned as if nothing were ours.
+ */
+#include "postgres.h"
+
+#include "optimizer/planner.h"
+#include "utils/lsyscache.h"
+
+#include "base/base.h"
+#include "local/local.h"
+#include "plan/plan_internal.h"
+
+typedef struct Frame
+{
+	struct Frame *outer;
+	bool		is_open;		/* tables of ours are ours */
+	int			scans;			/* of distributed tables, made so far */
+} Frame;
+
+static Frame *frame = NULL;
+static planner_hook_type next_planner = NULL;
+
+/* True if relation scans replace the scans of shells. */
+bool
+tess_frame_is_open(void)
+{
+	return frame != NULL && frame->is_open;
+}
+
+/* A relation scan has been planned in this frame. */
+void
+tess_frame_add_scan(void)
+{
+	frame->scans++;
+}
+
+static PlannedStmt *
+core_planner(Query *parse, TessJob *job)
+{
+	if (next_planner)
+		return next_planner(parse, job->query_string, job->cursor_options,
+							job->bound_params);
+	return standard_planner(parse, job->query_string, job->cursor_options,
+							job->bound_params);
+}
+
+/*
+ * Core's planner (and other extensions') over a query of ours or of the
+ * user's, changed in place.  *reads gets whether it reads distributed tables.
+ */
+PlannedStmt *
+tess_plan_rest(TessJob *job, Query *query, bool *reads)
+{
+	int			before = frame->scans;
+	TessJob		rest = *job;
+	PlannedStmt *stmt;
+
+	/* a worker must not lock rows on nodes or assign transaction ids */
+	if (tess_row_marks_move(query) || query->commandType != CMD_SELECT ||
+		job->parse->commandType != CMD_SELECT)
+		rest.cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
+	stmt = core_planner(query, &rest);
+	if (reads != NULL)
+		*reads = frame->scans > before;
+	return stmt;
+}
+
+static PlannedStmt *
+plan_change(TessJob *job)
+{
+	PlannedStmt *stmt;
+
+	if (job->parse->commandType == CMD_INSERT)
+		return tess_plan_insert(job);
+
+	stmt = tess_route_statement(job);
+	if (stmt == NULL)
+		stmt = tess_plan_broadcast(job);
+	if (stmt == NULL)
+		stmt = tess_plan_apply(job);
+	return stmt;
+}
+
+static PlannedStmt *
+plan_ours(TessJob *job)
+{
+	PlannedStmt *stmt = NULL;
+
+	tess_refuse_unsupported(job);
+	if (job->survey->target != NULL)
+		return plan_change(job);
+	if (job->parse->commandType == CMD_SELECT)
+		stmt = tess_route_statement(job);
+	if (stmt == NULL)
+		stmt = tess_plan_rest(job, job->parse, NULL);
+	return stmt;
+}
+
+static PlannedStmt *
+plan_in_frame(TessJob *job)
+{
+	if (!frame->is_open)
+		return core_planner(job->parse, job);
+	job->survey = tess_survey_make(job->parse);
+	if (!tess_survey_is_ours(job->survey))
+		return core_planner(job->parse, job);
+	return plan_ours(job);
+}
+
+static PlannedStmt *
+plan_hook(Query *parse, const char *query_string, int cursor_options,
+		  ParamListInfo bound_params)
+{
+	TessJob		job = {parse, query_string, cursor_options, bound_params};
+	Frame		inner = {frame};
+	PlannedStmt *stmt;
+
+	inner.is_open = !tess_local_consume_passthrough() && tess_is_active();
+	frame = &inner;
+	PG_TRY();
+	{
+		stmt = plan_in_frame(&job);
+	}
+	PG_FINALLY();
+	{
+		frame = inner.outer;
+	}
+	PG_END_TRY();
+	return stmt;
+}
+
+/* Installs the planner's hooks. */
+void
+tess_plan_init(void)
+{
+	next_planner = planner_hook;
+	planner_hook = plan_hook;
+	tess_relation_scan_init();
+}

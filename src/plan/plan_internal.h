@@ -1,0 +1,180 @@
+/*
+ * plan_internal.h - what the files of plan/ share.
+ *
+ * A strategy that cannot plan a statement returns NULL and leaves a reason;
+ * only plan_hook.c (and refuse.c for it) raises errors of unsupported
+ * statements.
+ */
+#ifndef TESS_PLAN_INTERNAL_H
+#define TESS_PLAN_INTERNAL_H
+
+#include "nodes/pathnodes.h"
+#include "nodes/plannodes.h"
+
+#include "meta/meta.h"
+#include "plan/plan.h"
+#include "task/task.h"
+
+/* A statement on its way through the planner. */
+typedef struct TessJob
+{
+	Query	   *parse;
+	const char *query_string;
+	int			cursor_options;
+	ParamListInfo bound_params;
+	struct TessSurvey *survey;
+	const char *reason;			/* why the last strategy gave up */
+} TessJob;
+
+/* survey.c: which tables does a statement name, and how? ----------------- */
+
+typedef struct TessSurvey
+{
+	List	   *distributed;	/* RangeTblEntry * of the tree, read or written */
+	List	   *references;		/* same, of reference tables */
+	bool		has_local;		/* any other relation is read or written */
+	const TessTable *target;	/* of the top level, if it is ours */
+	Oid			nested_target;	/* ours, changed below the top level */
+	Oid			merged;			/* ours, named by a MERGE */
+	bool		has_security;	/* row security, barriers, check options */
+	bool		has_other_role; /* some table is read as another role */
+	bool		locks_reference;	/* FOR UPDATE/SHARE over a reference table */
+	bool		locks_distributed;	/* ... over a distributed one */
+	bool		has_current_of;
+} TessSurvey;
+
+extern TessSurvey *tess_survey_make(Query *parse);
+#define tess_survey_is_ours(survey) \
+	((survey)->distributed != NIL || (survey)->references != NIL)
+
+/* The relations of a query level that are in FROM or its target. */
+extern Bitmapset *tess_survey_used(Query *query);
+
+/* refuse.c: raises 0A000 for what no strategy may do. */
+extern void tess_refuse_unsupported(TessJob *job);
+extern void tess_refuse_target(TessJob *job, const char *hint)
+			pg_attribute_noreturn();
+
+/* True if an UPDATE's SET leaves the key as it is. */
+extern bool tess_keeps_key(List *target_list, Index varno, Index excluded,
+						   const TessTable *table);
+
+/* travel.c: may an expression be evaluated on a node? -------------------- */
+
+/* What nodes know beyond what is built in: user-defined types and collations
+ * of the columns of our tables. */
+typedef struct TessTravel
+{
+	List	   *types;			/* OID list */
+	List	   *collations;		/* OID list */
+	bool		sublinks;		/* subqueries may be sent */
+} TessTravel;
+
+extern void tess_travel_add(TessTravel *travel, Oid relation);
+extern bool tess_travels(const TessTravel *travel, Node *node);
+extern bool tess_type_travels(const TessTravel *travel, Oid type);
+
+/* bind.c: what is computed here, once, and sent as a parameter. ---------- */
+
+typedef struct TessBindings
+{
+	const TessTravel *travel;
+	List	   *exprs;			/* $1, $2, ... of the template */
+} TessBindings;
+
+/* A copy of node (an expression, list or Query) in which all that does not
+ * depend on rows and may not travel as it is has become a parameter. */
+extern Node *tess_bind(TessBindings *bindings, Node *node);
+extern List *tess_binding_types(const TessBindings *bindings);
+
+/* No rows, no aggregates, nothing volatile: has one value per execution. */
+extern bool tess_is_row_independent(Node *node);
+
+/* columns.c: which columns of a table do we want, and as what? ------------ */
+
+typedef struct TessColumns
+{
+	Oid			relation;
+	Index		varno;			/* of the Vars that are asked for */
+	List	   *scan_tlist;		/* custom_scan_tlist */
+	List	   *sources;		/* parallel to it, see task.h */
+	List	   *node_tlist;		/* what the node selects: Vars of varno 1 */
+	List	   *whole_row;
+	Oid			row_type;
+} TessColumns;
+
+extern TessColumns *tess_columns_make(Oid relation, Index varno);
+extern void tess_columns_add_var(TessColumns *columns, const Var *var);
+extern void tess_columns_add_vars_of(TessColumns *columns, Node *node);
+/* At least one column on both sides. */
+extern void tess_columns_add_any(TessColumns *columns, bool on_node);
+extern void tess_columns_describe(const TessColumns *columns,
+								  TessFragment *fragment);
+/* Expressions over varno as expressions over the scan's own tuple. */
+extern Node *tess_columns_rebase(const TessColumns *columns, Node *node);
+
+/* pin.c: is a whole statement bound to one value of the key? -------------- */
+
+/* The prune expression all distributed tables of the tree are bound by, for
+ * *anchor; NULL if there is none. */
+extern Expr *tess_pin_find(TessJob *job, const TessTable **anchor);
+
+/* finish.c: finished plans around our nodes ------------------------------- */
+
+/* The types of what a fragment returns, from a target list. */
+extern void tess_fragment_describe(TessFragment *fragment, List *tlist);
+extern CustomScan *tess_scan_make(const char *methods, TessFragment *fragment,
+								  List *scan_tlist, List *tlist,
+								  List *custom_exprs);
+extern PlannedStmt *tess_statement_make(TessJob *job, Plan *plan);
+/* Expressions ready to be executed; what the plan depends on goes to stmt. */
+extern List *tess_expressions_finish(List *exprs, PlannedStmt *stmt);
+
+/* modify.c: what all changes share ------------------------------------------- */
+
+/* Chooses the target's columns that RETURNING needs from the nodes.  False
+ * with job->reason if it needs something else. */
+extern bool tess_returning_columns(TessJob *job, TessColumns **columns);
+/* The node tree for one of our tables as the only entry of a query. */
+extern Query *tess_query_make(TessJob *job, CmdType command);
+/* Expressions over the target (and EXCLUDED) as over entries 1 (and 2). */
+extern Node *tess_renumber(Node *node, Index target, Index excluded);
+/* Makes the statement's plan node the top of stmt. */
+extern PlannedStmt *tess_modify_finish(TessJob *job, PlannedStmt *stmt,
+									   const char *methods,
+									   TessFragment *fragment,
+									   TessColumns *columns, List *exprs);
+
+/* strategies: NULL if they cannot ------------------------------------------ */
+
+extern PlannedStmt *tess_route_statement(TessJob *job);	/* router.c */
+extern PlannedStmt *tess_plan_insert(TessJob *job); /* dml_insert.c */
+extern PlannedStmt *tess_plan_broadcast(TessJob *job);	/* dml_broadcast.c */
+extern PlannedStmt *tess_plan_apply(TessJob *job);	/* dml_apply.c */
+
+/* plan_hook.c: core's planner (and other extensions') over a query of ours;
+ * *reads gets whether it reads distributed tables. */
+extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query, bool *reads);
+/* The current frame: told by relation scans. */
+extern bool tess_frame_is_open(void);
+extern void tess_frame_add_scan(void);
+
+/* row_marks.c: FOR UPDATE/SHARE over distributed tables -------------------- */
+
+/* Moves the row marks of distributed tables into their own scans, and fences
+ * these off where the level locks or changes other rows.  In place. */
+extern bool tess_row_marks_move(Query *query);
+
+extern void tess_mark_locked(RangeTblEntry *rte, LockClauseStrength strength,
+							 LockWaitPolicy policy);
+extern bool tess_mark_of(const RangeTblEntry *rte,
+						 LockClauseStrength *strength, LockWaitPolicy *policy);
+
+/* relation_scan.c: scans of single tables. ---------------------------------- */
+extern void tess_relation_scan_init(void);
+
+/* A Var of this attribute and of type int4 is the index of the row's shard:
+ * no user can write it, as cmax has the type cid. */
+#define TESS_SHARD_INDEX_ATTRIBUTE MaxCommandIdAttributeNumber
+
+#endif

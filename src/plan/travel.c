@@ -1,0 +1,281 @@
+/*
+ * travel.c - may an expression, or a whole query, be evaluated on a node?
+ *
+ * The rule: what stands in the text must mean the same there.  So functions
+ * are built in and immutable, or on a short list of those that depend on
+ * TimeZone alone (which the session of a node shares); types and collations
+ * are built in or those of the columns of our tables, which nodes have.  What
+ * holds names inside values (regclass), or is written by locale (money), does
+ * not travel.  Every node type that is not listed here does not travel.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "access/transam.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "plan/plan_internal.h"
+
+/* The list of core's STABLE functions that depend on TimeZone alone. */
+static const Oid zone_functions[] = {
+	F_DATE_PART_TEXT_TIMESTAMPTZ, F_EXTRACT_TEXT_TIMESTAMPTZ,
+	F_DATE_TRUNC_TEXT_TIMESTAMPTZ, F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT,
+	F_TIMESTAMPTZ_PL_INTERVAL, F_TIMESTAMPTZ_MI_INTERVAL,
+	F_INTERVAL_PL_TIMESTAMPTZ,
+	F_TIMESTAMPTZ_DATE, F_DATE_TIMESTAMPTZ,
+	F_TIME_TIMESTAMPTZ, F_TIMETZ_TIMESTAMPTZ,
+	F_TIMESTAMP_TIMESTAMPTZ, F_TIMESTAMPTZ_TIMESTAMP,
+	F_DATE_LT_TIMESTAMPTZ, F_DATE_LE_TIMESTAMPTZ, F_DATE_EQ_TIMESTAMPTZ,
+	F_DATE_GT_TIMESTAMPTZ, F_DATE_GE_TIMESTAMPTZ, F_DATE_NE_TIMESTAMPTZ,
+	F_TIMESTAMPTZ_LT_DATE, F_TIMESTAMPTZ_LE_DATE, F_TIMESTAMPTZ_EQ_DATE,
+	F_TIMESTAMPTZ_GT_DATE, F_TIMESTAMPTZ_GE_DATE, F_TIMESTAMPTZ_NE_DATE,
+	F_TIMESTAMP_LT_TIMESTAMPTZ, F_TIMESTAMP_LE_TIMESTAMPTZ,
+	F_TIMESTAMP_EQ_TIMESTAMPTZ, F_TIMESTAMP_GT_TIMESTAMPTZ,
+	F_TIMESTAMP_GE_TIMESTAMPTZ, F_TIMESTAMP_NE_TIMESTAMPTZ,
+	F_TIMESTAMPTZ_LT_TIMESTAMP, F_TIMESTAMPTZ_LE_TIMESTAMP,
+	F_TIMESTAMPTZ_EQ_TIMESTAMP, F_TIMESTAMPTZ_GT_TIMESTAMP,
+	F_TIMESTAMPTZ_GE_TIMESTAMP, F_TIMESTAMPTZ_NE_TIMESTAMP,
+};
+
+static bool stays_walker(Node *node, const TessTravel *travel);
+
+/* Adds the types and collations of a table's columns to what nodes know. */
+void
+tess_travel_add(TessTravel *travel, Oid relation)
+{
+	Relation	rel = relation_open(relation, NoLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	travel->types = list_append_unique_oid(travel->types,
+										   rel->rd_rel->reltype);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Oid			type = att->atttypid;
+
+		if (att->attisdropped)
+			continue;
+		if (OidIsValid(att->attcollation))
+			travel->collations = list_append_unique_oid(travel->collations,
+														att->attcollation);
+		/* the type, its array, its element, and what a domain is over */
+		while (type >= FirstNormalObjectId)
+		{
+			Oid			element = get_element_type(type);
+			Oid			array = get_array_type(type);
+			Oid			base = getBaseType(type);
+
+			travel->types = list_append_unique_oid(travel->types, type);
+			if (OidIsValid(array))
+				travel->types = list_append_unique_oid(travel->types, array);
+			type = OidIsValid(element) ? element :
+				base != type ? base : InvalidOid;
+		}
+	}
+	relation_close(rel, NoLock);
+}
+
+/* True if values and names of the type mean the same on a node. */
+bool
+tess_type_travels(const TessTravel *travel, Oid type)
+{
+	Oid			element;
+
+	if (type >= FirstNormalObjectId)
+		return list_member_oid(travel->types, type);
+
+	switch (type)
+	{
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGTYPEOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+		case REGROLEOID:
+		case REGNAMESPACEOID:
+		case REGCOLLATIONOID:
+		case MONEYOID:
+		case ACLITEMOID:
+		case XMLOID:
+			return false;
+		default:
+			break;
+	}
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		return tess_type_travels(travel, element);
+	return get_typtype(type) != TYPTYPE_PSEUDO &&
+		get_typtype(type) != TYPTYPE_COMPOSITE;
+}
+
+static bool
+collation_travels(const TessTravel *travel, Oid collation)
+{
+	return !OidIsValid(collation) ||
+		collation == DEFAULT_COLLATION_OID ||
+		collation == C_COLLATION_OID ||
+		collation == POSIX_COLLATION_OID ||
+		list_member_oid(travel->collations, collation);
+}
+
+/* For check_functions_in_node: true for a function that does not travel. */
+static bool
+function_stays(Oid function, void *context)
+{
+	if (function >= FirstNormalObjectId)
+		return true;
+	/* hashes of OIDs, which are others on a node */
+	if (function == F_HASHENUM || function == F_HASHENUMEXTENDED)
+		return true;
+	if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
+		return false;
+	for (int i = 0; i < lengthof(zone_functions); i++)
+		if (zone_functions[i] == function)
+			return false;
+	return true;
+}
+
+static bool
+operator_stays(Oid operator)
+{
+	return operator >= FirstNormalObjectId;
+}
+
+static bool
+range_table_entry_stays(const RangeTblEntry *rte)
+{
+	ListCell   *cell;
+
+	if (rte->securityQuals != NIL || rte->security_barrier)
+		return true;
+	if (rte->tablesample != NULL &&
+		rte->tablesample->tsmhandler >= FirstNormalObjectId)
+		return true;
+	foreach(cell, rte->functions)
+		if (lfirst_node(RangeTblFunction, cell)->funccolnames != NIL)
+			return true;
+	return rte->rtekind == RTE_TABLEFUNC ||
+		rte->rtekind == RTE_NAMEDTUPLESTORE;
+}
+
+static bool
+query_stays(Query *query, const TessTravel *travel)
+{
+	if (query->withCheckOptions != NIL ||
+		query->utilityStmt != NULL ||
+		query->isReturn)
+		return true;
+	return query_tree_walker(query, stays_walker, (void *) travel,
+							 QTW_EXAMINE_RTES_BEFORE | QTW_EXAMINE_SORTGROUP |
+							 QTW_IGNORE_JOINALIASES);
+}
+
+/* Expressions: their functions, types and collations. */
+static bool
+expression_stays(Node *node, const TessTravel *travel)
+{
+	if (check_functions_in_node(node, function_stays, NULL))
+		return true;
+	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
+		return true;
+	if (!tess_type_travels(travel, exprType(node)) ||
+		!collation_travels(travel, exprCollation(node)) ||
+		!collation_travels(travel, exprInputCollation(node)))
+		return true;
+	return expression_tree_walker(node, stays_walker, (void *) travel);
+}
+
+static bool
+stays_walker(Node *node, const TessTravel *travel)
+{
+	if (node == NULL)
+		return false;
+
+	switch (nodeTag(node))
+	{
+		case T_Query:
+			return !travel->sublinks || query_stays((Query *) node, travel);
+		case T_SubLink:
+			return !travel->sublinks ||
+				expression_tree_walker(node, stays_walker, (void *) travel);
+		case T_RangeTblEntry:
+			return range_table_entry_stays((RangeTblEntry *) node);
+		case T_SortGroupClause:
+			return operator_stays(((SortGroupClause *) node)->eqop) ||
+				operator_stays(((SortGroupClause *) node)->sortop);
+
+		case T_List:
+		case T_IntList:
+		case T_OidList:
+		case T_TargetEntry:
+		case T_RangeTblRef:
+		case T_RangeTblFunction:
+		case T_JoinExpr:
+		case T_FromExpr:
+		case T_SetOperationStmt:
+		case T_GroupingSet:
+		case T_WindowClause:
+		case T_RowMarkClause:
+		case T_CommonTableExpr:
+		case T_CTESearchClause:
+		case T_CTECycleClause:
+		case T_TableSampleClause:
+		case T_OnConflictExpr:
+		case T_InferenceElem:
+		case T_CaseWhen:
+			return expression_tree_walker(node, stays_walker, (void *) travel);
+
+		case T_Var:
+		case T_Const:
+		case T_Param:
+		case T_Aggref:
+		case T_GroupingFunc:
+		case T_WindowFunc:
+		case T_SubscriptingRef:
+		case T_FuncExpr:
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+		case T_ScalarArrayOpExpr:
+		case T_BoolExpr:
+		case T_FieldSelect:
+		case T_FieldStore:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+		case T_CollateExpr:
+		case T_CaseExpr:
+		case T_CaseTestExpr:
+		case T_ArrayExpr:
+		case T_RowExpr:
+		case T_RowCompareExpr:
+		case T_CoalesceExpr:
+		case T_MinMaxExpr:
+		case T_NullTest:
+		case T_BooleanTest:
+		case T_CoerceToDomain:
+		case T_CoerceToDomainValue:
+			return expression_stays(node, travel);
+
+		default:
+			return true;
+	}
+}
+
+/* True if an expression (or list, or Query) may be evaluated on a node. */
+bool
+tess_travels(const TessTravel *travel, Node *node)
+{
+	return !stays_walker(node, travel);
+}
