@@ -83,11 +83,6 @@ add_options(ConnectParams *params, List *options)
 	{
 		DefElem *option = lfirst_node(DefElem, cell);
 
-		if (strcmp(option->defname, PASSWORD_REQUIRED_OPTION) == 0)
-		{
-			params->password_required = defGetBoolean(option);
-			continue;
-		}
 		if (strcmp(option->defname, "options") == 0)
 			params->options = defGetString(option);
 		if (!is_libpq_keyword(option->defname))
@@ -98,6 +93,22 @@ add_options(ConnectParams *params, List *options)
 			params->password = defGetString(option);
 		add_param(params, option->defname, defGetString(option));
 	}
+}
+
+/* Only a user mapping says so: its validator has seen a superuser. */
+static bool
+is_password_required(List *mapping_options)
+{
+	ListCell *cell;
+
+	foreach(cell, mapping_options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, PASSWORD_REQUIRED_OPTION) == 0)
+			return defGetBoolean(option);
+	}
+	return true;
 }
 
 static bool
@@ -145,8 +156,12 @@ build_params(TessSession *session, ConnectParams *params)
 
 	add_options(params, server->options);
 	if (has_mapping(session->role, session->server))
-		add_options(params,
-					GetUserMapping(session->role, session->server)->options);
+	{
+		UserMapping *mapping = GetUserMapping(session->role, session->server);
+
+		add_options(params, mapping->options);
+		params->password_required = is_password_required(mapping->options);
+	}
 
 	add_param(params, "fallback_application_name", "tessera");
 	add_param(params, "client_encoding", GetDatabaseEncodingName());

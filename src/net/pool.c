@@ -139,7 +139,7 @@ find_idle(int32 node_id, Oid role)
 	{
 		TessSession *session = dlist_container(TessSession, link, iter.cur);
 
-		if (session->in_use || session->node_id != node_id ||
+		if (session->in_use || session->stale || session->node_id != node_id ||
 			session->role != role)
 			continue;
 		if (is_alive(session))
@@ -169,8 +169,9 @@ count_idle(int32 node_id, Oid role)
 	return count;
 }
 
+/* A session that is to be opened for a node. */
 static TessSession *
-start_for_node(int32 node_id, Oid role)
+make_for_node(int32 node_id, Oid role)
 {
 	const TessNode *node = tess_meta_node(node_id);
 	TessSession *session;
@@ -179,7 +180,6 @@ start_for_node(int32 node_id, Oid role)
 		elog(ERROR, "node \"%s\" is this server", node->name);
 	session = make_session(node_id, node->name, node->server, role);
 	session->pooled = true;
-	tess_connect_start(session);
 	return session;
 }
 
@@ -199,8 +199,10 @@ tess_net_acquire(int count, const int32 *node_ids, Oid role,
 		{
 			sessions[i] = find_idle(node_ids[i], role);
 			if (sessions[i] == NULL)
-				sessions[i] = start_for_node(node_ids[i], role);
+				sessions[i] = make_for_node(node_ids[i], role);
 			acquired = i + 1;
+			if (sessions[i]->conn == NULL)
+				tess_connect_start(sessions[i]);
 		}
 		tess_connect_finish(count, sessions);
 		for (int i = 0; i < count; i++)

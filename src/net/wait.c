@@ -122,6 +122,7 @@ static bool
 wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 				  bool held)
 {
+	Assert(count > 0);
 	for (;;)
 	{
 		long timeout_ms = -1;
