@@ -152,7 +152,7 @@ extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
 extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
 
-/* scan.c, modify.c ------------------------------------------------------- */
+/* scan_node.c, modify_node.c ------------------------------------------------------- */
 extern const CustomScanMethods tess_scan_methods;
 extern const CustomScanMethods tess_modify_methods;
 

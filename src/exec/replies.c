@@ -225,9 +225,9 @@ tess_replies_collect(TessReplies *replies, TessBranch *branch, int owed_limit)
 }
 
 /*
- * Bracket around the decoding of a row.  Input functions may run user code
- * (CHECKs of domains); if that needed the very session the row came from, the
- * row would be freed under the decoder, so it fails instead.
+ * Bracket around the decoding of a row.  Input functions of users' types may
+ * do anything; if one needed the very session that the row came from, the row
+ * would be freed under the decoder, so it fails instead.
  */
 void
 tess_replies_decoding(TessReplies *replies, bool decoding)
@@ -374,7 +374,7 @@ drain(void *owner, TessSession *session)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot use node \"%s\" while a row of it is being read",
 						tess_session_node_name(session)),
-				 errhint("A CHECK of a domain must not query distributed tables.")));
+				 errhint("The input function of a data type must not query distributed tables.")));
 
 	/* of any branch: reading this one takes the place of the result */
 	put_away_rows(replies);

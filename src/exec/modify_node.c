@@ -1,5 +1,5 @@
 /*
- * modify.c - TesseraModify: a child plan computes rows on this server, and
+ * modify_node.c - TesseraModify: a child plan computes rows on this server, and
  * each is sent to its shard.
  *
  * The first call for a tuple does all the work: the child is run to the end,

@@ -1,5 +1,5 @@
 /*
- * scan.c - TesseraScan: a fragment runs in its shards, and its rows are tuples.
+ * scan_node.c - TesseraScan: a fragment runs in its shards, and its rows are tuples.
  *
  * One execution of the fragment is a run: arguments are evaluated, shards
  * chosen, tasks sent to all nodes at once, those of this server executed, and
