@@ -4,7 +4,3 @@
 #define INIT(f) __attribute__((weak)) void f(void) {}
 #define PENDING(f) __attribute__((weak)) void f(void) { elog(ERROR, #f " is pending"); }
 #pragma GCC diagnostic ignored "-Wbuiltin-declaration-mismatch"
-PENDING(tess_ddl_table_pre_data)
-PENDING(tess_ddl_table_post_data)
-PENDING(tess_ddl_needed_objects)
-PENDING(tess_ddl_schema)

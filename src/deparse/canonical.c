@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 
@@ -14,6 +15,31 @@ bool
 tess_param_needs_cast(Oid type)
 {
 	return type >= FirstGenbkiObjectId;
+}
+
+bool
+tess_const_is_name(const Const *constant)
+{
+	if (constant->constisnull)
+		return false;
+	switch (constant->consttype)
+	{
+		case REGCLASSOID:
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGTYPEOID:
+		case REGROLEOID:
+		case REGNAMESPACEOID:
+		case REGCOLLATIONOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+			return DatumGetObjectId(constant->constvalue) >=
+				   FirstNormalObjectId;
+		default:
+			return false;
+	}
 }
 
 /* Column names of a query that nobody can see: printed or not, depending on

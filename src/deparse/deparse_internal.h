@@ -4,7 +4,10 @@
 #ifndef TESS_DEPARSE_INTERNAL_H
 #define TESS_DEPARSE_INTERNAL_H
 
+#include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/relcache.h"
 
 #include "deparse/deparse.h"
 
@@ -33,6 +36,9 @@ extern List *tess_names_cut(const char *sql, int start, int end, List *names);
  * the text has no such row. */
 extern bool tess_names_values_row(const char *sql, int *start, int *end);
 
+/* CREATE STATISTICS as core writes it, its own name in the given schema. */
+extern List *tess_names_statistics(const char *sql, const char *schema);
+
 /* normalize.c */
 
 typedef struct TessNormalized
@@ -59,5 +65,93 @@ extern Query *tess_query_canonical(Query *query,
 /* Types whose OIDs only this server knows: the node learns the type of such a
  * parameter from a cast in the text. */
 extern bool tess_param_needs_cast(Oid type);
+
+/* True for the name of a user's object as a constant (regclass ...): printed
+ * as a string, which another server may not know or take for another one. */
+extern bool tess_const_is_name(const Const *constant);
+
+/* ddl_text.c */
+
+/* The statements that recreate a table, while they are written. */
+typedef struct TessDdl
+{
+	Relation	rel;
+	bool		as_reference;	/* plain names instead of slots */
+	const char *schema;
+	const char *name;
+	List	   *statements;		/* finished templates */
+	List	   *template;		/* pieces of the one being written ... */
+	StringInfoData text;		/* ... and what follows them */
+} TessDdl;
+
+extern void tess_ddl_begin(TessDdl *ddl, Relation rel, bool as_reference);
+
+/* Appends the name of an object in the table's schema, or of the table. */
+extern void tess_ddl_object(TessDdl *ddl, const char *name);
+extern void tess_ddl_table(TessDdl *ddl);
+
+/* Ends a statement. */
+extern void tess_ddl_end(TessDdl *ddl);
+
+/* Adds a statement that is text already, with qualified names. */
+extern void tess_ddl_add_sql(TessDdl *ddl, const char *sql);
+
+/* GRANTs of an access list on the table, or on a column of it. */
+extern void tess_ddl_add_grants(TessDdl *ddl, const Acl *acl,
+								const char *column);
+
+/* COMMENT ON kind name, if there is a comment.  name is that of a column if
+ * column is not 0, of a constraint of the table, or of an object in its
+ * schema. */
+extern void tess_ddl_add_comment(TessDdl *ddl, Oid class, Oid object,
+								 int32 column, const char *kind,
+								 const char *name);
+
+/* Appends name = 'value' for each of the options, names with the prefix. */
+extern void tess_ddl_options(StringInfo out, Datum reloptions,
+							 const char *prefix);
+
+/* SELECT, UPDATE ... for the bits of rights; with a column, SELECT (column). */
+extern char *tess_ddl_rights(AclMode rights, const char *column);
+
+/* A role's quoted name, or PUBLIC. */
+extern char *tess_ddl_role(Oid role);
+
+/* The access list of a catalog's column; NULL if it is the default. */
+extern Acl *tess_ddl_acl(Datum datum, bool isnull);
+
+/* table_ddl.c */
+
+/* True if a default may stand on a shard as well: it takes nothing from a
+ * sequence, and names no object inside a string. */
+extern bool tess_default_travels(Node *expr);
+
+/* type_ddl.c */
+
+/* CREATE TYPE or CREATE DOMAIN as this server has it.  Errors with 0A000 for
+ * types that can only be made by an extension. */
+extern char *tess_type_definition(Oid type);
+
+/* For list_sort of a list of char *. */
+extern int	tess_compare_strings(const ListCell *a, const ListCell *b);
+
+/* object_ddl.c */
+
+/* What a table needs on another server, while it is collected. */
+typedef struct TessNeeds
+{
+	List	   *seen;			/* of ObjectAddress * */
+	List	   *role_oids;
+	List	   *roles;			/* statements: before all others */
+	List	   *statements;		/* in the order of dependency */
+} TessNeeds;
+
+/* Each adds the statements for one object, and for the roles it belongs to. */
+extern void tess_need_rights_of_table(TessNeeds *needs, Relation rel);
+extern void tess_need_schema(TessNeeds *needs, Oid schema);
+extern void tess_need_type(TessNeeds *needs, Oid type);
+extern void tess_need_collation(TessNeeds *needs, Oid collation);
+extern void tess_need_extension(TessNeeds *needs, Oid extension);
+extern void tess_need_function(TessNeeds *needs, Oid function);
 
 #endif

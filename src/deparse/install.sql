@@ -8,3 +8,10 @@ AS 'MODULE_PATHNAME', 'tess_template_show';
 COMMENT ON FUNCTION tessera_internal.deparse_template(text, regtype[], bool) IS
 	'text that would be sent for a statement if all of it ran in each shard, or why it cannot be sent';
 REVOKE ALL ON FUNCTION tessera_internal.deparse_template(text, regtype[], bool) FROM PUBLIC;
+
+CREATE FUNCTION tessera_internal.type_definition(type regtype)
+RETURNS text
+LANGUAGE c STRICT STABLE
+AS 'MODULE_PATHNAME', 'tess_type_show_definition';
+COMMENT ON FUNCTION tessera_internal.type_definition(regtype) IS
+	'CREATE TYPE or CREATE DOMAIN of a type, to compare it with another server''s';

@@ -359,3 +359,27 @@ tess_names_values_row(const char *sql, int *start, int *end)
 	scanner_finish(scanner);
 	return found;
 }
+
+List *
+tess_names_statistics(const char *sql, const char *schema)
+{
+	List *names = tess_names_find(sql, tess_names_parse(sql));
+	TessName *own = palloc0(sizeof(TessName));
+	core_yy_extra_type extra;
+	core_yyscan_t scanner = scan_begin(sql, &extra);
+	core_YYSTYPE value;
+	YYLTYPE location;
+
+	/* CREATE STATISTICS schema . name */
+	if (core_yylex(&value, &location, scanner) != CREATE ||
+		core_yylex(&value, &location, scanner) != STATISTICS)
+		elog(ERROR, "unexpected definition of a statistics object: %s", sql);
+	(void) core_yylex(&value, &own->location, scanner);
+	if (core_yylex(&value, &location, scanner) != '.')
+		elog(ERROR, "unexpected definition of a statistics object: %s", sql);
+	scanner_finish(scanner);
+
+	own->length = location - own->location;
+	own->schema = schema;
+	return tess_names_cut(sql, 0, strlen(sql), lcons(own, names));
+}

@@ -94,33 +94,6 @@ note_param(NormalizeState *state, const Param *param)
 	return false;
 }
 
-/* Printed as a string, which another server may not know or read as another
- * object: the name of a user's table, function, role ... */
-static bool
-is_name_constant(const Const *constant)
-{
-	if (constant->constisnull)
-		return false;
-	switch (constant->consttype)
-	{
-		case REGCLASSOID:
-		case REGPROCOID:
-		case REGPROCEDUREOID:
-		case REGOPEROID:
-		case REGOPERATOROID:
-		case REGTYPEOID:
-		case REGROLEOID:
-		case REGNAMESPACEOID:
-		case REGCOLLATIONOID:
-		case REGCONFIGOID:
-		case REGDICTIONARYOID:
-			return DatumGetObjectId(constant->constvalue) >=
-				   FirstNormalObjectId;
-		default:
-			return false;
-	}
-}
-
 /*
  * True if a row without a type of its own would lose its column names on the
  * way (row_to_json shows them).  The RTE prints and gets them back unless it
@@ -551,7 +524,7 @@ check_expression(NormalizeState *state, Node *node)
 		case T_Param:
 			return note_param(state, (Param *) node);
 		case T_Const:
-			if (is_name_constant((Const *) node))
+			if (tess_const_is_name((Const *) node))
 				return refuse(
 					state, "a constant in it names an object of this server");
 			break;
