@@ -309,12 +309,20 @@ static void
 run_on_shards(TesseraScanState *state, const TessGroup *group)
 {
 	int			count = bms_num_members(state->args->shards);
-	ScanTask   *tasks = palloc(count * sizeof(ScanTask));
+	ScanTask   *tasks;
 	int			shard_index = -1;
 
-	if (state->fragment->target == TESS_TO_ONE_SHARD && count > 1)
-		elog(ERROR, "statement for one shard would run in %d", count);
+	if (state->fragment->target == TESS_TO_ONE_SHARD)
+	{
+		if (count > 1)
+			elog(ERROR, "statement for one shard would run in %d", count);
+		/* no row can match anywhere, but count(*) has a row: ask any shard */
+		if (count == 0)
+			state->args->shards = bms_make_singleton(0);
+		count = 1;
+	}
 
+	tasks = palloc(count * sizeof(ScanTask));
 	for (int i = 0; i < count; i++)
 	{
 		const TessShard *shard;

@@ -242,6 +242,7 @@ make_query(ScanDraft *draft, List *conditions)
 	rte->requiredPerms = ACL_SELECT;
 	rte->checkAsUser = InvalidOid;
 	rte->inFromCl = true;
+	rte->inh = true;				/* no children; core has noticed and said ONLY */
 	if (rte->tablesample != NULL)
 		rte->tablesample = (TableSampleClause *)
 			tess_bind(&draft->bindings, (Node *) rte->tablesample);

@@ -203,9 +203,11 @@ tess_route_statement(TessJob *job)
 	if (sent == NULL)
 		return NULL;
 
+	tess_fragment_describe(fragment, parse->commandType == CMD_SELECT ?
+						   sent->targetList : sent->returningList);
+	/* the same, but with the type modifiers that parameters do not have */
 	output = parse->commandType == CMD_SELECT ?
-		sent->targetList : sent->returningList;
-	tess_fragment_describe(fragment, output);
+		parse->targetList : parse->returningList;
 	fragment->command = parse->commandType;
 	fragment->target = TESS_TO_ONE_SHARD;
 	fragment->anchor = anchor->relation;

@@ -29,7 +29,8 @@
 typedef enum TessTarget
 {
 	TESS_TO_SHARDS,				/* one task for each shard that pruning leaves */
-	TESS_TO_ONE_SHARD,			/* same; pruning must leave exactly one or none */
+	TESS_TO_ONE_SHARD,			/* the one pruning leaves; if it leaves none (the
+								 * key is NULL) any: no row matches anywhere */
 	TESS_TO_ALL_COPIES			/* reference table: this server, then each node */
 } TessTarget;
 
