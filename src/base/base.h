@@ -33,10 +33,10 @@ extern char *tess_name_list(List *names);
 
 /* OID of the extension in this database, InvalidOid if it is not installed
  * (or is being created by this very transaction).  Cached; cheap. */
-extern Oid	tess_extension_oid(void);
+extern Oid tess_extension_oid(void);
 
 /* Role that owns the extension.  Errors if the extension is not there. */
-extern Oid	tess_extension_owner(void);
+extern Oid tess_extension_owner(void);
 
 /* False where no hook of ours may do anything: extension absent or just being
  * created or updated, bootstrap, no transaction, binary upgrade. */
@@ -44,15 +44,19 @@ extern bool tess_is_active(void);
 
 /* OID of a relation of schema tessera ("node", "placement", ...).  Cached
  * until the extension is dropped. */
-extern Oid	tess_catalog_relation_oid(const char *name);
+extern Oid tess_catalog_relation_oid(const char *name);
 
 /* fault.c: named places where a test may make a session fail.
  * tessera.fault_points (superuser) = 'name:error,name:kill,name:wait,...';
  * a third part is the hit that counts, as in 'name:error:2' */
 extern void tess_fault_hit(const char *name);
-extern bool tess_faults_armed;	/* true if the setting is not empty */
+extern bool tess_faults_armed; /* true if the setting is not empty */
 #define TESS_FAULT_POINT(name) \
-	do { if (unlikely(tess_faults_armed)) tess_fault_hit(name); } while (0)
+	do \
+	{ \
+		if (unlikely(tess_faults_armed)) \
+			tess_fault_hit(name); \
+	} while (0)
 
 /* context.c: switches that callers turn off and on around work.  All are
  * undone on error by PG_TRY of the caller through the returned nest level. */
@@ -60,7 +64,7 @@ extern bool tess_faults_armed;	/* true if the setting is not empty */
 /* Pins the settings that change how values and SQL text are written and read
  * (DateStyle ISO, IntervalStyle postgres, extra_float_digits 3, search_path
  * pg_catalog, ...).  Ends with AtEOXact_GUC(true, level). */
-extern int	tess_settings_pin(void);
+extern int tess_settings_pin(void);
 
 extern void tess_base_init(void);
 

@@ -18,7 +18,7 @@ typedef struct PinnedSetting
 
 static const PinnedSetting pinned_settings[] = {
 	/* how values are written */
-	{"datestyle", "ISO"},		/* the order of day and month stays */
+	{"datestyle", "ISO"}, /* the order of day and month stays */
 	{"intervalstyle", "postgres"},
 	{"extra_float_digits", "3"},
 	{"bytea_output", "hex"},
@@ -37,7 +37,7 @@ static const PinnedSetting pinned_settings[] = {
 int
 tess_settings_pin(void)
 {
-	int			level = NewGUCNestLevel();
+	int level = NewGUCNestLevel();
 
 	for (int i = 0; i < lengthof(pinned_settings); i++)
 	{

@@ -27,17 +27,17 @@
 
 typedef struct CatalogRelation
 {
-	char		name[NAMEDATALEN];
-	Oid			oid;
+	char name[NAMEDATALEN];
+	Oid oid;
 } CatalogRelation;
 
 static struct
 {
-	uint64		generation;		/* counts what may have made all below false */
-	bool		known;
-	Oid			extension;		/* InvalidOid: it is not there */
-	Oid			owner;
-	int			relation_count;
+	uint64 generation; /* counts what may have made all below false */
+	bool known;
+	Oid extension; /* InvalidOid: it is not there */
+	Oid owner;
+	int relation_count;
 	CatalogRelation relations[MAX_CATALOG_RELATIONS];
 } cached;
 
@@ -53,16 +53,16 @@ forget(Datum arg, int cache_id, uint32 hash_value)
 static void
 look_up(Oid *extension, Oid *owner)
 {
-	Relation	relation = table_open(ExtensionRelationId, AccessShareLock);
+	Relation relation = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	*extension = *owner = InvalidOid;
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
 				F_NAMEEQ, CStringGetDatum(TESS_EXTENSION));
-	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1,
-							  &key);
+	scan =
+		systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
@@ -79,7 +79,7 @@ look_up(Oid *extension, Oid *owner)
 static void
 find_extension(Oid *extension, Oid *owner)
 {
-	uint64		generation = cached.generation;
+	uint64 generation = cached.generation;
 
 	if (cached.known)
 	{
@@ -101,8 +101,8 @@ find_extension(Oid *extension, Oid *owner)
 Oid
 tess_extension_oid(void)
 {
-	Oid			extension;
-	Oid			owner;
+	Oid extension;
+	Oid owner;
 
 	find_extension(&extension, &owner);
 	if (creating_extension && extension == CurrentExtensionObject)
@@ -113,8 +113,8 @@ tess_extension_oid(void)
 Oid
 tess_extension_owner(void)
 {
-	Oid			extension;
-	Oid			owner;
+	Oid extension;
+	Oid owner;
 
 	find_extension(&extension, &owner);
 	if (!OidIsValid(extension))
@@ -138,9 +138,9 @@ tess_is_active(void)
 Oid
 tess_catalog_relation_oid(const char *name)
 {
-	uint64		generation;
-	Oid			schema;
-	Oid			oid = InvalidOid;
+	uint64 generation;
+	Oid schema;
+	Oid oid = InvalidOid;
 	CatalogRelation *entry;
 
 	for (int i = 0; i < cached.relation_count; i++)

@@ -36,20 +36,20 @@ typedef enum FaultAction
 
 typedef struct FaultPoint
 {
-	char		name[NAMEDATALEN];
+	char name[NAMEDATALEN];
 	FaultAction action;
-	int64		number;			/* 0 if none was given */
-	int64		hits;
+	int64 number; /* 0 if none was given */
+	int64 hits;
 } FaultPoint;
 
 /* What the check hook made of the setting; malloc'd, owned by guc.c. */
 typedef struct FaultPoints
 {
-	int			count;
-	FaultPoint	points[MAX_FAULT_POINTS];
+	int count;
+	FaultPoint points[MAX_FAULT_POINTS];
 } FaultPoints;
 
-bool		tess_faults_armed = false;
+bool tess_faults_armed = false;
 
 static char *fault_points_setting = NULL;
 static FaultPoints *armed = NULL;
@@ -60,9 +60,9 @@ static const char *const action_names[] = {"error", "kill", "wait", "lock"};
 static bool
 parse_point(char *text, FaultPoint *point)
 {
-	char	   *action = strchr(text, ':');
-	char	   *number;
-	char	   *end;
+	char *action = strchr(text, ':');
+	char *number;
+	char *end;
 
 	memset(point, 0, sizeof(FaultPoint));
 	if (action == NULL || action == text)
@@ -89,10 +89,10 @@ parse_point(char *text, FaultPoint *point)
 static bool
 check_fault_points(char **newval, void **extra, GucSource source)
 {
-	char	   *text = strdup(*newval);
+	char *text = strdup(*newval);
 	FaultPoints *points = malloc(sizeof(FaultPoints));
-	char	   *rest;
-	bool		ok = text != NULL && points != NULL;
+	char *rest;
+	bool ok = text != NULL && points != NULL;
 
 	if (ok)
 		points->count = 0;
@@ -100,10 +100,11 @@ check_fault_points(char **newval, void **extra, GucSource source)
 		 ok && word != NULL; word = strtok_r(NULL, ", ", &rest))
 	{
 		ok = points->count < MAX_FAULT_POINTS &&
-			parse_point(word, &points->points[points->count]);
+			 parse_point(word, &points->points[points->count]);
 		if (!ok)
-			GUC_check_errdetail("Each fault point is name:action or name:action:number, and there are at most %d.",
-								MAX_FAULT_POINTS);
+			GUC_check_errdetail(
+				"Each fault point is name:action or name:action:number, and there are at most %d.",
+				MAX_FAULT_POINTS);
 		points->count++;
 	}
 	free(text);
@@ -162,7 +163,7 @@ tess_fault_hit(const char *name)
 	point->hits++;
 	if (point->action == FAULT_LOCK)
 	{
-		Datum		key = Int64GetDatum(point->number);
+		Datum key = Int64GetDatum(point->number);
 
 		DirectFunctionCall1(pg_advisory_lock_int8, key);
 		DirectFunctionCall1(pg_advisory_unlock_int8, key);
@@ -174,9 +175,8 @@ tess_fault_hit(const char *name)
 	switch (point->action)
 	{
 		case FAULT_ERROR:
-			ereport(ERROR,
-					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-					 errmsg("fault point \"%s\" was reached", name)));
+			ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+							errmsg("fault point \"%s\" was reached", name)));
 			break;
 		case FAULT_KILL:
 			kill(MyProcPid, SIGKILL);
@@ -192,10 +192,11 @@ tess_fault_hit(const char *name)
 void
 tess_fault_init(void)
 {
-	DefineCustomStringVariable("tessera.fault_points",
-							   "Places in the code where sessions fail, for tests.",
-							   "A list of name:action, where action is error, kill, wait or lock.",
-							   &fault_points_setting, "", PGC_SUSET,
-							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
-							   check_fault_points, assign_fault_points, NULL);
+	DefineCustomStringVariable(
+		"tessera.fault_points",
+		"Places in the code where sessions fail, for tests.",
+		"A list of name:action, where action is error, kill, wait or lock.",
+		&fault_points_setting, "", PGC_SUSET,
+		GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check_fault_points,
+		assign_fault_points, NULL);
 }

@@ -21,9 +21,9 @@
 char *
 tess_shard_schema_name(const char *schema, int64 shard_id)
 {
-	int			length = strlen(schema);
-	char		suffix[48];
-	int			kept;
+	int length = strlen(schema);
+	char suffix[48];
+	int kept;
 
 	snprintf(suffix, sizeof(suffix), "_" INT64_FORMAT, shard_id);
 	if (length + strlen(suffix) < NAMEDATALEN)
@@ -38,8 +38,8 @@ tess_shard_schema_name(const char *schema, int64 shard_id)
 bool
 tess_is_shard_schema_of(const char *name, const char *schema, int64 shard_id)
 {
-	char	   *expected = tess_shard_schema_name(schema, shard_id);
-	bool		same = strcmp(name, expected) == 0;
+	char *expected = tess_shard_schema_name(schema, shard_id);
+	bool same = strcmp(name, expected) == 0;
 
 	pfree(expected);
 	return same;
@@ -54,8 +54,8 @@ tess_quote_qualified(const char *schema, const char *name)
 char *
 tess_relation_qualified_name(Oid relation)
 {
-	char	   *name = get_rel_name(relation);
-	char	   *schema = NULL;
+	char *name = get_rel_name(relation);
+	char *schema = NULL;
 
 	if (name != NULL)
 		schema = get_namespace_name_or_temp(get_rel_namespace(relation));
@@ -70,7 +70,7 @@ char *
 tess_name_list(List *names)
 {
 	StringInfoData text;
-	ListCell   *cell;
+	ListCell *cell;
 
 	initStringInfo(&text);
 	foreach(cell, names)

@@ -21,18 +21,17 @@
 static void
 gid_key(ScanKey key, const char *gid)
 {
-	ScanKeyEntryInitialize(key, 0, Anum_commit_record_gid,
-						   BTEqualStrategyNumber, InvalidOid,
-						   DEFAULT_COLLATION_OID, F_TEXTEQ,
-						   CStringGetTextDatum(gid));
+	ScanKeyEntryInitialize(
+		key, 0, Anum_commit_record_gid, BTEqualStrategyNumber, InvalidOid,
+		DEFAULT_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(gid));
 }
 
 /* 23505 if the gid is recorded already. */
 void
 tess_cat_commit_record_insert(const char *gid)
 {
-	Datum		values[Natts_commit_record];
-	bool		nulls[Natts_commit_record] = {0};
+	Datum values[Natts_commit_record];
+	bool nulls[Natts_commit_record] = {0};
 
 	values[Anum_commit_record_gid - 1] = CStringGetTextDatum(gid);
 	values[Anum_commit_record_recorded_at - 1] =
@@ -48,13 +47,13 @@ tess_cat_commit_record_insert(const char *gid)
 void
 tess_cat_commit_records_delete(List *gids)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, gids)
 	{
 		ScanKeyData key;
 		TessCatScan scan;
-		HeapTuple	row;
+		HeapTuple row;
 
 		gid_key(&key, lfirst(cell));
 		tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_pkey",
@@ -63,10 +62,9 @@ tess_cat_commit_records_delete(List *gids)
 		{
 			TM_FailureData failure;
 
-			(void) table_tuple_delete(scan.relation, &row->t_self,
-									  GetCurrentCommandId(true),
-									  InvalidSnapshot, InvalidSnapshot, true,
-									  &failure, false);
+			(void) table_tuple_delete(
+				scan.relation, &row->t_self, GetCurrentCommandId(true),
+				InvalidSnapshot, InvalidSnapshot, true, &failure, false);
 		}
 		tess_cat_scan_end(&scan);
 	}
@@ -78,11 +76,11 @@ tess_cat_commit_record_exists(const char *gid)
 {
 	ScanKeyData key;
 	TessCatScan scan;
-	bool		found;
+	bool found;
 
 	gid_key(&key, gid);
-	tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_pkey", AccessShareLock,
-						1, &key);
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_pkey",
+						AccessShareLock, 1, &key);
 	found = tess_cat_scan_next(&scan) != NULL;
 	tess_cat_scan_end(&scan);
 	return found;

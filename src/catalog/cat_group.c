@@ -51,8 +51,8 @@ static TessGroupRow *
 read_group(TessCatScan *scan, HeapTuple row)
 {
 	TessGroupRow *group = palloc0(sizeof(TessGroupRow));
-	Datum		value;
-	bool		isnull;
+	Datum value;
+	bool isnull;
 
 	value = tess_cat_column(scan, row, Anum_colocation_colocation_id, &isnull);
 	group->colocation_id = DatumGetInt32(value);
@@ -76,11 +76,11 @@ tess_cat_group(int32 colocation_id)
 	TessGroupRow *group = NULL;
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	tess_cat_key_int4(&key, Anum_colocation_colocation_id, colocation_id);
-	tess_cat_scan_begin(&scan, CATALOG_NAME, "colocation_pkey", AccessShareLock, 1,
-						&key);
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "colocation_pkey", AccessShareLock,
+						1, &key);
 	if ((row = tess_cat_scan_next(&scan)) != NULL)
 		group = read_group(&scan, row);
 	tess_cat_scan_end(&scan);
@@ -92,10 +92,10 @@ static int32
 find_default(TessStrategy strategy, Oid key_type, Oid key_collation,
 			 int32 shard_count)
 {
-	int32		found = 0;
+	int32 found = 0;
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	ScanKeyInit(&key, Anum_colocation_key_type, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(key_type));
@@ -125,9 +125,8 @@ int32
 tess_cat_group_find_default(TessStrategy strategy, Oid key_type,
 							Oid key_collation, int32 shard_count)
 {
-	int32		found = find_default(strategy, key_type, key_collation,
-									 shard_count);
-	Oid			catalog = tess_catalog_relation_oid(CATALOG_NAME);
+	int32 found = find_default(strategy, key_type, key_collation, shard_count);
+	Oid catalog = tess_catalog_relation_oid(CATALOG_NAME);
 
 	if (found != 0 || !OidIsValid(catalog))
 		return found;
@@ -138,8 +137,8 @@ tess_cat_group_find_default(TessStrategy strategy, Oid key_type,
 static void
 insert_range(int32 colocation_id, int64 shard_id, const TessRangeRow *range)
 {
-	Datum		values[Natts_shard_range];
-	bool		nulls[Natts_shard_range] = {0};
+	Datum values[Natts_shard_range];
+	bool nulls[Natts_shard_range] = {0};
 
 	values[Anum_shard_range_colocation_id - 1] = Int32GetDatum(colocation_id);
 	values[Anum_shard_range_shard_id - 1] = Int64GetDatum(shard_id);
@@ -160,12 +159,12 @@ int32
 tess_cat_group_insert(const TessGroupRow *group, List *ranges,
 					  int64 **shard_ids)
 {
-	int32		id = (int32) tess_cat_next_id("colocation_id_seq");
-	Datum		values[Natts_colocation];
-	bool		nulls[Natts_colocation] = {0};
-	Datum		shard_values[Natts_shard];
-	bool		shard_nulls[Natts_shard] = {0};
-	ListCell   *cell;
+	int32 id = (int32) tess_cat_next_id("colocation_id_seq");
+	Datum values[Natts_colocation];
+	bool nulls[Natts_colocation] = {0};
+	Datum shard_values[Natts_shard];
+	bool shard_nulls[Natts_shard] = {0};
+	ListCell *cell;
 
 	Assert(list_length(ranges) == group->shard_count);
 	values[Anum_colocation_colocation_id - 1] = Int32GetDatum(id);
@@ -176,8 +175,7 @@ tess_cat_group_insert(const TessGroupRow *group, List *ranges,
 		ObjectIdGetDatum(group->key_collation);
 	nulls[Anum_colocation_key_collation - 1] =
 		!OidIsValid(group->key_collation);
-	values[Anum_colocation_shard_count - 1] =
-		Int32GetDatum(group->shard_count);
+	values[Anum_colocation_shard_count - 1] = Int32GetDatum(group->shard_count);
 	values[Anum_colocation_replication - 1] = Int32GetDatum(1);
 	values[Anum_colocation_is_default - 1] = BoolGetDatum(group->is_default);
 	tess_cat_row_insert(CATALOG_NAME, values, nulls);
@@ -185,7 +183,7 @@ tess_cat_group_insert(const TessGroupRow *group, List *ranges,
 	*shard_ids = palloc(sizeof(int64) * list_length(ranges));
 	foreach(cell, ranges)
 	{
-		int64		shard_id = tess_cat_next_id("shard_id_seq");
+		int64 shard_id = tess_cat_next_id("shard_id_seq");
 
 		shard_values[Anum_shard_shard_id - 1] = Int64GetDatum(shard_id);
 		shard_values[Anum_shard_colocation_id - 1] = Int32GetDatum(id);
@@ -206,7 +204,7 @@ tess_cat_group_delete(int32 colocation_id)
 {
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	tess_cat_group_lock(colocation_id, AccessExclusiveLock);
 	if (tess_cat_tables_of_group(colocation_id) != NIL)
@@ -220,12 +218,11 @@ tess_cat_group_delete(int32 colocation_id)
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 	{
 		ScanKeyData placement_key;
-		bool		isnull;
+		bool isnull;
 
 		tess_cat_key_int8(&placement_key, Anum_placement_shard_id,
-						  DatumGetInt64(tess_cat_column(&scan, row,
-														Anum_shard_shard_id,
-														&isnull)));
+						  DatumGetInt64(tess_cat_column(
+							  &scan, row, Anum_shard_shard_id, &isnull)));
 		tess_cat_rows_delete("placement", "placement_pkey", 1, &placement_key);
 	}
 	tess_cat_scan_end(&scan);
@@ -245,10 +242,10 @@ tess_cat_group_delete(int32 colocation_id)
 List *
 tess_cat_ranges(int32 colocation_id)
 {
-	List	   *ranges = NIL;
+	List *ranges = NIL;
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	tess_cat_key_int4(&key, Anum_shard_range_colocation_id, colocation_id);
 	tess_cat_scan_begin(&scan, "shard_range", "shard_range_colocation_id_idx",
@@ -256,11 +253,10 @@ tess_cat_ranges(int32 colocation_id)
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 	{
 		TessRangeRow *range = palloc(sizeof(TessRangeRow));
-		bool		isnull;
+		bool isnull;
 
-		range->shard_id = DatumGetInt64(tess_cat_column(&scan, row,
-														Anum_shard_range_shard_id,
-														&isnull));
+		range->shard_id = DatumGetInt64(
+			tess_cat_column(&scan, row, Anum_shard_range_shard_id, &isnull));
 		range->lower = tess_cat_text(&scan, row, Anum_shard_range_lower);
 		range->upper = tess_cat_text(&scan, row, Anum_shard_range_upper);
 		ranges = lappend(ranges, range);

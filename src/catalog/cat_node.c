@@ -22,20 +22,19 @@ static TessNodeRow *
 read_node(TessCatScan *scan, HeapTuple row)
 {
 	TessNodeRow *node = palloc0(sizeof(TessNodeRow));
-	bool		isnull;
+	bool isnull;
 
-	node->node_id = DatumGetInt32(tess_cat_column(scan, row, Anum_node_node_id,
-												  &isnull));
+	node->node_id =
+		DatumGetInt32(tess_cat_column(scan, row, Anum_node_node_id, &isnull));
 	node->name = tess_cat_name(scan, row, Anum_node_name);
 	node->server = tess_cat_name(scan, row, Anum_node_server);
-	node->is_coordinator = strcmp(tess_cat_text(scan, row, Anum_node_role),
-								  "coordinator") == 0;
-	node->holds_shards = DatumGetBool(tess_cat_column(scan, row,
-													  Anum_node_holds_shards,
-													  &isnull));
+	node->is_coordinator =
+		strcmp(tess_cat_text(scan, row, Anum_node_role), "coordinator") == 0;
+	node->holds_shards = DatumGetBool(
+		tess_cat_column(scan, row, Anum_node_holds_shards, &isnull));
 	node->zone = tess_cat_text(scan, row, Anum_node_zone);
-	node->active = DatumGetBool(tess_cat_column(scan, row, Anum_node_active,
-												&isnull));
+	node->active =
+		DatumGetBool(tess_cat_column(scan, row, Anum_node_active, &isnull));
 	return node;
 }
 
@@ -52,9 +51,9 @@ compare_nodes(const ListCell *a, const ListCell *b)
 List *
 tess_cat_nodes(void)
 {
-	List	   *nodes = NIL;
+	List *nodes = NIL;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	tess_cat_scan_begin(&scan, CATALOG_NAME, NULL, AccessShareLock, 0, NULL);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
@@ -69,16 +68,16 @@ TessNodeRow *
 tess_cat_node_by_name(const char *name)
 {
 	TessNodeRow *node = NULL;
-	NameData	key_name;
+	NameData key_name;
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	namestrcpy(&key_name, name);
 	ScanKeyInit(&key, Anum_node_name, BTEqualStrategyNumber, F_NAMEEQ,
 				NameGetDatum(&key_name));
-	tess_cat_scan_begin(&scan, CATALOG_NAME, "node_name_key", AccessShareLock, 1,
-						&key);
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "node_name_key", AccessShareLock,
+						1, &key);
 	if ((row = tess_cat_scan_next(&scan)) != NULL)
 		node = read_node(&scan, row);
 	tess_cat_scan_end(&scan);
@@ -115,11 +114,11 @@ node_values(const TessNodeRow *node, int32 node_id, NameData *name,
 int32
 tess_cat_node_insert(const TessNodeRow *node)
 {
-	int32		node_id = (int32) tess_cat_next_id("node_id_seq");
-	NameData	name;
-	NameData	server;
-	Datum		values[Natts_node];
-	bool		nulls[Natts_node];
+	int32 node_id = (int32) tess_cat_next_id("node_id_seq");
+	NameData name;
+	NameData server;
+	Datum values[Natts_node];
+	bool nulls[Natts_node];
 
 	node_values(node, node_id, &name, &server, values, nulls);
 	tess_cat_row_insert(CATALOG_NAME, values, nulls);
@@ -131,14 +130,14 @@ tess_cat_node_insert(const TessNodeRow *node)
 void
 tess_cat_node_update(const TessNodeRow *node)
 {
-	NameData	name;
-	NameData	server;
-	Datum		values[Natts_node];
-	bool		nulls[Natts_node];
+	NameData name;
+	NameData server;
+	Datum values[Natts_node];
+	bool nulls[Natts_node];
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	old;
-	HeapTuple	new;
+	HeapTuple old;
+	HeapTuple new;
 
 	tess_cat_lock_id(CATALOG_NAME, node->node_id, AccessExclusiveLock);
 	node_values(node, node->node_id, &name, &server, values, nulls);
@@ -165,10 +164,9 @@ tess_cat_node_delete(int32 node_id)
 
 	tess_cat_lock_id(CATALOG_NAME, node_id, AccessExclusiveLock);
 	if (tess_cat_node_has_placements(node_id))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot remove a node that holds shards"),
-				 errhint("Move its shards to other nodes first.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("cannot remove a node that holds shards"),
+						errhint("Move its shards to other nodes first.")));
 	tess_cat_key_int4(&key, Anum_node_node_id, node_id);
 	tess_cat_rows_delete(CATALOG_NAME, "node_pkey", 1, &key);
 	tess_cat_changed(CATALOG_NAME);
@@ -177,22 +175,20 @@ tess_cat_node_delete(int32 node_id)
 char *
 tess_cat_cluster_id(void)
 {
-	char	   *id = NULL;
+	char *id = NULL;
 	TessCatScan scan;
-	HeapTuple	row;
-	bool		isnull;
+	HeapTuple row;
+	bool isnull;
 
 	tess_cat_scan_begin(&scan, "cluster", NULL, AccessShareLock, 0, NULL);
 	if ((row = tess_cat_scan_next(&scan)) != NULL)
-		id = DatumGetCString(DirectFunctionCall1(uuid_out,
-												 tess_cat_column(&scan, row,
-																 Anum_cluster_cluster_id,
-																 &isnull)));
+		id = DatumGetCString(DirectFunctionCall1(
+			uuid_out,
+			tess_cat_column(&scan, row, Anum_cluster_cluster_id, &isnull)));
 	tess_cat_scan_end(&scan);
 	if (id == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this database has no cluster identity"),
-				 errhint("Insert a row into tessera.cluster.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("this database has no cluster identity"),
+						errhint("Insert a row into tessera.cluster.")));
 	return id;
 }

@@ -26,19 +26,19 @@ compare_placements(const ListCell *a, const ListCell *b)
 List *
 tess_cat_placements(int64 shard_id)
 {
-	List	   *placements = NIL;
+	List *placements = NIL;
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	tess_cat_key_int8(&key, Anum_placement_shard_id, shard_id);
-	tess_cat_scan_begin(&scan, CATALOG_NAME, "placement_pkey", AccessShareLock, 1,
-						&key);
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "placement_pkey", AccessShareLock,
+						1, &key);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 	{
 		TessPlacementRow *placement = palloc(sizeof(TessPlacementRow));
-		Datum		value;
-		bool		isnull;
+		Datum value;
+		bool isnull;
 
 		placement->shard_id = shard_id;
 		value = tess_cat_column(&scan, row, Anum_placement_node_id, &isnull);
@@ -56,18 +56,17 @@ tess_cat_placements(int64 shard_id)
 static void
 changed(int64 shard_id)
 {
-	int32		colocation_id = 0;
+	int32 colocation_id = 0;
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	row;
-	bool		isnull;
+	HeapTuple row;
+	bool isnull;
 
 	tess_cat_key_int8(&key, Anum_shard_shard_id, shard_id);
 	tess_cat_scan_begin(&scan, "shard", "shard_pkey", AccessShareLock, 1, &key);
 	if ((row = tess_cat_scan_next(&scan)) != NULL)
-		colocation_id = DatumGetInt32(tess_cat_column(&scan, row,
-													  Anum_shard_colocation_id,
-													  &isnull));
+		colocation_id = DatumGetInt32(
+			tess_cat_column(&scan, row, Anum_shard_colocation_id, &isnull));
 	tess_cat_scan_end(&scan);
 	tess_cat_group_changed(colocation_id);
 	tess_cat_changed(CATALOG_NAME);
@@ -77,11 +76,11 @@ changed(int64 shard_id)
 void
 tess_cat_placement_insert(int64 shard_id, int32 node_id)
 {
-	Datum		values[Natts_placement];
-	bool		nulls[Natts_placement] = {0};
+	Datum values[Natts_placement];
+	bool nulls[Natts_placement] = {0};
 	ScanKeyData key;
 	TessCatScan scan;
-	bool		exists;
+	bool exists;
 
 	tess_cat_lock_id("node", node_id, AccessShareLock);
 	tess_cat_key_int4(&key, Anum_node_node_id, node_id);
@@ -89,9 +88,8 @@ tess_cat_placement_insert(int64 shard_id, int32 node_id)
 	exists = tess_cat_scan_next(&scan) != NULL;
 	tess_cat_scan_end(&scan);
 	if (!exists)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("node %d does not exist", node_id)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("node %d does not exist", node_id)));
 
 	values[Anum_placement_shard_id - 1] = Int64GetDatum(shard_id);
 	values[Anum_placement_node_id - 1] = Int32GetDatum(node_id);
@@ -118,7 +116,7 @@ tess_cat_node_has_placements(int32 node_id)
 {
 	ScanKeyData key;
 	TessCatScan scan;
-	bool		found;
+	bool found;
 
 	tess_cat_key_int4(&key, Anum_placement_node_id, node_id);
 	tess_cat_scan_begin(&scan, CATALOG_NAME, "placement_node_id_idx",

@@ -27,7 +27,7 @@
 static Oid
 catalog_oid(const char *catalog)
 {
-	Oid			oid = tess_catalog_relation_oid(catalog);
+	Oid oid = tess_catalog_relation_oid(catalog);
 
 	if (!OidIsValid(oid))
 		ereport(ERROR,
@@ -42,8 +42,8 @@ void
 tess_cat_scan_begin(TessCatScan *scan, const char *catalog, const char *index,
 					LOCKMODE lockmode, int key_count, ScanKey keys)
 {
-	Oid			oid = tess_catalog_relation_oid(catalog);
-	Oid			index_oid = InvalidOid;
+	Oid oid = tess_catalog_relation_oid(catalog);
+	Oid index_oid = InvalidOid;
 
 	scan->relation = NULL;
 	scan->scan = NULL;
@@ -59,9 +59,9 @@ tess_cat_scan_begin(TessCatScan *scan, const char *catalog, const char *index,
 	if (OidIsValid(index_oid) &&
 		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(index_oid)))
 		index_oid = InvalidOid;
-	scan->scan = systable_beginscan(scan->relation, index_oid,
-									OidIsValid(index_oid), NULL, key_count,
-									keys);
+	scan->scan =
+		systable_beginscan(scan->relation, index_oid, OidIsValid(index_oid),
+						   NULL, key_count, keys);
 }
 
 HeapTuple
@@ -103,8 +103,8 @@ tess_cat_column(TessCatScan *scan, HeapTuple row, AttrNumber column,
 char *
 tess_cat_text(TessCatScan *scan, HeapTuple row, AttrNumber column)
 {
-	bool		isnull;
-	Datum		value = tess_cat_column(scan, row, column, &isnull);
+	bool isnull;
+	Datum value = tess_cat_column(scan, row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -112,20 +112,19 @@ tess_cat_text(TessCatScan *scan, HeapTuple row, AttrNumber column)
 char *
 tess_cat_name(TessCatScan *scan, HeapTuple row, AttrNumber column)
 {
-	bool		isnull;
-	Datum		value = tess_cat_column(scan, row, column, &isnull);
+	bool isnull;
+	Datum value = tess_cat_column(scan, row, column, &isnull);
 
 	return isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
 }
 
 void
-tess_cat_row_insert(const char *catalog, const Datum *values,
-					const bool *nulls)
+tess_cat_row_insert(const char *catalog, const Datum *values, const bool *nulls)
 {
-	Relation	relation = table_open(catalog_oid(catalog), RowExclusiveLock);
-	HeapTuple	row = heap_form_tuple(RelationGetDescr(relation),
-									  unconstify(Datum *, values),
-									  unconstify(bool *, nulls));
+	Relation relation = table_open(catalog_oid(catalog), RowExclusiveLock);
+	HeapTuple row =
+		heap_form_tuple(RelationGetDescr(relation), unconstify(Datum *, values),
+						unconstify(bool *, nulls));
 
 	CatalogTupleInsert(relation, row);
 	heap_freetuple(row);
@@ -138,8 +137,8 @@ tess_cat_rows_delete(const char *catalog, const char *index, int key_count,
 					 ScanKey keys)
 {
 	TessCatScan scan;
-	HeapTuple	row;
-	int			count = 0;
+	HeapTuple row;
+	int count = 0;
 
 	tess_cat_scan_begin(&scan, catalog, index, RowExclusiveLock, key_count,
 						keys);

@@ -24,15 +24,15 @@ static TessTableRow *
 read_table(TessCatScan *scan, HeapTuple row)
 {
 	TessTableRow *table = palloc0(sizeof(TessTableRow));
-	Datum		value;
-	char	   *kind;
-	bool		isnull;
+	Datum value;
+	char *kind;
+	bool isnull;
 
 	value = tess_cat_column(scan, row, Anum_table_relation, &isnull);
 	table->relation = DatumGetObjectId(value);
 	kind = tess_cat_text(scan, row, Anum_table_kind);
-	table->kind = strcmp(kind, "distributed") == 0 ? TESS_DISTRIBUTED :
-		TESS_REFERENCE;
+	table->kind =
+		strcmp(kind, "distributed") == 0 ? TESS_DISTRIBUTED : TESS_REFERENCE;
 	value = tess_cat_column(scan, row, Anum_table_colocation_id, &isnull);
 	table->colocation_id = isnull ? 0 : DatumGetInt32(value);
 	table->key_column = tess_cat_name(scan, row, Anum_table_key_column);
@@ -45,11 +45,12 @@ tess_cat_table(Oid relation)
 	TessTableRow *table = NULL;
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	ScanKeyInit(&key, Anum_table_relation, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relation));
-	tess_cat_scan_begin(&scan, CATALOG_NAME, "table_pkey", AccessShareLock, 1, &key);
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "table_pkey", AccessShareLock, 1,
+						&key);
 	if ((row = tess_cat_scan_next(&scan)) != NULL)
 		table = read_table(&scan, row);
 	tess_cat_scan_end(&scan);
@@ -62,17 +63,17 @@ compare_tables(const ListCell *a, const ListCell *b)
 	const TessTableRow *left = lfirst(a);
 	const TessTableRow *right = lfirst(b);
 
-	return left->relation < right->relation ? -1 :
-		left->relation > right->relation;
+	return left->relation < right->relation ? -1
+											: left->relation > right->relation;
 }
 
 /* All rows by OID of the relation, List of TessTableRow *. */
 List *
 tess_cat_tables(void)
 {
-	List	   *tables = NIL;
+	List *tables = NIL;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	tess_cat_scan_begin(&scan, CATALOG_NAME, NULL, AccessShareLock, 0, NULL);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
@@ -86,19 +87,19 @@ tess_cat_tables(void)
 List *
 tess_cat_tables_of_group(int32 colocation_id)
 {
-	List	   *relations = NIL;
+	List *relations = NIL;
 	ScanKeyData key;
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	tess_cat_key_int4(&key, Anum_table_colocation_id, colocation_id);
 	tess_cat_scan_begin(&scan, CATALOG_NAME, "table_colocation_id_idx",
 						AccessShareLock, 1, &key);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 	{
-		bool		isnull;
-		Datum		relation = tess_cat_column(&scan, row, Anum_table_relation,
-											   &isnull);
+		bool isnull;
+		Datum relation =
+			tess_cat_column(&scan, row, Anum_table_relation, &isnull);
 
 		relations = lappend_oid(relations, DatumGetObjectId(relation));
 	}
@@ -114,8 +115,8 @@ tess_cat_tables_of_group(int32 colocation_id)
 void
 tess_cat_relation_changed(Oid oid)
 {
-	Relation	relation;
-	ListCell   *cell;
+	Relation relation;
+	ListCell *cell;
 
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(oid)))
 		return;
@@ -126,7 +127,7 @@ tess_cat_relation_changed(Oid oid)
 	if (relation->rd_rel->relkind == RELKIND_RELATION)
 		foreach(cell, RelationGetFKeyList(relation))
 		{
-			Oid			target = ((ForeignKeyCacheInfo *) lfirst(cell))->confrelid;
+			Oid target = ((ForeignKeyCacheInfo *) lfirst(cell))->confrelid;
 
 			if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(target)))
 				CacheInvalidateRelcacheByRelid(target);
@@ -137,8 +138,8 @@ tess_cat_relation_changed(Oid oid)
 void
 tess_cat_group_changed(int32 colocation_id)
 {
-	List	   *relations = tess_cat_tables_of_group(colocation_id);
-	ListCell   *cell;
+	List *relations = tess_cat_tables_of_group(colocation_id);
+	ListCell *cell;
 
 	foreach(cell, relations)
 		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(cell))))
@@ -176,10 +177,10 @@ tess_cat_dependency_remove(Oid relation)
 void
 tess_cat_table_insert(const TessTableRow *table)
 {
-	bool		distributed = table->kind == TESS_DISTRIBUTED;
-	NameData	key_column;
-	Datum		values[Natts_table];
-	bool		nulls[Natts_table] = {0};
+	bool distributed = table->kind == TESS_DISTRIBUTED;
+	NameData key_column;
+	Datum values[Natts_table];
+	bool nulls[Natts_table] = {0};
 
 	values[Anum_table_relation - 1] = ObjectIdGetDatum(table->relation);
 	values[Anum_table_kind - 1] =
@@ -188,11 +189,13 @@ tess_cat_table_insert(const TessTableRow *table)
 	{
 		tess_cat_group_lock(table->colocation_id, ShareLock);
 		if (tess_cat_group(table->colocation_id) == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("the colocation group of \"%s\" was dropped concurrently",
-							tess_relation_qualified_name(table->relation)),
-					 errhint("Try again.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg(
+					 "the colocation group of \"%s\" was dropped concurrently",
+					 tess_relation_qualified_name(table->relation)),
+				 errhint("Try again.")));
 		values[Anum_table_colocation_id - 1] =
 			Int32GetDatum(table->colocation_id);
 		namestrcpy(&key_column, table->key_column);

@@ -36,7 +36,7 @@ trigger_context(FunctionCallInfo fcinfo)
 static void
 all_tables_changed(void)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, tess_cat_tables())
 		tess_cat_relation_changed(((TessTableRow *) lfirst(cell))->relation);
@@ -57,14 +57,14 @@ tess_catalog_changed(PG_FUNCTION_ARGS)
 static bool
 is_same_node(TessCatScan *scan, HeapTuple old, HeapTuple new)
 {
-	bool		isnull;
-	int32		old_id;
-	int32		new_id;
+	bool isnull;
+	int32 old_id;
+	int32 new_id;
 
-	old_id = DatumGetInt32(tess_cat_column(scan, old, Anum_node_node_id,
-										   &isnull));
-	new_id = DatumGetInt32(tess_cat_column(scan, new, Anum_node_node_id,
-										   &isnull));
+	old_id =
+		DatumGetInt32(tess_cat_column(scan, old, Anum_node_node_id, &isnull));
+	new_id =
+		DatumGetInt32(tess_cat_column(scan, new, Anum_node_node_id, &isnull));
 	if (old_id == new_id)
 		return true;
 	return strcmp(tess_cat_name(scan, old, Anum_node_name),
@@ -79,9 +79,9 @@ Datum
 tess_catalog_replaced(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = trigger_context(fcinfo);
-	Oid			relation = RelationGetRelid(trigger->tg_relation);
+	Oid relation = RelationGetRelid(trigger->tg_relation);
 	TessCatScan scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	if (relation == tess_catalog_relation_oid("cluster"))
 		(void) tess_cat_rows_delete("cluster", NULL, 0, NULL);
@@ -90,7 +90,7 @@ tess_catalog_replaced(PG_FUNCTION_ARGS)
 		tess_cat_scan_begin(&scan, "node", NULL, RowExclusiveLock, 0, NULL);
 		while ((row = tess_cat_scan_next(&scan)) != NULL)
 		{
-			bool		isnull;
+			bool isnull;
 
 			/* Only this server's own row gives way to another. */
 			(void) tess_cat_column(&scan, row, Anum_node_server, &isnull);
@@ -108,7 +108,7 @@ tess_catalog_replaced(PG_FUNCTION_ARGS)
 static Oid
 relation_of(TriggerData *trigger, HeapTuple row)
 {
-	bool		isnull;
+	bool isnull;
 
 	return DatumGetObjectId(heap_getattr(row, Anum_table_relation,
 										 RelationGetDescr(trigger->tg_relation),
@@ -121,29 +121,29 @@ tess_table_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = trigger_context(fcinfo);
 	TriggerEvent event = trigger->tg_event;
-	ListCell   *cell;
+	ListCell *cell;
 
 	CacheInvalidateRelcache(trigger->tg_relation);
 	if (TRIGGER_FIRED_BY_TRUNCATE(event))
 	{
 		all_tables_changed();
 		foreach(cell, tess_cat_tables())
-			tess_cat_dependency_remove(((TessTableRow *) lfirst(cell))->relation);
+			tess_cat_dependency_remove(
+				((TessTableRow *) lfirst(cell))->relation);
 		return PointerGetDatum(NULL);
 	}
 	if (!TRIGGER_FIRED_BY_INSERT(event))
 	{
-		Oid			old = relation_of(trigger, trigger->tg_trigtuple);
+		Oid old = relation_of(trigger, trigger->tg_trigtuple);
 
 		tess_cat_dependency_remove(old);
 		tess_cat_relation_changed(old);
 	}
 	if (!TRIGGER_FIRED_BY_DELETE(event))
 	{
-		Oid			new = relation_of(trigger,
-									  TRIGGER_FIRED_BY_UPDATE(event) ?
-									  trigger->tg_newtuple :
-									  trigger->tg_trigtuple);
+		Oid new = relation_of(trigger, TRIGGER_FIRED_BY_UPDATE(event)
+										   ? trigger->tg_newtuple
+										   : trigger->tg_trigtuple);
 
 		tess_cat_dependency_add(new);
 		tess_cat_relation_changed(new);

@@ -33,54 +33,54 @@ typedef enum TessStrategy
 /* A row of tessera.node. */
 typedef struct TessNodeRow
 {
-	int32		node_id;
-	char	   *name;			/* what users call it */
-	char	   *server;			/* foreign server; NULL: this very server */
-	bool		is_coordinator;
-	bool		holds_shards;
-	char	   *zone;			/* NULL if none */
-	bool		active;
+	int32 node_id;
+	char *name;	  /* what users call it */
+	char *server; /* foreign server; NULL: this very server */
+	bool is_coordinator;
+	bool holds_shards;
+	char *zone; /* NULL if none */
+	bool active;
 } TessNodeRow;
 
 /* A row of tessera.colocation. */
 typedef struct TessGroupRow
 {
-	int32		colocation_id;
+	int32 colocation_id;
 	TessStrategy strategy;
-	Oid			key_type;
-	Oid			key_collation;	/* InvalidOid if the type has none */
-	int32		shard_count;
-	bool		is_default;		/* may be joined without being named */
+	Oid key_type;
+	Oid key_collation; /* InvalidOid if the type has none */
+	int32 shard_count;
+	bool is_default; /* may be joined without being named */
 } TessGroupRow;
 
 /* A row of tessera.shard_range.  For hash both bounds are int4, inclusive. */
 typedef struct TessRangeRow
 {
-	int64		shard_id;
-	char	   *lower;			/* NULL: unbounded */
-	char	   *upper;			/* NULL: unbounded */
+	int64 shard_id;
+	char *lower; /* NULL: unbounded */
+	char *upper; /* NULL: unbounded */
 } TessRangeRow;
 
 typedef struct TessPlacementRow
 {
-	int64		shard_id;
-	int32		node_id;
-	char		state;			/* 'a' active; others are of reshaping */
+	int64 shard_id;
+	int32 node_id;
+	char state; /* 'a' active; others are of reshaping */
 } TessPlacementRow;
 
 /* A row of tessera."table". */
 typedef struct TessTableRow
 {
-	Oid			relation;
+	Oid relation;
 	TessTableKind kind;
-	int32		colocation_id;	/* 0 for reference tables */
-	char	   *key_column;		/* NULL for reference tables */
+	int32 colocation_id; /* 0 for reference tables */
+	char *key_column;	 /* NULL for reference tables */
 } TessTableRow;
 
 /* cat_node.c */
-extern List *tess_cat_nodes(void);	/* all, by node_id */
-extern TessNodeRow *tess_cat_node_by_name(const char *name);	/* NULL: none */
-extern int32 tess_cat_node_insert(const TessNodeRow *row);	/* gives node_id */
+extern List *tess_cat_nodes(void); /* all, by node_id */
+extern TessNodeRow *tess_cat_node_by_name(const char *name); /* NULL: none */
+extern int32 tess_cat_node_insert(const TessNodeRow *row);	 /* gives node_id */
 extern void tess_cat_node_update(const TessNodeRow *row);
 extern void tess_cat_node_delete(int32 node_id);
 
@@ -88,29 +88,30 @@ extern void tess_cat_node_delete(int32 node_id);
 extern char *tess_cat_cluster_id(void);
 
 /* cat_group.c */
-extern TessGroupRow *tess_cat_group(int32 colocation_id);	/* NULL: none */
+extern TessGroupRow *tess_cat_group(int32 colocation_id); /* NULL: none */
 extern int32 tess_cat_group_find_default(TessStrategy strategy, Oid key_type,
 										 Oid key_collation, int32 shard_count);
 /* inserts the group, its shards (new global ids, in order of lower) and its
  * ranges; *shard_ids gets shard_count ids, palloc'd. */
 extern int32 tess_cat_group_insert(const TessGroupRow *row, List *ranges,
 								   int64 **shard_ids);
-extern void tess_cat_group_delete(int32 colocation_id); /* with shards, ranges, placements */
-extern List *tess_cat_ranges(int32 colocation_id);	/* of TessRangeRow */
+extern void tess_cat_group_delete(
+	int32 colocation_id); /* with shards, ranges, placements */
+extern List *tess_cat_ranges(int32 colocation_id); /* of TessRangeRow */
 /* Until the end of the transaction: ShareLock while a table is added to the
  * group, AccessExclusiveLock while one is removed (which table_insert and
  * table_delete take; who has to look before takes it before). */
 extern void tess_cat_group_lock(int32 colocation_id, LOCKMODE mode);
 
 /* cat_placement.c */
-extern List *tess_cat_placements(int64 shard_id);	/* of TessPlacementRow */
+extern List *tess_cat_placements(int64 shard_id); /* of TessPlacementRow */
 extern void tess_cat_placement_insert(int64 shard_id, int32 node_id);
 extern void tess_cat_placement_delete(int64 shard_id, int32 node_id);
 extern bool tess_cat_node_has_placements(int32 node_id);
 
 /* cat_table.c */
-extern TessTableRow *tess_cat_table(Oid relation);	/* NULL: a local table */
-extern List *tess_cat_tables(void); /* all rows */
+extern TessTableRow *tess_cat_table(Oid relation); /* NULL: a local table */
+extern List *tess_cat_tables(void);				   /* all rows */
 extern List *tess_cat_tables_of_group(int32 colocation_id); /* of Oid */
 extern void tess_cat_table_insert(const TessTableRow *row);
 extern void tess_cat_table_delete(Oid relation);

@@ -88,9 +88,9 @@ enum
 
 typedef struct TessCatScan
 {
-	Relation	relation;		/* NULL: the catalog is gone, there are no rows */
+	Relation relation; /* NULL: the catalog is gone, there are no rows */
 	SysScanDesc scan;
-	LOCKMODE	lockmode;
+	LOCKMODE lockmode;
 } TessCatScan;
 
 /* Rows of a catalog by keys of an index (NULL index: all rows).  A catalog
@@ -107,17 +107,15 @@ extern void tess_cat_key_int8(ScanKey key, AttrNumber column, int64 value);
 /* Columns of a scanned row; text is palloc'd, NULL if null. */
 extern Datum tess_cat_column(TessCatScan *scan, HeapTuple row,
 							 AttrNumber column, bool *isnull);
-extern char *tess_cat_text(TessCatScan *scan, HeapTuple row,
-						   AttrNumber column);
-extern char *tess_cat_name(TessCatScan *scan, HeapTuple row,
-						   AttrNumber column);
+extern char *tess_cat_text(TessCatScan *scan, HeapTuple row, AttrNumber column);
+extern char *tess_cat_name(TessCatScan *scan, HeapTuple row, AttrNumber column);
 
 /* One new row.  No invalidation. */
 extern void tess_cat_row_insert(const char *catalog, const Datum *values,
 								const bool *nulls);
 /* Deletes the rows of the scan that is begun here; how many there were. */
-extern int	tess_cat_rows_delete(const char *catalog, const char *index,
-								 int key_count, ScanKey keys);
+extern int tess_cat_rows_delete(const char *catalog, const char *index,
+								int key_count, ScanKey keys);
 
 /* The next value of a sequence of ours. */
 extern int64 tess_cat_next_id(const char *sequence);

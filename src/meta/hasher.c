@@ -45,8 +45,8 @@ is_object_alias(Oid type)
 static Oid
 find_oid_dependent(Oid type)
 {
-	Oid			base = getBaseType(type);
-	Oid			inner;
+	Oid base = getBaseType(type);
+	Oid inner;
 
 	check_stack_depth();
 	if (is_object_alias(base) || type_is_enum(base))
@@ -60,7 +60,7 @@ find_oid_dependent(Oid type)
 		return find_oid_dependent(get_multirange_range(base));
 	if (get_typtype(base) == TYPTYPE_COMPOSITE)
 	{
-		TupleDesc	desc = lookup_rowtype_tupdesc_copy(base, -1);
+		TupleDesc desc = lookup_rowtype_tupdesc_copy(base, -1);
 
 		for (int i = 0; i < desc->natts; i++)
 		{
@@ -81,16 +81,16 @@ bool
 tess_meta_hasher_init(TessHasher *hasher, Oid type, Oid collation,
 					  MemoryContext context, const char **reason)
 {
-	Oid			base = getBaseType(type);
+	Oid base = getBaseType(type);
 	TypeCacheEntry *entry;
-	Oid			dependent;
+	Oid dependent;
 
 	memset(hasher, 0, sizeof(TessHasher));
 	hasher->type = base;
 	hasher->collation = collation;
 
-	entry = lookup_type_cache(base, TYPECACHE_HASH_OPFAMILY |
-							  TYPECACHE_HASH_PROC);
+	entry =
+		lookup_type_cache(base, TYPECACHE_HASH_OPFAMILY | TYPECACHE_HASH_PROC);
 	if (!OidIsValid(entry->hash_opf) || !OidIsValid(entry->hash_proc))
 	{
 		*reason = psprintf("Values of type %s cannot be hashed.",
@@ -107,8 +107,9 @@ tess_meta_hasher_init(TessHasher *hasher, Oid type, Oid collation,
 	dependent = find_oid_dependent(base);
 	if (OidIsValid(dependent))
 	{
-		*reason = psprintf("Values of type %s hash differently on each server, because they hold OIDs.",
-						   format_type_be(dependent));
+		*reason = psprintf(
+			"Values of type %s hash differently on each server, because they hold OIDs.",
+			format_type_be(dependent));
 		return false;
 	}
 	fmgr_info_cxt(entry->hash_proc, &hasher->hash, context);

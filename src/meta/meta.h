@@ -18,69 +18,69 @@
 
 typedef struct TessNode
 {
-	int32		node_id;
-	char	   *name;
-	Oid			server;			/* foreign server, InvalidOid for this server */
-	bool		is_local;		/* this very server: tasks run in process */
-	bool		is_coordinator;
-	bool		holds_shards;	/* gets new shards */
-	bool		active;
-	char	   *zone;
+	int32 node_id;
+	char *name;
+	Oid server;	   /* foreign server, InvalidOid for this server */
+	bool is_local; /* this very server: tasks run in process */
+	bool is_coordinator;
+	bool holds_shards; /* gets new shards */
+	bool active;
+	char *zone;
 } TessNode;
 
 typedef struct TessShard
 {
-	int64		shard_id;
-	int			index;			/* position in TessGroup.shards */
-	int			node_count;
-	int32	   *node_ids;		/* active placements; node_ids[0] is read */
+	int64 shard_id;
+	int index; /* position in TessGroup.shards */
+	int node_count;
+	int32 *node_ids; /* active placements; node_ids[0] is read */
 } TessShard;
 
 typedef struct TessRange
 {
-	int32		lower;			/* hash: inclusive */
-	int32		upper;			/* hash: inclusive */
-	int			shard_index;
+	int32 lower; /* hash: inclusive */
+	int32 upper; /* hash: inclusive */
+	int shard_index;
 } TessRange;
 
 /* How a key value becomes a 32-bit hash; owned by the group. */
 typedef struct TessHasher
 {
-	Oid			type;			/* base type of the key (domains stripped) */
-	Oid			collation;
-	Oid			opfamily;		/* hash operator family of the type */
-	bool		by_label;		/* enum: the hash of the label, not of the OID */
-	FmgrInfo	hash;			/* the family's hash function for type */
+	Oid type; /* base type of the key (domains stripped) */
+	Oid collation;
+	Oid opfamily;  /* hash operator family of the type */
+	bool by_label; /* enum: the hash of the label, not of the OID */
+	FmgrInfo hash; /* the family's hash function for type */
 } TessHasher;
 
 typedef struct TessGroup
 {
-	int32		colocation_id;
+	int32 colocation_id;
 	TessStrategy strategy;
-	Oid			key_type;
-	Oid			key_collation;
-	TessHasher	hasher;
-	int			shard_count;
-	TessShard  *shards;			/* by order of their first range */
-	int			range_count;
-	TessRange  *ranges;			/* sorted, covering all of int4 for hash */
+	Oid key_type;
+	Oid key_collation;
+	TessHasher hasher;
+	int shard_count;
+	TessShard *shards; /* by order of their first range */
+	int range_count;
+	TessRange *ranges; /* sorted, covering all of int4 for hash */
 } TessGroup;
 
 typedef struct TessTable
 {
-	Oid			relation;
+	Oid relation;
 	TessTableKind kind;
-	char	   *schema;
-	char	   *name;
-	AttrNumber	key_attnum;		/* 0 for reference tables */
-	Oid			key_type;		/* declared type of the column */
-	int32		key_typmod;
-	Oid			key_collation;
-	const TessGroup *group;		/* NULL for reference tables */
+	char *schema;
+	char *name;
+	AttrNumber key_attnum; /* 0 for reference tables */
+	Oid key_type;		   /* declared type of the column */
+	int32 key_typmod;
+	Oid key_collation;
+	const TessGroup *group; /* NULL for reference tables */
 
 	/* A local or non-colocated table has a foreign key to this one, which the
 	 * shards cannot enforce: rows must not be deleted or change their keys. */
-	Oid			foreign_referrer;	/* that table, or InvalidOid */
+	Oid foreign_referrer; /* that table, or InvalidOid */
 } TessTable;
 
 /* Fills a hasher for a key type (domains are stripped).  False with a full
@@ -97,7 +97,8 @@ extern const TessTable *tess_meta_table(Oid relation);
 extern const TessGroup *tess_meta_group(int32 colocation_id);
 extern const TessNode *tess_meta_node(int32 node_id);
 
-extern const TessNode *tess_meta_node_by_name(const char *name);	/* NULL: none */
+extern const TessNode *tess_meta_node_by_name(
+	const char *name); /* NULL: none */
 
 /* All nodes by node_id, the coordinator included: *count of them. */
 extern const TessNode *const *tess_meta_nodes(int *count);

@@ -23,15 +23,15 @@
 TessNode **
 tess_meta_build_nodes(int *count)
 {
-	List	   *rows = tess_cat_nodes();
-	TessNode  **nodes = palloc(sizeof(TessNode *) * Max(list_length(rows), 1));
-	ListCell   *cell;
+	List *rows = tess_cat_nodes();
+	TessNode **nodes = palloc(sizeof(TessNode *) * Max(list_length(rows), 1));
+	ListCell *cell;
 
 	*count = list_length(rows);
 	foreach(cell, rows)
 	{
 		const TessNodeRow *row = lfirst(cell);
-		TessNode   *node = palloc0(sizeof(TessNode));
+		TessNode *node = palloc0(sizeof(TessNode));
 
 		node->node_id = row->node_id;
 		node->name = row->name;
@@ -51,7 +51,7 @@ tess_meta_build_nodes(int *count)
 static void *
 copy_bytes(MemoryContext context, const void *from, Size size)
 {
-	void	   *to = MemoryContextAlloc(context, Max(size, 1));
+	void *to = MemoryContextAlloc(context, Max(size, 1));
 
 	memcpy(to, from, size);
 	return to;
@@ -60,7 +60,7 @@ copy_bytes(MemoryContext context, const void *from, Size size)
 TessNode **
 tess_meta_copy_nodes(TessNode *const *nodes, int count, MemoryContext context)
 {
-	TessNode  **copies = copy_bytes(context, nodes, sizeof(TessNode *) * count);
+	TessNode **copies = copy_bytes(context, nodes, sizeof(TessNode *) * count);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -93,7 +93,7 @@ hash_bound(const char *text, int32 unbounded)
 static void
 check_ranges(const TessGroup *group)
 {
-	int64		next = PG_INT32_MIN;
+	int64 next = PG_INT32_MIN;
 
 	for (int i = 0; i < group->range_count; i++)
 	{
@@ -103,18 +103,19 @@ check_ranges(const TessGroup *group)
 		next = (int64) group->ranges[i].upper + 1;
 	}
 	if (next != (int64) PG_INT32_MAX + 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the shards of colocation group %d do not cover all keys",
-						group->colocation_id),
-				 errhint("Look at the rows of tessera.shard_range.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the shards of colocation group %d do not cover all keys",
+					group->colocation_id),
+			 errhint("Look at the rows of tessera.shard_range.")));
 }
 
 static void
 build_shard(TessShard *shard, int64 shard_id, int index)
 {
-	List	   *placements = tess_cat_placements(shard_id);
-	ListCell   *cell;
+	List *placements = tess_cat_placements(shard_id);
+	ListCell *cell;
 
 	shard->shard_id = shard_id;
 	shard->index = index;
@@ -150,17 +151,17 @@ shard_index(TessGroup *group, int64 shard_id)
 static void
 build_shards(TessGroup *group)
 {
-	List	   *rows = tess_cat_ranges(group->colocation_id);
-	int			count = list_length(rows);
-	int64	   *shard_ids = palloc(sizeof(int64) * Max(count, 1));
-	ListCell   *cell;
+	List *rows = tess_cat_ranges(group->colocation_id);
+	int count = list_length(rows);
+	int64 *shard_ids = palloc(sizeof(int64) * Max(count, 1));
+	ListCell *cell;
 
 	group->ranges = palloc(sizeof(TessRange) * Max(count, 1));
 	group->shards = palloc0(sizeof(TessShard) * Max(count, 1));
 	foreach(cell, rows)
 	{
 		const TessRangeRow *row = lfirst(cell);
-		TessRange  *range = &group->ranges[group->range_count];
+		TessRange *range = &group->ranges[group->range_count];
 
 		range->lower = hash_bound(row->lower, PG_INT32_MIN);
 		range->upper = hash_bound(row->upper, PG_INT32_MAX);
@@ -172,10 +173,9 @@ build_shards(TessGroup *group)
 	check_ranges(group);
 	for (int i = 0; i < count; i++)
 	{
-		TessRange  *range = &group->ranges[i];
+		TessRange *range = &group->ranges[i];
 
-		range->shard_index = shard_index(group,
-										 shard_ids[range->shard_index]);
+		range->shard_index = shard_index(group, shard_ids[range->shard_index]);
 	}
 	pfree(shard_ids);
 }
@@ -184,16 +184,15 @@ TessGroup *
 tess_meta_build_group(int32 colocation_id)
 {
 	TessGroupRow *row = tess_cat_group(colocation_id);
-	TessGroup  *group;
+	TessGroup *group;
 	const char *reason = NULL;
 
 	if (row == NULL)
 		return NULL;
 	if (row->strategy != TESS_HASH)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("colocation group %d is not distributed by hash",
-						colocation_id)));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("colocation group %d is not distributed by hash",
+							   colocation_id)));
 	group = palloc0(sizeof(TessGroup));
 	group->colocation_id = colocation_id;
 	group->strategy = row->strategy;
@@ -214,7 +213,7 @@ tess_meta_build_group(int32 colocation_id)
 TessGroup *
 tess_meta_copy_group(const TessGroup *group, MemoryContext context)
 {
-	TessGroup  *copy = copy_bytes(context, group, sizeof(TessGroup));
+	TessGroup *copy = copy_bytes(context, group, sizeof(TessGroup));
 
 	copy->ranges = copy_bytes(context, group->ranges,
 							  sizeof(TessRange) * group->range_count);
@@ -243,7 +242,7 @@ is_enforced_by_shards(Oid referrer, const TessTableRow *table)
 		return true;
 	row = tess_cat_table(referrer);
 	return row != NULL && row->kind == TESS_DISTRIBUTED &&
-		row->colocation_id == table->colocation_id;
+		   row->colocation_id == table->colocation_id;
 }
 
 /*
@@ -269,16 +268,17 @@ find_foreign_referrer(Relation relation, const TessTableRow *row)
 static void
 fill_key(TessTable *table, Relation relation, const TessTableRow *row)
 {
-	TupleDesc	desc = RelationGetDescr(relation);
+	TupleDesc desc = RelationGetDescr(relation);
 	Form_pg_attribute column;
 
 	table->key_attnum = get_attnum(table->relation, row->key_column);
 	if (table->key_attnum <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("distribution column \"%s\" of table \"%s\" does not exist",
-						row->key_column, RelationGetRelationName(relation)),
-				 errhint("Put the name of the column into tessera.\"table\".")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("distribution column \"%s\" of table \"%s\" does not exist",
+					row->key_column, RelationGetRelationName(relation)),
+			 errhint("Put the name of the column into tessera.\"table\".")));
 	column = TupleDescAttr(desc, table->key_attnum - 1);
 	table->key_type = column->atttypid;
 	table->key_typmod = column->atttypmod;
@@ -290,8 +290,8 @@ TessTable *
 tess_meta_build_table(Oid oid, bool *is_gone)
 {
 	TessTableRow *row = tess_cat_table(oid);
-	Relation	relation;
-	TessTable  *table;
+	Relation relation;
+	TessTable *table;
 
 	*is_gone = false;
 	if (row == NULL)
@@ -317,7 +317,7 @@ tess_meta_build_table(Oid oid, bool *is_gone)
 TessTable *
 tess_meta_copy_table(const TessTable *table, MemoryContext context)
 {
-	TessTable  *copy = copy_bytes(context, table, sizeof(TessTable));
+	TessTable *copy = copy_bytes(context, table, sizeof(TessTable));
 
 	copy->schema = MemoryContextStrdup(context, table->schema);
 	copy->name = MemoryContextStrdup(context, table->name);

@@ -26,34 +26,33 @@
 
 /* tessera."table", and all that a change of makes us forget everything. */
 static const char *const watched_catalogs[] = {
-	"cluster", "node", "colocation", "shard", "shard_range", "placement",
-	"table"
-};
+	"cluster",	   "node",		"colocation", "shard",
+	"shard_range", "placement", "table"};
 
 typedef struct TableEntry
 {
-	Oid			relation;		/* hash key */
-	TessTable  *table;			/* NULL: not one of ours */
-	MemoryContext context;		/* of table alone; NULL if it is NULL */
+	Oid relation;		   /* hash key */
+	TessTable *table;	   /* NULL: not one of ours */
+	MemoryContext context; /* of table alone; NULL if it is NULL */
 } TableEntry;
 
 typedef struct GroupEntry
 {
-	int32		colocation_id;	/* hash key */
-	TessGroup  *group;
+	int32 colocation_id; /* hash key */
+	TessGroup *group;
 } GroupEntry;
 
 static struct
 {
-	uint64		generation;		/* counts what makes a build in progress void */
-	Oid			building;		/* the relation whose entry is being built */
-	MemoryContext graveyard;	/* children live to the end of the transaction */
-	MemoryContext belief;		/* NULL: nothing is believed; owns all below */
-	HTAB	   *tables;
-	HTAB	   *groups;
-	TessNode  **nodes;			/* NULL: not built */
-	int			node_count;
-	Oid			watched[lengthof(watched_catalogs)];
+	uint64 generation;		 /* counts what makes a build in progress void */
+	Oid building;			 /* the relation whose entry is being built */
+	MemoryContext graveyard; /* children live to the end of the transaction */
+	MemoryContext belief;	 /* NULL: nothing is believed; owns all below */
+	HTAB *tables;
+	HTAB *groups;
+	TessNode **nodes; /* NULL: not built */
+	int node_count;
+	Oid watched[lengthof(watched_catalogs)];
 } cache;
 
 /* invalidation ---------------------------------------------------------- */
@@ -92,7 +91,7 @@ forget_table(Oid relation)
 static void
 relcache_callback(Datum arg, Oid relation)
 {
-	bool		all = !OidIsValid(relation);
+	bool all = !OidIsValid(relation);
 
 	for (int i = 0; i < lengthof(cache.watched) && !all; i++)
 		all = relation == cache.watched[i];
@@ -133,9 +132,8 @@ xact_callback(XactEvent event, void *arg)
 void
 tess_meta_init(void)
 {
-	cache.graveyard = AllocSetContextCreate(TopMemoryContext,
-											"Tessera graveyard",
-											ALLOCSET_SMALL_SIZES);
+	cache.graveyard = AllocSetContextCreate(
+		TopMemoryContext, "Tessera graveyard", ALLOCSET_SMALL_SIZES);
 	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, syscache_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, syscache_callback,
@@ -149,7 +147,7 @@ static HTAB *
 make_hash(const char *name, Size key_size, Size entry_size,
 		  MemoryContext context)
 {
-	HASHCTL		control = {0};
+	HASHCTL control = {0};
 
 	control.keysize = key_size;
 	control.entrysize = entry_size;
@@ -162,7 +160,7 @@ make_hash(const char *name, Size key_size, Size entry_size,
 static bool
 find_watched(void)
 {
-	uint64		generation = cache.generation;
+	uint64 generation = cache.generation;
 
 	for (int i = 0; i < lengthof(watched_catalogs); i++)
 		cache.watched[i] = tess_catalog_relation_oid(watched_catalogs[i]);
@@ -177,8 +175,8 @@ static void
 ensure_belief(void)
 {
 	MemoryContext context;
-	HTAB	   *tables;
-	HTAB	   *groups;
+	HTAB *tables;
+	HTAB *groups;
 
 	if (cache.belief != NULL || !find_watched())
 		return;
@@ -186,10 +184,10 @@ ensure_belief(void)
 	/* Published last, with nothing in between that may fail. */
 	context = AllocSetContextCreate(cache.graveyard, "Tessera belief",
 									ALLOCSET_SMALL_SIZES);
-	tables = make_hash("Tessera tables", sizeof(Oid), sizeof(TableEntry),
-					   context);
-	groups = make_hash("Tessera groups", sizeof(int32), sizeof(GroupEntry),
-					   context);
+	tables =
+		make_hash("Tessera tables", sizeof(Oid), sizeof(TableEntry), context);
+	groups =
+		make_hash("Tessera groups", sizeof(int32), sizeof(GroupEntry), context);
 	MemoryContextSetParent(context, CacheMemoryContext);
 	cache.tables = tables;
 	cache.groups = groups;
@@ -199,9 +197,9 @@ ensure_belief(void)
 /* A build of one thing: begin, (build), until end says that it is good. */
 typedef struct Build
 {
-	uint64		generation;
-	int			attempts;
-	MemoryContext scratch;		/* current during the build */
+	uint64 generation;
+	int attempts;
+	MemoryContext scratch; /* current during the build */
 	MemoryContext caller;
 } Build;
 
@@ -210,9 +208,8 @@ build_begin(Build *build)
 {
 	build->attempts = 0;
 	build->caller = CurrentMemoryContext;
-	build->scratch = AllocSetContextCreate(CurrentMemoryContext,
-										   "Tessera build",
-										   ALLOCSET_SMALL_SIZES);
+	build->scratch = AllocSetContextCreate(
+		CurrentMemoryContext, "Tessera build", ALLOCSET_SMALL_SIZES);
 	MemoryContextSwitchTo(build->scratch);
 	ensure_belief();
 	build->generation = cache.generation;
@@ -242,8 +239,8 @@ build_is_kept(const Build *build)
 static MemoryContext
 build_copy_context(const Build *build)
 {
-	return AllocSetContextCreate(build_is_kept(build) ? cache.belief :
-								 cache.graveyard,
+	return AllocSetContextCreate(build_is_kept(build) ? cache.belief
+													  : cache.graveyard,
 								 "Tessera meta", ALLOCSET_SMALL_SIZES);
 }
 
@@ -257,10 +254,10 @@ build_end(Build *build)
 static const TessTable *
 build_table(Oid relation)
 {
-	Build		build;
-	TessTable  *table;
+	Build build;
+	TessTable *table;
 	MemoryContext context = NULL;
-	bool		is_gone;
+	bool is_gone;
 
 	build_begin(&build);
 	do
@@ -277,8 +274,8 @@ build_table(Oid relation)
 	}
 	if (build_is_kept(&build) && !is_gone)
 	{
-		TableEntry *entry = hash_search(cache.tables, &relation, HASH_ENTER,
-										NULL);
+		TableEntry *entry =
+			hash_search(cache.tables, &relation, HASH_ENTER, NULL);
 
 		entry->table = table;
 		entry->context = context;
@@ -307,8 +304,8 @@ tess_meta_table(Oid relation)
 const TessGroup *
 tess_meta_group(int32 colocation_id)
 {
-	Build		build;
-	TessGroup  *group;
+	Build build;
+	TessGroup *group;
 	GroupEntry *entry;
 
 	if (cache.belief != NULL)
@@ -340,8 +337,8 @@ tess_meta_group(int32 colocation_id)
 const TessNode *const *
 tess_meta_nodes(int *count)
 {
-	Build		build;
-	TessNode  **nodes;
+	Build build;
+	TessNode **nodes;
 
 	if (cache.nodes == NULL)
 	{
@@ -365,21 +362,20 @@ tess_meta_nodes(int *count)
 const TessNode *
 tess_meta_node(int32 node_id)
 {
-	int			count;
+	int count;
 	const TessNode *const *nodes = tess_meta_nodes(&count);
 
 	for (int i = 0; i < count; i++)
 		if (nodes[i]->node_id == node_id)
 			return nodes[i];
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("node %d does not exist", node_id)));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("node %d does not exist", node_id)));
 }
 
 const TessNode *
 tess_meta_node_by_name(const char *name)
 {
-	int			count;
+	int count;
 	const TessNode *const *nodes = tess_meta_nodes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -391,9 +387,9 @@ tess_meta_node_by_name(const char *name)
 List *
 tess_meta_shard_nodes(void)
 {
-	int			count;
+	int count;
 	const TessNode *const *nodes = tess_meta_nodes(&count);
-	List	   *chosen = NIL;
+	List *chosen = NIL;
 
 	for (int i = 0; i < count; i++)
 		if (nodes[i]->active && nodes[i]->holds_shards)
@@ -402,19 +398,18 @@ tess_meta_shard_nodes(void)
 		if (nodes[i]->is_local)
 			chosen = lappend(chosen, unconstify(TessNode *, nodes[i]));
 	if (chosen == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no node may hold shards"),
-				 errhint("Add a node with tessera.add_node().")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("no node may hold shards"),
+						errhint("Add a node with tessera.add_node().")));
 	return chosen;
 }
 
 List *
 tess_meta_remote_nodes(void)
 {
-	int			count;
+	int count;
 	const TessNode *const *nodes = tess_meta_nodes(&count);
-	List	   *chosen = NIL;
+	List *chosen = NIL;
 
 	for (int i = 0; i < count; i++)
 		if (nodes[i]->active && !nodes[i]->is_local)
@@ -425,8 +420,8 @@ tess_meta_remote_nodes(void)
 char *
 tess_meta_shard_relation(const TessTable *table, int64 shard_id)
 {
-	char	   *schema = tess_shard_schema_name(table->schema, shard_id);
-	char	   *quoted = tess_quote_qualified(schema, table->name);
+	char *schema = tess_shard_schema_name(table->schema, shard_id);
+	char *quoted = tess_quote_qualified(schema, table->name);
 
 	pfree(schema);
 	return quoted;

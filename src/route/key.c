@@ -23,16 +23,16 @@
 /* Hash functions of types that are not the key's own, but of its family. */
 typedef struct OtherHash
 {
-	Oid			opfamily;
-	Oid			type;
-	FmgrInfo	hash;
+	Oid opfamily;
+	Oid type;
+	FmgrInfo hash;
 } OtherHash;
 
 static struct
 {
-	int			count;
-	int			next;			/* the slot that is given up next */
-	OtherHash	entries[OTHER_HASH_COUNT];
+	int count;
+	int next; /* the slot that is given up next */
+	OtherHash entries[OTHER_HASH_COUNT];
 } others;
 
 /* Types whose operators take values of many types and trust their headers. */
@@ -46,8 +46,8 @@ is_any_type(Oid type)
 static Oid
 hash_function(Oid opfamily, Oid type)
 {
-	TypeCacheEntry *entry = lookup_type_cache(getBaseType(type),
-											  TYPECACHE_HASH_OPFAMILY);
+	TypeCacheEntry *entry =
+		lookup_type_cache(getBaseType(type), TYPECACHE_HASH_OPFAMILY);
 
 	if (entry->hash_opf != opfamily || is_any_type(entry->hash_opintype))
 		return InvalidOid;
@@ -64,7 +64,7 @@ is_deterministic(Oid collation)
 bool
 tess_route_type_is_compatible(const TessHasher *hasher, Oid other_type)
 {
-	Oid			function;
+	Oid function;
 
 	if (getBaseType(other_type) == hasher->type)
 		return true;
@@ -76,14 +76,14 @@ tess_route_type_is_compatible(const TessHasher *hasher, Oid other_type)
 
 	/* name and text hash alike only where text is compared by its bytes. */
 	return function == hasher->hash.fn_oid ||
-		is_deterministic(hasher->collation);
+		   is_deterministic(hasher->collation);
 }
 
 static FmgrInfo *
 find_other_hash(const TessHasher *hasher, Oid type)
 {
-	OtherHash  *entry;
-	Oid			function;
+	OtherHash *entry;
+	Oid function;
 
 	for (int i = 0; i < others.count; i++)
 		if (others.entries[i].type == type &&
@@ -95,7 +95,7 @@ find_other_hash(const TessHasher *hasher, Oid type)
 		elog(ERROR, "values of type %u cannot be routed", type);
 
 	entry = &others.entries[others.next];
-	entry->type = InvalidOid;	/* not valid, should the next line fail */
+	entry->type = InvalidOid; /* not valid, should the next line fail */
 	fmgr_info_cxt(function, &entry->hash, CacheMemoryContext);
 	entry->opfamily = hasher->opfamily;
 	entry->type = type;
@@ -107,8 +107,8 @@ find_other_hash(const TessHasher *hasher, Oid type)
 static int32
 hash_label(Datum value)
 {
-	char	   *label = DatumGetCString(DirectFunctionCall1(enum_out, value));
-	uint32		hash = hash_bytes((unsigned char *) label, strlen(label));
+	char *label = DatumGetCString(DirectFunctionCall1(enum_out, value));
+	uint32 hash = hash_bytes((unsigned char *) label, strlen(label));
 
 	pfree(label);
 	return (int32) hash;
@@ -117,7 +117,7 @@ hash_label(Datum value)
 int32
 tess_route_hash(const TessHasher *hasher, Datum value, Oid value_type)
 {
-	FmgrInfo   *hash = unconstify(FmgrInfo *, &hasher->hash);
+	FmgrInfo *hash = unconstify(FmgrInfo *, &hasher->hash);
 
 	if (hasher->by_label)
 		return hash_label(value);
@@ -129,13 +129,13 @@ tess_route_hash(const TessHasher *hasher, Datum value, Oid value_type)
 int
 tess_route_hash_value(const TessGroup *group, int32 hash)
 {
-	int			low = 0;
-	int			high = group->range_count - 1;
+	int low = 0;
+	int high = group->range_count - 1;
 
 	/* The last range whose lower bound is not above the hash. */
 	while (low < high)
 	{
-		int			middle = low + (high - low + 1) / 2;
+		int middle = low + (high - low + 1) / 2;
 
 		if (group->ranges[middle].lower <= hash)
 			low = middle;
@@ -151,8 +151,8 @@ tess_route_value(const TessGroup *group, Datum value, bool isnull,
 {
 	if (isnull)
 		return tess_route_hash_value(group, 0);
-	return tess_route_hash_value(group, tess_route_hash(&group->hasher, value,
-														value_type));
+	return tess_route_hash_value(
+		group, tess_route_hash(&group->hasher, value, value_type));
 }
 
 /* Does the side of an operator that takes the key see it as it is hashed? */
@@ -162,7 +162,7 @@ side_takes_key(const TessHasher *hasher, Oid side_type)
 	if (is_any_type(side_type))
 		return true;
 	return !hasher->by_label &&
-		hash_function(hasher->opfamily, side_type) == hasher->hash.fn_oid;
+		   hash_function(hasher->opfamily, side_type) == hasher->hash.fn_oid;
 }
 
 bool
@@ -170,14 +170,15 @@ tess_route_is_key_equality(const TessTable *table, Oid opno, Oid inputcollid,
 						   bool left_is_key, Oid *other_type)
 {
 	const TessHasher *hasher;
-	Oid			left;
-	Oid			right;
+	Oid left;
+	Oid right;
 
 	if (table->group == NULL)
 		return false;
 	hasher = &table->group->hasher;
 	if (get_op_opfamily_strategy(opno, hasher->opfamily) !=
-		HTEqualStrategyNumber || !op_strict(opno))
+			HTEqualStrategyNumber ||
+		!op_strict(opno))
 		return false;
 
 	op_input_types(opno, &left, &right);
@@ -193,5 +194,5 @@ tess_route_is_key_equality(const TessTable *table, Oid opno, Oid inputcollid,
 	if (!OidIsValid(hasher->collation) || inputcollid == hasher->collation)
 		return true;
 	return OidIsValid(inputcollid) && is_deterministic(inputcollid) &&
-		is_deterministic(hasher->collation);
+		   is_deterministic(hasher->collation);
 }

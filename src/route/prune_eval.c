@@ -16,43 +16,43 @@
 
 typedef enum PruneKind
 {
-	PRUNE_ALL,					/* says nothing */
-	PRUNE_NONE,					/* never true */
-	PRUNE_NULL,					/* key IS NULL */
-	PRUNE_VALUE,				/* key = comparand */
-	PRUNE_ARRAY,				/* key = ANY (comparand) */
+	PRUNE_ALL,	 /* says nothing */
+	PRUNE_NONE,	 /* never true */
+	PRUNE_NULL,	 /* key IS NULL */
+	PRUNE_VALUE, /* key = comparand */
+	PRUNE_ARRAY, /* key = ANY (comparand) */
 	PRUNE_AND,
 	PRUNE_OR
 } PruneKind;
 
 typedef struct PruneNode
 {
-	PruneKind	kind;
-	Oid			value_type;		/* of the comparand, or of its elements */
-	Expr	   *comparand;
-	ExprState  *state;			/* of the comparand, for execution */
-	List	   *arms;			/* of PruneNode, for AND and OR */
+	PruneKind kind;
+	Oid value_type; /* of the comparand, or of its elements */
+	Expr *comparand;
+	ExprState *state; /* of the comparand, for execution */
+	List *arms;		  /* of PruneNode, for AND and OR */
 } PruneNode;
 
 struct TessPruneState
 {
-	PruneNode  *root;
+	PruneNode *root;
 };
 
 /* The comparand's value, if it is to be had; false if it is not. */
 typedef struct PruneValue
 {
-	Datum		value;
-	bool		isnull;
+	Datum value;
+	bool isnull;
 } PruneValue;
 
 /* Where values of comparands come from. */
 typedef struct PruneSource
 {
 	const TessGroup *group;
-	ExprContext *econtext;		/* at execution */
-	ParamListInfo params;		/* while planning */
-	bool		exact;			/* every value is one execution will see */
+	ExprContext *econtext; /* at execution */
+	ParamListInfo params;  /* while planning */
+	bool exact;			   /* every value is one execution will see */
 } PruneSource;
 
 /* the tree -------------------------------------------------------------- */
@@ -73,12 +73,12 @@ static PruneNode *make_node(Expr *expr);
 static void
 fill_bool_node(PruneNode *node, BoolExpr *expr)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (expr->boolop == NOT_EXPR)
 	{
-		node->kind = IsA(linitial(expr->args), CaseTestExpr) ? PRUNE_VALUE :
-			PRUNE_ALL;
+		node->kind =
+			IsA(linitial(expr->args), CaseTestExpr) ? PRUNE_VALUE : PRUNE_ALL;
 		node->comparand = (Expr *) makeBoolConst(false, false);
 		node->value_type = BOOLOID;
 		return;
@@ -91,7 +91,7 @@ fill_bool_node(PruneNode *node, BoolExpr *expr)
 static PruneNode *
 make_node(Expr *expr)
 {
-	PruneNode  *node = palloc0(sizeof(PruneNode));
+	PruneNode *node = palloc0(sizeof(PruneNode));
 
 	switch (expr == NULL ? T_Invalid : nodeTag(expr))
 	{
@@ -103,16 +103,17 @@ make_node(Expr *expr)
 		case T_ScalarArrayOpExpr:
 			node->kind = PRUNE_ARRAY;
 			node->comparand = lsecond(((ScalarArrayOpExpr *) expr)->args);
-			node->value_type =
-				get_element_type(getBaseType(exprType((Node *) node->comparand)));
+			node->value_type = get_element_type(
+				getBaseType(exprType((Node *) node->comparand)));
 			break;
 		case T_NullTest:
 			node->kind = PRUNE_NULL;
 			break;
 		case T_Const:
 			node->kind = !((Const *) expr)->constisnull &&
-				DatumGetBool(((Const *) expr)->constvalue) ? PRUNE_ALL :
-				PRUNE_NONE;
+								 DatumGetBool(((Const *) expr)->constvalue)
+							 ? PRUNE_ALL
+							 : PRUNE_NONE;
 			break;
 		case T_BoolExpr:
 			fill_bool_node(node, (BoolExpr *) expr);
@@ -133,7 +134,7 @@ make_node(Expr *expr)
 static void
 init_node(PruneNode *node, PlanState *parent)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (node->comparand != NULL)
 		node->state = ExecInitExpr(node->comparand, parent);
@@ -146,19 +147,19 @@ init_node(PruneNode *node, PlanState *parent)
 typedef struct BindContext
 {
 	ParamListInfo params;
-	bool		is_constant;	/* all that was bound is fixed for the plan */
+	bool is_constant; /* all that was bound is fixed for the plan */
 } BindContext;
 
 /* Puts values of parameters in their places. */
 static Node *
 bind_params(Node *node, BindContext *context)
 {
-	Param	   *param = (Param *) node;
+	Param *param = (Param *) node;
 	ParamListInfo params = context->params;
 	ParamExternData space;
 	ParamExternData *bound;
-	int16		length;
-	bool		by_value;
+	int16 length;
+	bool by_value;
 
 	if (node == NULL)
 		return NULL;
@@ -168,19 +169,18 @@ bind_params(Node *node, BindContext *context)
 		param->paramid <= 0 || param->paramid > params->numParams)
 		return copyObject(node);
 
-	bound = params->paramFetch != NULL ?
-		params->paramFetch(params, param->paramid, true, &space) :
-		&params->params[param->paramid - 1];
+	bound = params->paramFetch != NULL
+				? params->paramFetch(params, param->paramid, true, &space)
+				: &params->params[param->paramid - 1];
 	if (bound->ptype != param->paramtype)
 		return copyObject(node);
 	if (!(bound->pflags & PARAM_FLAG_CONST))
 		context->is_constant = false;
 	get_typlenbyval(param->paramtype, &length, &by_value);
-	return (Node *) makeConst(param->paramtype, param->paramtypmod,
-							  param->paramcollid, length,
-							  bound->isnull ? (Datum) 0 :
-							  datumCopy(bound->value, by_value, length),
-							  bound->isnull, by_value);
+	return (Node *) makeConst(
+		param->paramtype, param->paramtypmod, param->paramcollid, length,
+		bound->isnull ? (Datum) 0 : datumCopy(bound->value, by_value, length),
+		bound->isnull, by_value);
 }
 
 /* While planning: only what immutable functions make of constants. */
@@ -188,7 +188,7 @@ static bool
 estimate_value(PruneSource *source, const PruneNode *node, PruneValue *result)
 {
 	BindContext context = {source->params, true};
-	Node	   *expr = (Node *) node->comparand;
+	Node *expr = (Node *) node->comparand;
 
 	if (!IsA(expr, Const))
 		expr = eval_const_expressions(NULL, bind_params(expr, &context));
@@ -227,24 +227,24 @@ all_shards(const TessGroup *group)
 static Bitmapset *
 shard_of(PruneSource *source, Datum value, bool isnull, Oid type)
 {
-	return bms_make_singleton(tess_route_value(source->group, value, isnull,
-											   type));
+	return bms_make_singleton(
+		tess_route_value(source->group, value, isnull, type));
 }
 
 static Bitmapset *
 shards_of_array(PruneSource *source, Datum array_value, Oid element_type)
 {
-	ArrayType  *array = DatumGetArrayTypeP(array_value);
-	Bitmapset  *shards = NULL;
+	ArrayType *array = DatumGetArrayTypeP(array_value);
+	Bitmapset *shards = NULL;
 	ArrayIterator iterator = array_create_iterator(array, 0, NULL);
-	Datum		element;
-	bool		isnull;
+	Datum element;
+	bool isnull;
 
 	while (array_iterate(iterator, &element, &isnull))
 		if (!isnull)
-			shards = bms_add_member(shards,
-									tess_route_value(source->group, element,
-													 false, element_type));
+			shards =
+				bms_add_member(shards, tess_route_value(source->group, element,
+														false, element_type));
 	array_free_iterator(iterator);
 	if ((Pointer) array != DatumGetPointer(array_value))
 		pfree(array);
@@ -256,12 +256,12 @@ static Bitmapset *shards_of(PruneSource *source, const PruneNode *node);
 static Bitmapset *
 shards_of_arms(PruneSource *source, const PruneNode *node)
 {
-	Bitmapset  *shards = NULL;
-	ListCell   *cell;
+	Bitmapset *shards = NULL;
+	ListCell *cell;
 
 	foreach(cell, node->arms)
 	{
-		Bitmapset  *arm = shards_of(source, lfirst(cell));
+		Bitmapset *arm = shards_of(source, lfirst(cell));
 
 		if (foreach_current_index(cell) == 0)
 			shards = arm;
@@ -276,7 +276,7 @@ shards_of_arms(PruneSource *source, const PruneNode *node)
 static Bitmapset *
 shards_of(PruneSource *source, const PruneNode *node)
 {
-	PruneValue	found;
+	PruneValue found;
 
 	switch (node->kind)
 	{
@@ -327,7 +327,7 @@ tess_prune_estimate(Expr *expr, ParamListInfo params, const TessGroup *group,
 					bool *exact)
 {
 	PruneSource source = {group, NULL, params, true};
-	Bitmapset  *shards = shards_of(&source, make_node(expr));
+	Bitmapset *shards = shards_of(&source, make_node(expr));
 
 	*exact = source.exact;
 	return shards;

@@ -16,7 +16,7 @@
 
 typedef struct PruneContext
 {
-	Index		varno;
+	Index varno;
 	const TessTable *table;
 } PruneContext;
 
@@ -43,7 +43,7 @@ depends_on_rows(Node *node, void *unused)
 			return true;
 		case T_Param:
 			return ((Param *) node)->paramkind != PARAM_EXTERN &&
-				((Param *) node)->paramkind != PARAM_EXEC;
+				   ((Param *) node)->paramkind != PARAM_EXEC;
 		default:
 			return expression_tree_walker(node, depends_on_rows, unused);
 	}
@@ -62,7 +62,7 @@ is_comparand(Node *node)
 static bool
 is_key(PruneContext *context, Node *node)
 {
-	Var		   *var;
+	Var *var;
 
 	for (;;)
 	{
@@ -75,7 +75,7 @@ is_key(PruneContext *context, Node *node)
 	}
 	var = (Var *) node;
 	return IsA(node, Var) && var->varno == context->varno &&
-		var->varattno == context->table->key_attnum && var->varlevelsup == 0;
+		   var->varattno == context->table->key_attnum && var->varlevelsup == 0;
 }
 
 static Expr *
@@ -100,12 +100,12 @@ static Expr *
 make_equality(PruneContext *context, OpExpr *op)
 {
 	const TessTable *table = context->table;
-	Node	   *left;
-	Node	   *right;
-	Node	   *comparand;
-	bool		left_is_key;
-	Oid			other_type;
-	OpExpr	   *prune;
+	Node *left;
+	Node *right;
+	Node *comparand;
+	bool left_is_key;
+	Oid other_type;
+	OpExpr *prune;
 
 	if (list_length(op->args) != 2)
 		return NULL;
@@ -135,9 +135,9 @@ static Expr *
 make_any(PruneContext *context, ScalarArrayOpExpr *op)
 {
 	const TessTable *table = context->table;
-	Node	   *array = lsecond(op->args);
-	Oid			element_type;
-	Oid			other_type;
+	Node *array = lsecond(op->args);
+	Oid element_type;
+	Oid other_type;
 	ScalarArrayOpExpr *prune;
 
 	if (!op->useOr || !is_key(context, linitial(op->args)) ||
@@ -159,12 +159,11 @@ make_any(PruneContext *context, ScalarArrayOpExpr *op)
 static Expr *
 make_boolean(PruneContext *context, bool value)
 {
-	Expr	   *comparison;
+	Expr *comparison;
 
-	comparison = make_opclause(BooleanEqualOperator, BOOLOID, false,
-							   make_key(context),
-							   (Expr *) makeBoolConst(value, false),
-							   InvalidOid, InvalidOid);
+	comparison = make_opclause(
+		BooleanEqualOperator, BOOLOID, false, make_key(context),
+		(Expr *) makeBoolConst(value, false), InvalidOid, InvalidOid);
 	return comparison;
 }
 
@@ -172,12 +171,12 @@ make_boolean(PruneContext *context, bool value)
 static Expr *
 make_arms(PruneContext *context, List *arms, BoolExprType kind)
 {
-	List	   *pruned = NIL;
-	ListCell   *cell;
+	List *pruned = NIL;
+	ListCell *cell;
 
 	foreach(cell, arms)
 	{
-		Expr	   *arm = make_prune(context, lfirst(cell));
+		Expr *arm = make_prune(context, lfirst(cell));
 
 		if (arm != NULL)
 			pruned = lappend(pruned, arm);
@@ -204,7 +203,7 @@ make_bool_expr(PruneContext *context, BoolExpr *expr)
 static Expr *
 make_null_test(PruneContext *context, NullTest *test)
 {
-	NullTest   *prune;
+	NullTest *prune;
 
 	/* A row of NULLs "is null" as well, and is another value. */
 	if (test->nulltesttype != IS_NULL || test->argisrow ||

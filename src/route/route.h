@@ -31,9 +31,9 @@ extern int32 tess_route_hash(const TessHasher *hasher, Datum value,
 
 /* The shard of a key value; NULL belongs to the shard of hash value 0.
  * Returns an index into group->shards. */
-extern int	tess_route_value(const TessGroup *group, Datum value, bool isnull,
-							 Oid value_type);
-extern int	tess_route_hash_value(const TessGroup *group, int32 hash);
+extern int tess_route_value(const TessGroup *group, Datum value, bool isnull,
+							Oid value_type);
+extern int tess_route_hash_value(const TessGroup *group, int32 hash);
 
 /* True if opno is "equals" for this key: HTEqualStrategyNumber in the key's
  * hash family, its other side routes through the hasher, and the collation
