@@ -35,8 +35,8 @@ static void
 end_piece(TessDdl *ddl)
 {
 	if (ddl->text.len > 0)
-		ddl->template = lappend(ddl->template,
-								makeString(pstrdup(ddl->text.data)));
+		ddl->template =
+			lappend(ddl->template, makeString(pstrdup(ddl->text.data)));
 	resetStringInfo(&ddl->text);
 }
 
@@ -72,7 +72,7 @@ tess_ddl_end(TessDdl *ddl)
 void
 tess_ddl_add_sql(TessDdl *ddl, const char *sql)
 {
-	List	   *template;
+	List *template;
 
 	if (ddl->as_reference)
 		template = list_make1(makeString(pstrdup(sql)));
@@ -120,7 +120,7 @@ tess_ddl_rights(AclMode rights, const char *column)
 	initStringInfo(&out);
 	for (int bit = 0; bit < N_ACL_RIGHTS; bit++)
 	{
-		AclMode		right = ((AclMode) 1) << bit;
+		AclMode right = ((AclMode) 1) << bit;
 
 		if ((rights & right) == 0 || right_name(right) == NULL)
 			continue;
@@ -143,7 +143,7 @@ tess_ddl_role(Oid role)
 Acl *
 tess_ddl_acl(Datum datum, bool isnull)
 {
-	Acl		   *acl = isnull ? NULL : DatumGetAclPCopy(datum);
+	Acl *acl = isnull ? NULL : DatumGetAclPCopy(datum);
 
 	return acl == NULL || ACL_NUM(acl) == 0 ? NULL : acl;
 }
@@ -171,14 +171,14 @@ add_grant(TessDdl *ddl, AclMode rights, const char *column, Oid grantee,
 void
 tess_ddl_add_grants(TessDdl *ddl, const Acl *acl, const char *column)
 {
-	Oid			owner = ddl->rel->rd_rel->relowner;
-	AclMode		owner_rights = ACL_NO_RIGHTS;
+	Oid owner = ddl->rel->rd_rel->relowner;
+	AclMode owner_rights = ACL_NO_RIGHTS;
 
 	for (int i = 0; i < ACL_NUM(acl); i++)
 	{
 		const AclItem *item = &ACL_DAT(acl)[i];
-		AclMode		grantable = ACLITEM_GET_GOPTIONS(*item);
-		AclMode		plain = ACLITEM_GET_PRIVS(*item) & ~grantable;
+		AclMode grantable = ACLITEM_GET_GOPTIONS(*item);
+		AclMode plain = ACLITEM_GET_PRIVS(*item) & ~grantable;
 
 		if (item->ai_grantee == owner && column == NULL)
 		{
@@ -201,15 +201,15 @@ tess_ddl_add_grants(TessDdl *ddl, const Acl *acl, const char *column)
 void
 tess_ddl_options(StringInfo out, Datum reloptions, const char *prefix)
 {
-	Datum	   *options;
-	int			count;
+	Datum *options;
+	int count;
 
 	deconstruct_array(DatumGetArrayTypeP(reloptions), TEXTOID, -1, false,
 					  TYPALIGN_INT, &options, NULL, &count);
 	for (int i = 0; i < count; i++)
 	{
-		char	   *option = TextDatumGetCString(options[i]);
-		char	   *value = strchr(option, '=');
+		char *option = TextDatumGetCString(options[i]);
+		char *value = strchr(option, '=');
 
 		if (value != NULL)
 			*value++ = '\0';
@@ -223,7 +223,7 @@ void
 tess_ddl_add_comment(TessDdl *ddl, Oid class, Oid object, int32 column,
 					 const char *kind, const char *name)
 {
-	char	   *comment = GetComment(object, class, column);
+	char *comment = GetComment(object, class, column);
 
 	if (comment == NULL)
 		return;

@@ -75,13 +75,13 @@ extern bool tess_const_is_name(const Const *constant);
 /* The statements that recreate a table, while they are written. */
 typedef struct TessDdl
 {
-	Relation	rel;
-	bool		as_reference;	/* plain names instead of slots */
+	Relation rel;
+	bool as_reference; /* plain names instead of slots */
 	const char *schema;
 	const char *name;
-	List	   *statements;		/* finished templates */
-	List	   *template;		/* pieces of the one being written ... */
-	StringInfoData text;		/* ... and what follows them */
+	List *statements;	 /* finished templates */
+	List *template;		 /* pieces of the one being written ... */
+	StringInfoData text; /* ... and what follows them */
 } TessDdl;
 
 extern void tess_ddl_begin(TessDdl *ddl, Relation rel, bool as_reference);
@@ -133,17 +133,17 @@ extern bool tess_default_travels(Node *expr);
 extern char *tess_type_definition(Oid type);
 
 /* For list_sort of a list of char *. */
-extern int	tess_compare_strings(const ListCell *a, const ListCell *b);
+extern int tess_compare_strings(const ListCell *a, const ListCell *b);
 
 /* object_ddl.c */
 
 /* What a table needs on another server, while it is collected. */
 typedef struct TessNeeds
 {
-	List	   *seen;			/* of ObjectAddress * */
-	List	   *role_oids;
-	List	   *roles;			/* statements: before all others */
-	List	   *statements;		/* in the order of dependency */
+	List *seen; /* of ObjectAddress * */
+	List *role_oids;
+	List *roles;	  /* statements: before all others */
+	List *statements; /* in the order of dependency */
 } TessNeeds;
 
 /* Each adds the statements for one object, and for the roles it belongs to. */

@@ -15,3 +15,11 @@ LANGUAGE c STRICT STABLE
 AS 'MODULE_PATHNAME', 'tess_type_show_definition';
 COMMENT ON FUNCTION tessera_internal.type_definition(regtype) IS
 	'CREATE TYPE or CREATE DOMAIN of a type, to compare it with another server''s';
+
+CREATE FUNCTION tessera_internal.table_ddl(relation regclass)
+RETURNS text
+LANGUAGE c STRICT VOLATILE
+AS 'MODULE_PATHNAME', 'tess_table_ddl_show';
+COMMENT ON FUNCTION tessera_internal.table_ddl(regclass) IS
+	'statements that recreate a distributed or reference table elsewhere, with what it needs';
+REVOKE ALL ON FUNCTION tessera_internal.table_ddl(regclass) FROM PUBLIC;

@@ -49,15 +49,14 @@ append_execute(StringInfo body, const char *sql)
 static char *
 role_statement(Oid role)
 {
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
 	Form_pg_authid form;
 	StringInfoData create;
-	char	   *name;
+	char *name;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role with OID %u does not exist", role)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("role with OID %u does not exist", role)));
 	form = (Form_pg_authid) GETSTRUCT(tuple);
 	name = pstrdup(NameStr(form->rolname));
 	initStringInfo(&create);
@@ -73,12 +72,12 @@ role_statement(Oid role)
 	ReleaseSysCache(tuple);
 
 	/* roles are the server's: another database may make it at the same time */
-	return do_block(psprintf("BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s) THEN "
-							 "BEGIN EXECUTE %s; "
-							 "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END; "
-							 "END IF; END",
-							 quote_literal_cstr(name),
-							 quote_literal_cstr(create.data)));
+	return do_block(psprintf(
+		"BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s) THEN "
+		"BEGIN EXECUTE %s; "
+		"EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END; "
+		"END IF; END",
+		quote_literal_cstr(name), quote_literal_cstr(create.data)));
 }
 
 static void
@@ -105,9 +104,9 @@ static Acl *
 need_roles_of(TessNeeds *needs, int cache, HeapTuple tuple, Oid owner,
 			  AttrNumber acl_column)
 {
-	bool		isnull;
-	Datum		value = SysCacheGetAttr(cache, tuple, acl_column, &isnull);
-	Acl		   *acl = tess_ddl_acl(value, isnull);
+	bool isnull;
+	Datum value = SysCacheGetAttr(cache, tuple, acl_column, &isnull);
+	Acl *acl = tess_ddl_acl(value, isnull);
 
 	need_role(needs, owner);
 	need_grantees(needs, acl);
@@ -117,23 +116,23 @@ need_roles_of(TessNeeds *needs, int cache, HeapTuple tuple, Oid owner,
 void
 tess_need_rights_of_table(TessNeeds *needs, Relation rel)
 {
-	Oid			relation = RelationGetRelid(rel);
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid relation = RelationGetRelid(rel);
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
 
 	(void) need_roles_of(needs, RELOID, tuple, rel->rd_rel->relowner,
 						 Anum_pg_class_relacl);
 	ReleaseSysCache(tuple);
 	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
 	{
-		bool		isnull;
-		Datum		value;
+		bool isnull;
+		Datum value;
 
 		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation),
 								Int16GetDatum(i + 1));
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		value = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attacl,
-								&isnull);
+		value =
+			SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attacl, &isnull);
 		need_grantees(needs, tess_ddl_acl(value, isnull));
 		ReleaseSysCache(tuple);
 	}
@@ -146,18 +145,18 @@ append_grants(StringInfo body, const Acl *acl, const char *object)
 	for (int i = 0; acl != NULL && i < ACL_NUM(acl); i++)
 	{
 		const AclItem *item = &ACL_DAT(acl)[i];
-		AclMode		grantable = ACLITEM_GET_GOPTIONS(*item);
-		AclMode		plain = ACLITEM_GET_PRIVS(*item) & ~grantable;
+		AclMode grantable = ACLITEM_GET_GOPTIONS(*item);
+		AclMode plain = ACLITEM_GET_PRIVS(*item) & ~grantable;
 
 		if (plain != 0)
 			append_execute(body, psprintf("GRANT %s ON %s TO %s",
 										  tess_ddl_rights(plain, NULL), object,
 										  tess_ddl_role(item->ai_grantee)));
 		if (grantable != 0)
-			append_execute(body, psprintf("GRANT %s ON %s TO %s WITH GRANT OPTION",
-										  tess_ddl_rights(grantable, NULL),
-										  object,
-										  tess_ddl_role(item->ai_grantee)));
+			append_execute(body,
+						   psprintf("GRANT %s ON %s TO %s WITH GRANT OPTION",
+									tess_ddl_rights(grantable, NULL), object,
+									tess_ddl_role(item->ai_grantee)));
 	}
 }
 
@@ -166,16 +165,15 @@ append_grants(StringInfo body, const Acl *acl, const char *object)
 static char *
 schema_statement(TessNeeds *needs, Oid schema)
 {
-	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	HeapTuple tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
 	Form_pg_namespace form;
 	StringInfoData body;
-	char	   *name;
-	Acl		   *acl;
+	char *name;
+	Acl *acl;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_SCHEMA),
-				 errmsg("schema with OID %u does not exist", schema)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
+						errmsg("schema with OID %u does not exist", schema)));
 	form = (Form_pg_namespace) GETSTRUCT(tuple);
 	name = pstrdup(quote_identifier(NameStr(form->nspname)));
 	acl = need_roles_of(needs, NAMESPACEOID, tuple, form->nspowner,
@@ -183,10 +181,12 @@ schema_statement(TessNeeds *needs, Oid schema)
 
 	/* the rights of one that is there already are its own server's */
 	initStringInfo(&body);
-	appendStringInfo(&body, "BEGIN IF pg_catalog.to_regnamespace(%s) IS NULL THEN ",
+	appendStringInfo(&body,
+					 "BEGIN IF pg_catalog.to_regnamespace(%s) IS NULL THEN ",
 					 quote_literal_cstr(name));
-	append_execute(&body, psprintf("CREATE SCHEMA IF NOT EXISTS %s AUTHORIZATION %s",
-								   name, tess_ddl_role(form->nspowner)));
+	append_execute(&body,
+				   psprintf("CREATE SCHEMA IF NOT EXISTS %s AUTHORIZATION %s",
+							name, tess_ddl_role(form->nspowner)));
 	append_grants(&body, acl, psprintf("SCHEMA %s", name));
 	appendStringInfoString(&body, "END IF; END");
 	ReleaseSysCache(tuple);
@@ -196,14 +196,14 @@ schema_statement(TessNeeds *needs, Oid schema)
 void
 tess_need_schema(TessNeeds *needs, Oid schema)
 {
-	needs->statements = lappend(needs->statements,
-								schema_statement(needs, schema));
+	needs->statements =
+		lappend(needs->statements, schema_statement(needs, schema));
 }
 
 char *
 tess_ddl_schema(Oid schema)
 {
-	TessNeeds	needs = {0};
+	TessNeeds needs = {0};
 
 	return schema_statement(&needs, schema);
 }
@@ -213,7 +213,7 @@ tess_ddl_schema(Oid schema)
 void
 tess_need_type(TessNeeds *needs, Oid type)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	Form_pg_type form = (Form_pg_type) GETSTRUCT(tuple);
 	const char *name = format_type_be_qualified(type);
 	const char *definition = tess_type_definition(type);
@@ -221,21 +221,26 @@ tess_need_type(TessNeeds *needs, Oid type)
 
 	need_role(needs, form->typowner);
 	initStringInfo(&body);
-	appendStringInfo(&body, "DECLARE found text := tessera_internal.type_definition(pg_catalog.to_regtype(%s)); "
-					 "BEGIN IF found IS NULL THEN ",
-					 quote_literal_cstr(name));
+	appendStringInfo(
+		&body,
+		"DECLARE found text := tessera_internal.type_definition(pg_catalog.to_regtype(%s)); "
+		"BEGIN IF found IS NULL THEN ",
+		quote_literal_cstr(name));
 	append_execute(&body, definition);
-	append_execute(&body, psprintf("ALTER %s %s OWNER TO %s",
-								   form->typtype == TYPTYPE_DOMAIN ? "DOMAIN" : "TYPE",
-								   name, tess_ddl_role(form->typowner)));
-	appendStringInfo(&body, "ELSIF found <> %s THEN "
-					 "RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = %s, "
-					 "DETAIL = 'It is: ' || found, "
-					 "HINT = 'Drop or change the type there, so that it is the same on all servers.'; "
-					 "END IF; END",
-					 quote_literal_cstr(definition),
-					 quote_literal_cstr(psprintf("type %s already exists with another definition",
-												 name)));
+	append_execute(&body,
+				   psprintf("ALTER %s %s OWNER TO %s",
+							form->typtype == TYPTYPE_DOMAIN ? "DOMAIN" : "TYPE",
+							name, tess_ddl_role(form->typowner)));
+	appendStringInfo(
+		&body,
+		"ELSIF found <> %s THEN "
+		"RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = %s, "
+		"DETAIL = 'It is: ' || found, "
+		"HINT = 'Drop or change the type there, so that it is the same on all servers.'; "
+		"END IF; END",
+		quote_literal_cstr(definition),
+		quote_literal_cstr(
+			psprintf("type %s already exists with another definition", name)));
 	ReleaseSysCache(tuple);
 	needs->statements = lappend(needs->statements, do_block(body.data));
 }
@@ -245,30 +250,30 @@ tess_need_type(TessNeeds *needs, Oid type)
 void
 tess_need_collation(TessNeeds *needs, Oid collation)
 {
-	HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
 	Form_pg_collation form = (Form_pg_collation) GETSTRUCT(tuple);
 	StringInfoData sql;
 	static const struct
 	{
-		AttrNumber	column;
+		AttrNumber column;
 		const char *option;
-	}			options[] = {
-		{Anum_pg_collation_collcollate, "LC_COLLATE"},
-		{Anum_pg_collation_collctype, "LC_CTYPE"},
-		{Anum_pg_collation_colliculocale, "LOCALE"}
-	};
+	} options[] = {{Anum_pg_collation_collcollate, "LC_COLLATE"},
+				   {Anum_pg_collation_collctype, "LC_CTYPE"},
+				   {Anum_pg_collation_colliculocale, "LOCALE"}};
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE COLLATION IF NOT EXISTS %s (PROVIDER = %s, DETERMINISTIC = %s",
-					 tess_quote_qualified(get_namespace_name(form->collnamespace),
-										  NameStr(form->collname)),
-					 form->collprovider == COLLPROVIDER_ICU ? "icu" : "libc",
-					 form->collisdeterministic ? "true" : "false");
+	appendStringInfo(
+		&sql,
+		"CREATE COLLATION IF NOT EXISTS %s (PROVIDER = %s, DETERMINISTIC = %s",
+		tess_quote_qualified(get_namespace_name(form->collnamespace),
+							 NameStr(form->collname)),
+		form->collprovider == COLLPROVIDER_ICU ? "icu" : "libc",
+		form->collisdeterministic ? "true" : "false");
 	for (int i = 0; i < lengthof(options); i++)
 	{
-		bool		isnull;
-		Datum		value = SysCacheGetAttr(COLLOID, tuple, options[i].column,
-											&isnull);
+		bool isnull;
+		Datum value =
+			SysCacheGetAttr(COLLOID, tuple, options[i].column, &isnull);
 
 		if (!isnull)
 			appendStringInfo(&sql, ", %s = %s", options[i].option,
@@ -282,29 +287,30 @@ tess_need_collation(TessNeeds *needs, Oid collation)
 void
 tess_need_extension(TessNeeds *needs, Oid extension)
 {
-	Relation	catalog = table_open(ExtensionRelationId, AccessShareLock);
+	Relation catalog = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(extension));
-	scan = systable_beginscan(catalog, ExtensionOidIndexId, true, NULL, 1, &key);
+	scan =
+		systable_beginscan(catalog, ExtensionOidIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
 		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
-		bool		isnull;
-		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion,
-										   RelationGetDescr(catalog), &isnull);
+		bool isnull;
+		Datum version = heap_getattr(tuple, Anum_pg_extension_extversion,
+									 RelationGetDescr(catalog), &isnull);
 		const char *name = quote_identifier(NameStr(form->extname));
 		const char *schema = get_namespace_name(form->extnamespace);
 
-		needs->statements =
-			lappend(needs->statements,
-					psprintf("CREATE EXTENSION IF NOT EXISTS %s SCHEMA %s VERSION %s",
-							 name, quote_identifier(schema),
-							 quote_literal_cstr(TextDatumGetCString(version))));
+		needs->statements = lappend(
+			needs->statements,
+			psprintf("CREATE EXTENSION IF NOT EXISTS %s SCHEMA %s VERSION %s",
+					 name, quote_identifier(schema),
+					 quote_literal_cstr(TextDatumGetCString(version))));
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -313,38 +319,43 @@ tess_need_extension(TessNeeds *needs, Oid extension)
 void
 tess_need_function(TessNeeds *needs, Oid function)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
 	const char *name = format_procedure_qualified(function);
-	char	   *definition;
+	char *definition;
 	StringInfoData body;
-	Acl		   *acl;
+	Acl *acl;
 
 	if (form->prokind != PROKIND_FUNCTION && form->prokind != PROKIND_WINDOW)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s, which the table needs, cannot be created on other servers",
-						name),
-				 errhint("Put it into an extension that is available on all nodes.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "%s, which the table needs, cannot be created on other servers",
+				 name),
+			 errhint(
+				 "Put it into an extension that is available on all nodes.")));
 
-	definition = TextDatumGetCString(DirectFunctionCall1(pg_get_functiondef,
-														 ObjectIdGetDatum(function)));
+	definition = TextDatumGetCString(
+		DirectFunctionCall1(pg_get_functiondef, ObjectIdGetDatum(function)));
 	acl = need_roles_of(needs, PROCOID, tuple, form->proowner,
 						Anum_pg_proc_proacl);
 
 	initStringInfo(&body);
-	appendStringInfo(&body, "DECLARE known pg_catalog.regprocedure := pg_catalog.to_regprocedure(%s); "
-					 "BEGIN IF pg_catalog.pg_get_functiondef(known) IS DISTINCT FROM %s THEN "
-					 "PERFORM pg_catalog.set_config('check_function_bodies', 'off', true); ",
-					 quote_literal_cstr(name), quote_literal_cstr(definition));
+	appendStringInfo(
+		&body,
+		"DECLARE known pg_catalog.regprocedure := pg_catalog.to_regprocedure(%s); "
+		"BEGIN IF pg_catalog.pg_get_functiondef(known) IS DISTINCT FROM %s THEN "
+		"PERFORM pg_catalog.set_config('check_function_bodies', 'off', true); ",
+		quote_literal_cstr(name), quote_literal_cstr(definition));
 	append_execute(&body, definition);
 	/* SECURITY DEFINER must not come to mean our role */
 	append_execute(&body, psprintf("ALTER FUNCTION %s OWNER TO %s", name,
 								   tess_ddl_role(form->proowner)));
 	if (acl != NULL)
 	{
-		append_execute(&body, psprintf("REVOKE ALL ON FUNCTION %s FROM PUBLIC",
-									   name));
+		append_execute(&body,
+					   psprintf("REVOKE ALL ON FUNCTION %s FROM PUBLIC", name));
 		append_grants(&body, acl, psprintf("FUNCTION %s", name));
 	}
 	appendStringInfoString(&body, "END IF; END");

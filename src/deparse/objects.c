@@ -45,17 +45,17 @@ static void need_object(TessNeeds *needs, Oid class, Oid object);
 static void
 need_dependencies(TessNeeds *needs, Oid class, Oid object)
 {
-	Relation	catalog = table_open(DependRelationId, AccessShareLock);
+	Relation catalog = table_open(DependRelationId, AccessShareLock);
 	ScanKeyData keys[2];
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(class));
 	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(object));
-	scan = systable_beginscan(catalog, DependDependerIndexId, true, NULL, 2,
-							  keys);
+	scan =
+		systable_beginscan(catalog, DependDependerIndexId, true, NULL, 2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
@@ -72,10 +72,10 @@ need_dependencies(TessNeeds *needs, Oid class, Oid object)
 static void
 need_constraints(TessNeeds *needs, AttrNumber column, Oid index, Oid owner)
 {
-	Relation	catalog = table_open(ConstraintRelationId, AccessShareLock);
+	Relation catalog = table_open(ConstraintRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(owner));
@@ -98,18 +98,19 @@ refuse_object(Oid class, Oid object)
 	ObjectAddress address;
 
 	ObjectAddressSet(address, class, object);
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s, which the table needs, cannot be created on other servers",
-					getObjectDescription(&address, false)),
-			 errhint("Put it into an extension that is available on all nodes.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		 errmsg("%s, which the table needs, cannot be created on other servers",
+				getObjectDescription(&address, false)),
+		 errhint("Put it into an extension that is available on all nodes.")));
 }
 
 static void
 need_type(TessNeeds *needs, Oid type)
 {
-	Oid			element = get_element_type(type);
-	Oid			relation;
+	Oid element = get_element_type(type);
+	Oid relation;
 
 	if (OidIsValid(element))
 	{
@@ -149,7 +150,7 @@ need_type(TessNeeds *needs, Oid type)
 static bool
 is_seen(TessNeeds *needs, Oid class, Oid object)
 {
-	ListCell   *cell;
+	ListCell *cell;
 	ObjectAddress *address;
 
 	foreach(cell, needs->seen)
@@ -168,7 +169,7 @@ is_seen(TessNeeds *needs, Oid class, Oid object)
 static void
 need_object(TessNeeds *needs, Oid class, Oid object)
 {
-	Oid			extension;
+	Oid extension;
 
 	/* objects of initdb are everywhere */
 	if (object < FirstNormalObjectId || is_seen(needs, class, object))
@@ -224,7 +225,7 @@ need_defaults(TessNeeds *needs, Relation rel)
 	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
-		Node	   *expr;
+		Node *expr;
 
 		if (column->attisdropped || !column->atthasdef ||
 			column->attidentity != '\0')
@@ -232,19 +233,19 @@ need_defaults(TessNeeds *needs, Relation rel)
 		expr = build_column_default(rel, column->attnum);
 		if (column->attgenerated != '\0' ||
 			(expr != NULL && tess_default_travels(expr)))
-			need_dependencies(needs, AttrDefaultRelationId,
-							  GetAttrDefaultOid(RelationGetRelid(rel),
-												column->attnum));
+			need_dependencies(
+				needs, AttrDefaultRelationId,
+				GetAttrDefaultOid(RelationGetRelid(rel), column->attnum));
 	}
 }
 
 List *
 tess_ddl_needed_objects(Oid relation)
 {
-	TessNeeds	needs = {0};
-	Relation	rel = table_open(relation, NoLock);
-	int			settings = tess_settings_pin();
-	ListCell   *cell;
+	TessNeeds needs = {0};
+	Relation rel = table_open(relation, NoLock);
+	int settings = tess_settings_pin();
+	ListCell *cell;
 
 	(void) is_seen(&needs, RelationRelationId, relation);
 	tess_need_rights_of_table(&needs, rel);

@@ -9,6 +9,7 @@
 #include "nodes/value.h"
 #include "parser/analyze.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -16,6 +17,7 @@
 #include "deparse/deparse_internal.h"
 
 PG_FUNCTION_INFO_V1(tess_template_show);
+PG_FUNCTION_INFO_V1(tess_table_ddl_show);
 
 static void
 append_template(StringInfo out, const List *template)
@@ -85,5 +87,43 @@ tess_template_show(PG_FUNCTION_ARGS)
 			appendStringInfoString(&out, ";\n");
 		append_query(&out, lfirst_node(Query, cell), by_rows);
 	}
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
+}
+
+static void
+append_statements(StringInfo out, List *templates)
+{
+	ListCell *cell;
+
+	foreach(cell, templates)
+	{
+		append_template(out, lfirst_node(List, cell));
+		appendStringInfoString(out, ";\n");
+	}
+}
+
+/* table_ddl(relation): what recreates a distributed or reference table. */
+Datum
+tess_table_ddl_show(PG_FUNCTION_ARGS)
+{
+	Oid relation = PG_GETARG_OID(0);
+	const TessTable *table;
+	StringInfoData out;
+	ListCell *cell;
+
+	LockRelationOid(relation, AccessShareLock);
+	table = tess_meta_table(relation);
+	if (table == NULL)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("relation is not distributed"),
+						errhint("Name a distributed or reference table.")));
+
+	initStringInfo(&out);
+	foreach(cell, tess_ddl_needed_objects(relation))
+		appendStringInfo(&out, "%s;\n", (char *) lfirst(cell));
+	append_statements(
+		&out, tess_ddl_table_pre_data(relation, table->kind == TESS_REFERENCE));
+	append_statements(&out, tess_ddl_table_post_data(
+								relation, table->kind == TESS_REFERENCE));
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
 }

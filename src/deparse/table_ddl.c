@@ -75,8 +75,8 @@ tess_default_travels(Node *expr)
 static void
 write_default(TessDdl *ddl, const FormData_pg_attribute *column)
 {
-	Node	   *expr;
-	char	   *text;
+	Node *expr;
+	char *text;
 
 	if (!column->atthasdef || column->attidentity != '\0')
 		return;
@@ -84,10 +84,9 @@ write_default(TessDdl *ddl, const FormData_pg_attribute *column)
 	if (expr == NULL ||
 		(column->attgenerated == '\0' && !tess_default_travels(expr)))
 		return;
-	text = deparse_expression(expr,
-							  deparse_context_for(ddl->name,
-												  RelationGetRelid(ddl->rel)),
-							  false, false);
+	text = deparse_expression(
+		expr, deparse_context_for(ddl->name, RelationGetRelid(ddl->rel)), false,
+		false);
 	if (column->attgenerated != '\0')
 		appendStringInfo(&ddl->text, " GENERATED ALWAYS AS (%s) STORED", text);
 	else
@@ -97,10 +96,9 @@ write_default(TessDdl *ddl, const FormData_pg_attribute *column)
 static void
 write_column(TessDdl *ddl, const FormData_pg_attribute *column)
 {
-	appendStringInfo(&ddl->text, "%s %s",
-					 quote_identifier(NameStr(column->attname)),
-					 format_type_with_typemod(column->atttypid,
-											  column->atttypmod));
+	appendStringInfo(
+		&ddl->text, "%s %s", quote_identifier(NameStr(column->attname)),
+		format_type_with_typemod(column->atttypid, column->atttypmod));
 	if (CompressionMethodIsValid(column->attcompression))
 		appendStringInfo(&ddl->text, " COMPRESSION %s",
 						 GetCompressionMethodName(column->attcompression));
@@ -123,15 +121,15 @@ write_checks(TessDdl *ddl, const char *separator)
 	for (int i = 0; constraints != NULL && i < constraints->num_check; i++)
 	{
 		ConstrCheck *check = &constraints->check[i];
-		Oid			oid;
-		Datum		definition;
+		Oid oid;
+		Datum definition;
 
 		if (!check->ccvalid)
 			continue;
 		oid = get_relation_constraint_oid(RelationGetRelid(ddl->rel),
 										  check->ccname, false);
-		definition = DirectFunctionCall1(pg_get_constraintdef,
-										 ObjectIdGetDatum(oid));
+		definition =
+			DirectFunctionCall1(pg_get_constraintdef, ObjectIdGetDatum(oid));
 		appendStringInfo(&ddl->text, "%sCONSTRAINT %s %s", separator,
 						 quote_identifier(check->ccname),
 						 TextDatumGetCString(definition));
@@ -144,7 +142,7 @@ static void
 write_storage_options(TessDdl *ddl)
 {
 	StringInfoData options;
-	Oid			relations[2];
+	Oid relations[2];
 	const char *prefixes[2] = {"", "toast."};
 
 	relations[0] = RelationGetRelid(ddl->rel);
@@ -152,15 +150,15 @@ write_storage_options(TessDdl *ddl)
 	initStringInfo(&options);
 	for (int i = 0; i < lengthof(relations); i++)
 	{
-		HeapTuple	tuple = SearchSysCache1(RELOID,
-											ObjectIdGetDatum(relations[i]));
-		Datum		value;
-		bool		isnull;
+		HeapTuple tuple =
+			SearchSysCache1(RELOID, ObjectIdGetDatum(relations[i]));
+		Datum value;
+		bool isnull;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions,
-								&isnull);
+		value =
+			SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
 		if (!isnull)
 			tess_ddl_options(&options, value, prefixes[i]);
 		ReleaseSysCache(tuple);
@@ -172,7 +170,7 @@ write_storage_options(TessDdl *ddl)
 static void
 add_create_table(TessDdl *ddl)
 {
-	TupleDesc	columns = RelationGetDescr(ddl->rel);
+	TupleDesc columns = RelationGetDescr(ddl->rel);
 	const char *separator = "";
 	StringInfoData sql;
 
@@ -192,8 +190,9 @@ add_create_table(TessDdl *ddl)
 
 	/* types and expressions may name row types: cut as a whole */
 	appendStringInfo(&sql, "CREATE %sTABLE %s (%s",
-					 ddl->rel->rd_rel->relpersistence ==
-					 RELPERSISTENCE_UNLOGGED ? "UNLOGGED " : "",
+					 ddl->rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED
+						 ? "UNLOGGED "
+						 : "",
 					 tess_quote_qualified(ddl->schema, ddl->name),
 					 ddl->text.data);
 	resetStringInfo(&ddl->text);
@@ -221,15 +220,15 @@ static Datum
 column_setting(TessDdl *ddl, AttrNumber attnum, AttrNumber catalog_column,
 			   bool *isnull)
 {
-	HeapTuple	tuple;
-	Datum		value;
+	HeapTuple tuple;
+	Datum value;
 
-	tuple = SearchSysCache2(ATTNUM,
-							ObjectIdGetDatum(RelationGetRelid(ddl->rel)),
-							Int16GetDatum(attnum));
+	tuple =
+		SearchSysCache2(ATTNUM, ObjectIdGetDatum(RelationGetRelid(ddl->rel)),
+						Int16GetDatum(attnum));
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for column %d of relation %u",
-			 attnum, RelationGetRelid(ddl->rel));
+		elog(ERROR, "cache lookup failed for column %d of relation %u", attnum,
+			 RelationGetRelid(ddl->rel));
 	value = SysCacheGetAttr(ATTNUM, tuple, catalog_column, isnull);
 	if (!*isnull)
 		value = datumCopy(value, false, -1);
@@ -242,7 +241,7 @@ column_setting(TessDdl *ddl, AttrNumber attnum, AttrNumber catalog_column,
 static void
 add_alter_table(TessDdl *ddl)
 {
-	TupleDesc	columns = RelationGetDescr(ddl->rel);
+	TupleDesc columns = RelationGetDescr(ddl->rel);
 
 	appendStringInfoString(&ddl->text, "ALTER TABLE ");
 	tess_ddl_table(ddl);
@@ -250,8 +249,8 @@ add_alter_table(TessDdl *ddl)
 	{
 		Form_pg_attribute column = TupleDescAttr(columns, i);
 		const char *name = quote_identifier(NameStr(column->attname));
-		Datum		options;
-		bool		isnull;
+		Datum options;
+		bool isnull;
 
 		if (column->attisdropped)
 			continue;
@@ -285,14 +284,14 @@ add_alter_table(TessDdl *ddl)
 static void
 add_rights(TessDdl *ddl)
 {
-	TupleDesc	columns = RelationGetDescr(ddl->rel);
-	HeapTuple	tuple;
-	Datum		value;
-	bool		isnull;
-	Acl		   *acl;
+	TupleDesc columns = RelationGetDescr(ddl->rel);
+	HeapTuple tuple;
+	Datum value;
+	bool isnull;
+	Acl *acl;
 
-	tuple = SearchSysCache1(RELOID,
-							ObjectIdGetDatum(RelationGetRelid(ddl->rel)));
+	tuple =
+		SearchSysCache1(RELOID, ObjectIdGetDatum(RelationGetRelid(ddl->rel)));
 	value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
 	acl = isnull ? NULL : DatumGetAclPCopy(value);
 	ReleaseSysCache(tuple);
@@ -316,9 +315,9 @@ add_rights(TessDdl *ddl)
 static void
 add_comments(TessDdl *ddl)
 {
-	TupleDesc	columns = RelationGetDescr(ddl->rel);
+	TupleDesc columns = RelationGetDescr(ddl->rel);
 	TupleConstr *constraints = columns->constr;
-	Oid			relation = RelationGetRelid(ddl->rel);
+	Oid relation = RelationGetRelid(ddl->rel);
 
 	tess_ddl_add_comment(ddl, RelationRelationId, relation, 0, "TABLE",
 						 ddl->name);
@@ -336,18 +335,19 @@ add_comments(TessDdl *ddl)
 		const char *name = constraints->check[i].ccname;
 
 		if (constraints->check[i].ccvalid)
-			tess_ddl_add_comment(ddl, ConstraintRelationId,
-								 get_relation_constraint_oid(relation, name, false),
-								 0, "CONSTRAINT", name);
+			tess_ddl_add_comment(
+				ddl, ConstraintRelationId,
+				get_relation_constraint_oid(relation, name, false), 0,
+				"CONSTRAINT", name);
 	}
 }
 
 List *
 tess_ddl_table_pre_data(Oid relation, bool as_reference)
 {
-	TessDdl		ddl;
-	Relation	rel = table_open(relation, NoLock);
-	int			settings = tess_settings_pin();
+	TessDdl ddl;
+	Relation rel = table_open(relation, NoLock);
+	int settings = tess_settings_pin();
 
 	tess_ddl_begin(&ddl, rel, as_reference);
 	add_create_table(&ddl);

@@ -31,10 +31,10 @@
 static char *
 index_options(Oid index)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
 	StringInfoData options;
-	Datum		value;
-	bool		isnull;
+	Datum value;
+	bool isnull;
 
 	initStringInfo(&options);
 	if (!HeapTupleIsValid(tuple))
@@ -54,13 +54,13 @@ index_options(Oid index)
 static char *
 constraint_definition(TessDdl *ddl, const FormData_pg_constraint *constraint)
 {
-	char	   *prefix;
-	char	   *command;
+	char *prefix;
+	char *command;
 
 	if (OidIsValid(constraint->conindid) &&
 		OidIsValid(get_rel_tablespace(constraint->conindid)))
-		return TextDatumGetCString(DirectFunctionCall1(pg_get_constraintdef,
-													   ObjectIdGetDatum(constraint->oid)));
+		return TextDatumGetCString(DirectFunctionCall1(
+			pg_get_constraintdef, ObjectIdGetDatum(constraint->oid)));
 
 	prefix = psprintf("ALTER TABLE %s ADD CONSTRAINT %s ",
 					  tess_quote_qualified(ddl->schema, ddl->name),
@@ -96,7 +96,8 @@ constraint_is_wanted(TessDdl *ddl, const FormData_pg_constraint *constraint)
 			if (other->kind == TESS_REFERENCE)
 				return true;
 			own = tess_meta_table(RelationGetRelid(ddl->rel));
-			return own != NULL && own->group == other->group;
+			return own != NULL && own->kind == TESS_DISTRIBUTED &&
+				   own->group->colocation_id == other->group->colocation_id;
 		default:
 			return false;
 	}
@@ -105,12 +106,12 @@ constraint_is_wanted(TessDdl *ddl, const FormData_pg_constraint *constraint)
 /* Calls a function for each constraint of the table, by name. */
 static void
 for_each_constraint(TessDdl *ddl,
-					void (*function) (TessDdl *, Form_pg_constraint))
+					void (*function)(TessDdl *, Form_pg_constraint))
 {
-	Relation	catalog = table_open(ConstraintRelationId, AccessShareLock);
+	Relation catalog = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan;
 	ScanKeyData key;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(RelationGetRelid(ddl->rel)));
@@ -163,13 +164,12 @@ add_constraints(TessDdl *ddl)
 	for_each_constraint(ddl, write_constraint);
 	if (ddl->text.len > 0)
 	{
-		char	   *list = pstrdup(ddl->text.data);
+		char *list = pstrdup(ddl->text.data);
 
 		resetStringInfo(&ddl->text);
-		tess_ddl_add_sql(ddl,
-						 psprintf("ALTER TABLE %s%s",
-								  tess_quote_qualified(ddl->schema, ddl->name),
-								  list));
+		tess_ddl_add_sql(
+			ddl, psprintf("ALTER TABLE %s%s",
+						  tess_quote_qualified(ddl->schema, ddl->name), list));
 	}
 	for_each_constraint(ddl, add_constraint_details);
 }
@@ -179,13 +179,13 @@ static void
 add_index_details(TessDdl *ddl, Relation index)
 {
 	const char *name = RelationGetRelationName(index);
-	TupleDesc	columns = RelationGetDescr(index);
+	TupleDesc columns = RelationGetDescr(index);
 
 	tess_ddl_add_comment(ddl, RelationRelationId, RelationGetRelid(index), 0,
 						 "INDEX", name);
 	for (int i = 0; i < columns->natts; i++)
 	{
-		int			target = TupleDescAttr(columns, i)->attstattarget;
+		int target = TupleDescAttr(columns, i)->attstattarget;
 
 		if (target < 0)
 			continue;
@@ -215,19 +215,18 @@ add_index_details(TessDdl *ddl, Relation index)
 static void
 add_indexes(TessDdl *ddl)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, RelationGetIndexList(ddl->rel))
 	{
-		Oid			oid = lfirst_oid(cell);
-		Relation	index = index_open(oid, AccessShareLock);
+		Oid oid = lfirst_oid(cell);
+		Relation index = index_open(oid, AccessShareLock);
 
 		/* pg_get_indexdef leaves the tablespace out, which nodes need not have */
 		if (index->rd_index->indisvalid &&
 			!OidIsValid(get_index_constraint(oid)))
-			tess_ddl_add_sql(ddl,
-							 TextDatumGetCString(DirectFunctionCall1(pg_get_indexdef,
-																	 ObjectIdGetDatum(oid))));
+			tess_ddl_add_sql(ddl, TextDatumGetCString(DirectFunctionCall1(
+									  pg_get_indexdef, ObjectIdGetDatum(oid))));
 		index_close(index, NoLock);
 	}
 }
@@ -235,11 +234,11 @@ add_indexes(TessDdl *ddl)
 static void
 add_details_of_indexes(TessDdl *ddl)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, RelationGetIndexList(ddl->rel))
 	{
-		Relation	index = index_open(lfirst_oid(cell), NoLock);
+		Relation index = index_open(lfirst_oid(cell), NoLock);
 
 		if (index->rd_index->indisvalid)
 			add_index_details(ddl, index);
@@ -254,10 +253,10 @@ add_details_of_indexes(TessDdl *ddl)
 static void
 add_statistics_object(TessDdl *ddl, Oid oid)
 {
-	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(oid));
+	HeapTuple tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(oid));
 	Form_pg_statistic_ext object;
-	char	   *name;
-	char	   *sql;
+	char *name;
+	char *sql;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for statistics object %u", oid);
@@ -268,11 +267,12 @@ add_statistics_object(TessDdl *ddl, Oid oid)
 	if (ddl->as_reference)
 		tess_ddl_add_sql(ddl, sql);
 	else
-		ddl->statements = lappend(ddl->statements,
-								  tess_names_statistics(sql, ddl->schema));
+		ddl->statements =
+			lappend(ddl->statements, tess_names_statistics(sql, ddl->schema));
 
 	/* in the schema of the table, except for a reference table's */
-	if (!ddl->as_reference || object->stxnamespace == RelationGetNamespace(ddl->rel))
+	if (!ddl->as_reference ||
+		object->stxnamespace == RelationGetNamespace(ddl->rel))
 	{
 		tess_ddl_add_comment(ddl, StatisticExtRelationId, oid, 0, "STATISTICS",
 							 name);
@@ -296,10 +296,10 @@ add_statistics_object(TessDdl *ddl, Oid oid)
 List *
 tess_ddl_table_post_data(Oid relation, bool as_reference)
 {
-	TessDdl		ddl;
-	Relation	rel = table_open(relation, NoLock);
-	int			settings = tess_settings_pin();
-	ListCell   *cell;
+	TessDdl ddl;
+	Relation rel = table_open(relation, NoLock);
+	int settings = tess_settings_pin();
+	ListCell *cell;
 
 	tess_ddl_begin(&ddl, rel, as_reference);
 	add_indexes(&ddl);

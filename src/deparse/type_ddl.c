@@ -34,16 +34,17 @@ static void
 append_collation(StringInfo out, Oid collation, Oid type)
 {
 	if (OidIsValid(collation) && collation != get_typcollation(type))
-		appendStringInfo(out, " COLLATE %s", generate_collation_name(collation));
+		appendStringInfo(out, " COLLATE %s",
+						 generate_collation_name(collation));
 }
 
 static void
 append_enum(StringInfo out, Oid type)
 {
-	Relation	catalog = table_open(EnumRelationId, AccessShareLock);
+	Relation catalog = table_open(EnumRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 	const char *separator = "";
 
 	ScanKeyInit(&key, Anum_pg_enum_enumtypid, BTEqualStrategyNumber, F_OIDEQ,
@@ -67,7 +68,7 @@ append_enum(StringInfo out, Oid type)
 static void
 append_composite(StringInfo out, Oid relation)
 {
-	Relation	rel = relation_open(relation, AccessShareLock);
+	Relation rel = relation_open(relation, AccessShareLock);
 	const char *separator = "";
 
 	appendStringInfoString(out, " AS (");
@@ -77,10 +78,10 @@ append_composite(StringInfo out, Oid relation)
 
 		if (column->attisdropped)
 			continue;
-		appendStringInfo(out, "%s%s %s", separator,
-						 quote_identifier(NameStr(column->attname)),
-						 format_type_with_typemod(column->atttypid,
-												  column->atttypmod));
+		appendStringInfo(
+			out, "%s%s %s", separator,
+			quote_identifier(NameStr(column->attname)),
+			format_type_with_typemod(column->atttypid, column->atttypmod));
 		append_collation(out, column->attcollation, column->atttypid);
 		separator = ", ";
 	}
@@ -91,18 +92,21 @@ append_composite(StringInfo out, Oid relation)
 static void
 append_range(StringInfo out, Oid type)
 {
-	HeapTuple	tuple = SearchSysCache1(RANGETYPE, ObjectIdGetDatum(type));
+	HeapTuple tuple = SearchSysCache1(RANGETYPE, ObjectIdGetDatum(type));
 	Form_pg_range range;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for range type %u", type);
 	range = (Form_pg_range) GETSTRUCT(tuple);
 	if (OidIsValid(range->rngcanonical))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("range type %s with a canonical function cannot be created on other servers",
-						format_type_be(type)),
-				 errhint("Put the type into an extension, and install it on all nodes.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "range type %s with a canonical function cannot be created on other servers",
+				 format_type_be(type)),
+			 errhint(
+				 "Put the type into an extension, and install it on all nodes.")));
 
 	appendStringInfo(out, " AS RANGE (SUBTYPE = %s, SUBTYPE_OPCLASS = %s",
 					 format_type_be_qualified(range->rngsubtype),
@@ -111,9 +115,11 @@ append_range(StringInfo out, Oid type)
 		appendStringInfo(out, ", COLLATION = %s",
 						 generate_collation_name(range->rngcollation));
 	if (OidIsValid(range->rngsubdiff))
-		appendStringInfo(out, ", SUBTYPE_DIFF = %s",
-						 tess_quote_qualified(get_namespace_name(get_func_namespace(range->rngsubdiff)),
-											  get_func_name(range->rngsubdiff)));
+		appendStringInfo(
+			out, ", SUBTYPE_DIFF = %s",
+			tess_quote_qualified(
+				get_namespace_name(get_func_namespace(range->rngsubdiff)),
+				get_func_name(range->rngsubdiff)));
 	appendStringInfo(out, ", MULTIRANGE_TYPE_NAME = %s)",
 					 format_type_be_qualified(range->rngmultitypid));
 	ReleaseSysCache(tuple);
@@ -128,12 +134,12 @@ tess_compare_strings(const ListCell *a, const ListCell *b)
 static void
 append_domain_constraints(StringInfo out, Oid type)
 {
-	Relation	catalog = table_open(ConstraintRelationId, AccessShareLock);
+	Relation catalog = table_open(ConstraintRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *parts = NIL;
-	ListCell   *cell;
+	HeapTuple tuple;
+	List *parts = NIL;
+	ListCell *cell;
 
 	ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(type));
@@ -142,7 +148,7 @@ append_domain_constraints(StringInfo out, Oid type)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
-		Datum		definition;
+		Datum definition;
 
 		definition = DirectFunctionCall1(pg_get_constraintdef,
 										 ObjectIdGetDatum(constraint->oid));
@@ -164,17 +170,18 @@ static void
 append_domain(StringInfo out, HeapTuple tuple)
 {
 	Form_pg_type type = (Form_pg_type) GETSTRUCT(tuple);
-	Datum		value;
-	bool		isnull;
+	Datum value;
+	bool isnull;
 
-	appendStringInfo(out, " AS %s",
-					 format_type_with_typemod(type->typbasetype,
-											  type->typtypmod));
+	appendStringInfo(
+		out, " AS %s",
+		format_type_with_typemod(type->typbasetype, type->typtypmod));
 	append_collation(out, type->typcollation, type->typbasetype);
-	value = SysCacheGetAttr(TYPEOID, tuple, Anum_pg_type_typdefaultbin, &isnull);
+	value =
+		SysCacheGetAttr(TYPEOID, tuple, Anum_pg_type_typdefaultbin, &isnull);
 	if (!isnull)
 	{
-		Node	   *expr = stringToNode(TextDatumGetCString(value));
+		Node *expr = stringToNode(TextDatumGetCString(value));
 
 		if (tess_default_travels(expr))
 			appendStringInfo(out, " DEFAULT %s",
@@ -188,21 +195,21 @@ append_domain(StringInfo out, HeapTuple tuple)
 char *
 tess_type_definition(Oid type)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	Form_pg_type form;
 	StringInfoData out;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("type with OID %u does not exist", type)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("type with OID %u does not exist", type)));
 	form = (Form_pg_type) GETSTRUCT(tuple);
 
 	initStringInfo(&out);
-	appendStringInfo(&out, "CREATE %s %s",
-					 form->typtype == TYPTYPE_DOMAIN ? "DOMAIN" : "TYPE",
-					 tess_quote_qualified(get_namespace_name(form->typnamespace),
-										  NameStr(form->typname)));
+	appendStringInfo(
+		&out, "CREATE %s %s",
+		form->typtype == TYPTYPE_DOMAIN ? "DOMAIN" : "TYPE",
+		tess_quote_qualified(get_namespace_name(form->typnamespace),
+							 NameStr(form->typname)));
 	switch (form->typtype)
 	{
 		case TYPTYPE_ENUM:
@@ -218,11 +225,13 @@ tess_type_definition(Oid type)
 			append_domain(&out, tuple);
 			break;
 		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("type %s cannot be created on other servers",
-							format_type_be(type)),
-					 errhint("Put the type into an extension, and install it on all nodes.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("type %s cannot be created on other servers",
+						format_type_be(type)),
+				 errhint(
+					 "Put the type into an extension, and install it on all nodes.")));
 	}
 	ReleaseSysCache(tuple);
 	return out.data;
@@ -232,8 +241,8 @@ tess_type_definition(Oid type)
 Datum
 tess_type_show_definition(PG_FUNCTION_ARGS)
 {
-	int			settings = tess_settings_pin();
-	char	   *definition = tess_type_definition(PG_GETARG_OID(0));
+	int settings = tess_settings_pin();
+	char *definition = tess_type_definition(PG_GETARG_OID(0));
 
 	AtEOXact_GUC(true, settings);
 	PG_RETURN_TEXT_P(cstring_to_text(definition));
