@@ -45,6 +45,21 @@ static const Oid zone_functions[] = {
 	F_TIMESTAMPTZ_GE_TIMESTAMP, F_TIMESTAMPTZ_NE_TIMESTAMP,
 };
 
+/* STABLE only because they write their arguments by these types' output
+ * functions. */
+static const Oid writing_functions[] = {
+	F_TEXTANYCAT, F_ANYTEXTCAT, F_CONCAT, F_CONCAT_WS
+};
+
+/* Called IMMUTABLE, but what they write depends on extra_float_digits or
+ * bytea_output, which a node's session pins. */
+static const Oid pinned_functions[] = {
+	F_FLOAT4OUT, F_FLOAT8OUT, F_BYTEAOUT, F_POINT_OUT, F_LSEG_OUT,
+	F_PATH_OUT, F_BOX_OUT, F_POLY_OUT, F_LINE_OUT, F_CIRCLE_OUT,
+	/* and these hash OIDs, which are others on a node */
+	F_HASHENUM, F_HASHENUMEXTENDED
+};
+
 static bool stays_walker(Node *node, const TessTravel *travel);
 
 /* Adds the types and collations of a table's columns to what nodes know. */
@@ -129,21 +144,54 @@ collation_travels(const TessTravel *travel, Oid collation)
 		list_member_oid(travel->collations, collation);
 }
 
+static bool
+is_listed(Oid function, const Oid *list, int length)
+{
+	for (int i = 0; i < length; i++)
+		if (list[i] == function)
+			return true;
+	return false;
+}
+
+/* True if all arguments of a call are written alike everywhere. */
+static bool
+writes_alike(Node *call)
+{
+	List	   *args = IsA(call, OpExpr) ? ((OpExpr *) call)->args :
+		IsA(call, FuncExpr) ? ((FuncExpr *) call)->args : NIL;
+	ListCell   *cell;
+
+	if (args == NIL || (IsA(call, FuncExpr) && ((FuncExpr *) call)->funcvariadic))
+		return false;
+	foreach(cell, args)
+	{
+		Oid			output;
+		bool		is_varlena;
+
+		getTypeOutputInfo(exprType(lfirst(cell)), &output, &is_varlena);
+		if (output >= FirstNormalObjectId ||
+			is_listed(output, pinned_functions, lengthof(pinned_functions)) ||
+			func_volatile(output) != PROVOLATILE_IMMUTABLE)
+			return false;
+	}
+	return true;
+}
+
 /* For check_functions_in_node: true for a function that does not travel. */
 static bool
-function_stays(Oid function, void *context)
+function_stays(Oid function, void *node)
 {
 	if (function >= FirstNormalObjectId)
 		return true;
-	/* hashes of OIDs, which are others on a node */
-	if (function == F_HASHENUM || function == F_HASHENUMEXTENDED)
+	if (is_listed(function, pinned_functions, lengthof(pinned_functions)))
 		return true;
 	if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
 		return false;
-	for (int i = 0; i < lengthof(zone_functions); i++)
-		if (zone_functions[i] == function)
-			return false;
-	return true;
+	if (is_listed(function, zone_functions, lengthof(zone_functions)))
+		return false;
+	return !is_listed(function, writing_functions,
+					  lengthof(writing_functions)) ||
+		!writes_alike(node);
 }
 
 static bool
@@ -185,7 +233,7 @@ query_stays(Query *query, const TessTravel *travel)
 static bool
 expression_stays(Node *node, const TessTravel *travel)
 {
-	if (check_functions_in_node(node, function_stays, NULL))
+	if (check_functions_in_node(node, function_stays, node))
 		return true;
 	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
 		return true;
