@@ -94,8 +94,12 @@ tess_xact_aborted(void)
 	TessRemote **remotes = tess_remotes(&count);
 	TimestampTz deadline;
 
+	/* Room for sessions that could not be had dies with the transaction. */
 	if (count == 0)
+	{
+		tess_remotes_forget();
 		return;
+	}
 
 	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 										   tess_commit_wait_ms);

@@ -510,7 +510,10 @@ tess_xact_committed(void)
 
 	(void) tess_remotes(&count);
 	if (count == 0)
+	{
+		tess_remotes_forget();
 		return;
+	}
 
 	PG_TRY();
 	{
