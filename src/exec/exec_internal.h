@@ -120,6 +120,18 @@ extern ParamListInfo tess_args_param_list(int count, const Oid *types,
 										  const Datum *values,
 										  const bool *nulls);
 
+/* order.c: nothing sees what is written after it began --------------------- */
+typedef struct TessReader TessReader;
+typedef void (*TessReaderStart) (void *arg);
+
+extern TessReader *tess_reader_begin(const TessFragment *fragment,
+									 EState *estate, TessReaderStart start,
+									 void *arg);
+extern void tess_reader_end(TessReader *reader);
+extern void tess_reader_check(const TessReader *reader);
+extern void tess_order_write(const TessFragment *fragment,
+							 const EState *estate);
+
 /* batch.c: rows that were computed here, on their way to their shards ------- */
 
 typedef struct TessBatches TessBatches;

@@ -314,6 +314,7 @@ add_rows(TesseraModifyState *state)
 									  ExecGetResultType(child),
 									  &TTSOpsMinimalTuple);
 	}
+	tess_order_write(state->fragment, state->css.ss.ps.state);
 	for (;;)
 	{
 		MemoryContext old_context;

@@ -17,6 +17,7 @@
 #include "exec/exec_internal.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 /* In the owner's memory; tells the replies when that goes. */
 typedef struct OwnerLink
@@ -30,6 +31,7 @@ struct TessReplies
 {
 	void	   *owner;			/* NULL: gone, nobody wants the rows */
 	OwnerLink  *link;
+	ResourceOwner resource_owner;	/* of what the sinks open */
 	TessRowSink put_row;
 	TessDoneSink done;
 
@@ -79,6 +81,7 @@ tess_replies_make(void *owner, TessRowSink put_row, TessDoneSink done)
 									 sizeof(TessReplies));
 	replies->owner = owner;
 	replies->link = link;
+	replies->resource_owner = CurrentResourceOwner;
 	replies->put_row = put_row;
 	replies->done = done;
 	replies->branch_space = 4;
@@ -343,13 +346,20 @@ read_any(TessReplies *replies)
 	}
 }
 
-/* What has arrived and was not given out goes to the sink. */
+/*
+ * What has arrived and was not given out goes to the sink.  Files that it opens
+ * must not go with a subtransaction in which somebody else needs the session.
+ */
 static void
 put_away_rows(TessReplies *replies)
 {
+	ResourceOwner old_owner = CurrentResourceOwner;
+
+	CurrentResourceOwner = replies->resource_owner;
 	while (replies->next_row < replies->row_count)
 		replies->put_row(replies->owner, replies->result_tag,
 						 replies->result, replies->next_row++);
+	CurrentResourceOwner = old_owner;
 }
 
 /* TessDrain: somebody else needs the session. */

@@ -15,6 +15,7 @@
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -47,6 +48,7 @@ typedef struct TesseraScanState
 	TessEncoder *encoder;
 	TessRowMap *rows;
 	TupleTableSlot *stored_slot;
+	TessReader *reader;			/* NULL: it writes */
 	Keep		keep;
 	bool		rescan;			/* arguments may have changed */
 
@@ -73,6 +75,7 @@ static TupleTableSlot *exec_scan(CustomScanState *node);
 static void end_scan(CustomScanState *node);
 static void rescan(CustomScanState *node);
 static void explain(CustomScanState *node, List *ancestors, ExplainState *es);
+static void start_early(void *arg);
 
 const CustomScanMethods tess_scan_methods = {
 	.CustomName = TESS_SCAN_METHODS,
@@ -117,6 +120,18 @@ is_never_rescanned(const Plan *scan, EState *estate)
 	return plan == scan && estate->es_epq_active == NULL;
 }
 
+static bool
+has_exec_param(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind == PARAM_EXEC;
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan))
+		return true;
+	return expression_tree_walker(node, has_exec_param, context);
+}
+
 static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -138,6 +153,13 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	state->run_context = AllocSetContextCreate(estate->es_query_cxt,
 											   "tessera run",
 											   ALLOCSET_DEFAULT_SIZES);
+	if (fragment->command == CMD_SELECT)
+	{
+		bool		waits = has_exec_param((Node *) scan->custom_exprs, NULL);
+
+		state->reader = tess_reader_begin(fragment, estate,
+										  waits ? NULL : start_early, state);
+	}
 
 	/* a fragment that writes stores its rows anyway */
 	if ((eflags & EXEC_FLAG_REWIND) || fragment->command != CMD_SELECT)
@@ -403,6 +425,10 @@ start_run(TesseraScanState *state, const TessTable *table)
 	MemoryContext old_context;
 
 	end_run(state);
+	if (state->reader != NULL)
+		tess_reader_check(state->reader);
+	else
+		tess_order_write(state->fragment, state->css.ss.ps.state);
 	MemoryContextReset(state->run_context);
 	old_context = MemoryContextSwitchTo(state->run_context);
 	state->row_context = AllocSetContextCreate(state->run_context,
@@ -450,6 +476,22 @@ prepare_run(TesseraScanState *state)
 	else if (state->running && state->keep == KEEP_NOTHING)
 		state->keep = KEEP_SMALL;
 	start_run(state, table);
+}
+
+/* TessReaderStart: somebody is about to write to what this scan will read. */
+static void
+start_early(void *arg)
+{
+	TesseraScanState *state = arg;
+	MemoryContext old_context;
+
+	if (state->running)
+		return;
+	old_context = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
+	if (state->keep == KEEP_SMALL)
+		state->keep = KEEP_ALL;
+	prepare_run(state);
+	MemoryContextSwitchTo(old_context);
 }
 
 static TupleTableSlot *
@@ -550,7 +592,11 @@ rescan(CustomScanState *node)
 static void
 end_scan(CustomScanState *node)
 {
-	end_run((TesseraScanState *) node);
+	TesseraScanState *state = (TesseraScanState *) node;
+
+	end_run(state);
+	if (state->reader != NULL)
+		tess_reader_end(state->reader);
 }
 
 static void

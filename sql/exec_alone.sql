@@ -1,0 +1,98 @@
+-- a cluster of one: shards on this very server, whose tasks run in process
+\set maindb :DBNAME
+CREATE DATABASE regress_exec_alone;
+\c regress_exec_alone
+CREATE EXTENSION tessera;
+CREATE TABLE t (k int, v text, n int DEFAULT 7);
+SELECT tessera.create_distributed_table('t', 'k', shard_count => 4);
+SELECT DISTINCT nodes FROM tessera.shards;
+
+INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 500) i;
+INSERT INTO t VALUES (503, 'c'), (501, 'a'), (502, 'b') RETURNING k, v, n;
+SELECT count(*), sum(k) FROM t;
+SELECT * FROM t WHERE k = 17;
+-- no connection is used
+SELECT connections, statements FROM tessera_internal.net_counters();
+
+-- a statement sees what was before it, and not what it does itself
+BEGIN;
+DECLARE c CURSOR FOR SELECT k, v FROM t;
+UPDATE t SET v = 'written' WHERE k <= 100;
+FETCH 0 FROM c;
+MOVE ALL IN c;
+SELECT count(*) FROM t WHERE v = 'written';
+SAVEPOINT s;
+DELETE FROM t;
+SELECT count(*) FROM t;
+ROLLBACK TO s;
+SELECT count(*) FROM t;
+ROLLBACK;
+SELECT count(*) FROM t WHERE v = 'written';
+
+-- a cursor does not see writes that come after it was opened
+BEGIN;
+DECLARE c CURSOR FOR SELECT count(*) FROM t WHERE v = 'later';
+UPDATE t SET v = 'later';
+FETCH c;
+SELECT count(*) FROM t WHERE v = 'later';
+ROLLBACK;
+
+-- functions that query while they are called for each row, and write
+CREATE FUNCTION look(key int) RETURNS text LANGUAGE plpgsql STABLE AS $$ DECLARE r text; BEGIN SELECT v INTO r FROM t WHERE k = key; RETURN r; END $$;
+SELECT count(*) FROM t WHERE look(k) = v;
+CREATE FUNCTION change(key int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN UPDATE t SET n = n + 1 WHERE k = key; RETURN key; END $$;
+SELECT sum(change(k)) FROM t WHERE k <= 100;
+SELECT n, count(*) FROM t GROUP BY n ORDER BY n;
+DO $$
+DECLARE r record;
+BEGIN
+	FOR r IN SELECT k FROM t WHERE k <= 50 LOOP
+		UPDATE t SET v = 'loop' WHERE k = r.k;
+		BEGIN
+			UPDATE t SET v = 'undone' WHERE k = r.k;
+			RAISE EXCEPTION 'undo';
+		EXCEPTION WHEN raise_exception THEN
+			NULL;
+		END;
+	END LOOP;
+END $$;
+SELECT v, count(*) FROM t WHERE k <= 50 GROUP BY v;
+
+-- rows of a loop that commits
+CREATE PROCEDURE commit_in_loop() LANGUAGE plpgsql AS $$
+DECLARE r record;
+BEGIN
+	FOR r IN SELECT k FROM t WHERE k <= 10 LOOP
+		UPDATE t SET v = 'committed' WHERE k = r.k;
+		COMMIT;
+	END LOOP;
+END $$;
+CALL commit_in_loop();
+SELECT count(*) FROM t WHERE v = 'committed';
+
+-- errors are those of the table
+\set VERBOSITY sqlstate
+SELECT 1 / (k - 250) FROM t;
+INSERT INTO t VALUES (1, 'x', 1 / (SELECT count(*) - 503 FROM t));
+\set VERBOSITY default
+SELECT count(*) FROM t;
+
+-- settings of the session hold for what is computed, not for how it is sent
+SET DateStyle = 'German';
+CREATE TABLE d (k date, at timestamptz);
+SELECT tessera.create_distributed_table('d', 'k', shard_count => 2);
+SET TimeZone = 'UTC';
+INSERT INTO d VALUES ('02.03.2026', '2026-03-02 12:00Z');
+SELECT * FROM d WHERE k = '02.03.2026';
+SELECT k::text, count(*) FROM d GROUP BY 1;
+RESET DateStyle;
+
+-- a reference table with no other server
+CREATE TABLE r (id int PRIMARY KEY, v text);
+SELECT tessera.create_reference_table('r');
+INSERT INTO r VALUES (1, 'x') RETURNING *;
+UPDATE r SET v = 'y' RETURNING *;
+SELECT * FROM r;
+EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF) SELECT * FROM t WHERE k = 3;
+\c :maindb
+DROP DATABASE regress_exec_alone;

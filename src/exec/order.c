@@ -1,0 +1,171 @@
+/*
+ * order.c - a statement does not see what is written after it began.
+ *
+ * PostgreSQL's cursors, loops and functions that write read under the snapshot
+ * of their statement.  A node takes its snapshot when it gets the statement,
+ * which may be later: at the first FETCH, or at a rescan with other
+ * arguments.  So before this session writes to a table, every scan of it that
+ * another statement has open and that has not asked the nodes is made to ask
+ * them; and a scan that would have to ask them after such a write fails.
+ *
+ * Knows writes of exec/ only, and only tables that statements name.
+ */
+#include "postgres.h"
+
+#include "base/base.h"
+#include "exec/exec_internal.h"
+#include "lib/ilist.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/* A scan between its begin and its end. */
+struct TessReader
+{
+	dlist_node	link;
+	bool		listed;
+	MemoryContextCallback callback;
+	const TessFragment *fragment;
+	EState	   *estate;
+	ResourceOwner owner;		/* of the statement */
+	uint64		began_at;		/* value of writes */
+	TessReaderStart start;		/* NULL: arguments are not known yet */
+	void	   *arg;
+};
+
+typedef struct WrittenTable
+{
+	Oid			relation;
+	uint64		write;			/* number of its last write */
+} WrittenTable;
+
+static struct
+{
+	dlist_head	readers;
+	uint64		writes;			/* by this backend, ever */
+	HTAB	   *tables;			/* WrittenTable; NULL: none yet */
+}			order = {DLIST_STATIC_INIT(order.readers)};
+
+static void
+forget_reader(void *arg)
+{
+	tess_reader_end(arg);
+}
+
+/*
+ * A scan begins, in the current context, with whose reset it ends at the
+ * latest.  start makes it ask the nodes at once; NULL if it cannot.
+ */
+TessReader *
+tess_reader_begin(const TessFragment *fragment, EState *estate,
+				  TessReaderStart start, void *arg)
+{
+	TessReader *reader = palloc0(sizeof(TessReader));
+
+	reader->fragment = fragment;
+	reader->estate = estate;
+	reader->owner = CurrentResourceOwner;
+	reader->began_at = order.writes;
+	reader->start = start;
+	reader->arg = arg;
+	reader->callback.func = forget_reader;
+	reader->callback.arg = reader;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext,
+									   &reader->callback);
+	dlist_push_tail(&order.readers, &reader->link);
+	reader->listed = true;
+	return reader;
+}
+
+void
+tess_reader_end(TessReader *reader)
+{
+	if (reader->listed)
+		dlist_delete(&reader->link);
+	reader->listed = false;
+}
+
+/* To be called before the nodes are asked; fails if it is too late. */
+void
+tess_reader_check(const TessReader *reader)
+{
+	ListCell   *cell;
+
+	if (reader->began_at == order.writes || order.tables == NULL)
+		return;
+	foreach(cell, reader->fragment->relations)
+	{
+		Oid			relation = lfirst_oid(cell);
+		WrittenTable *table = hash_search(order.tables, &relation, HASH_FIND,
+										  NULL);
+
+		if (table != NULL && table->write > reader->began_at)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot read table %s as it was when the statement began",
+							tess_relation_qualified_name(relation)),
+					 errdetail("It was changed by this transaction since, and rows that depend on other rows of the statement are fetched one after the other."),
+					 errhint("Read the rows first, into an array or a temporary table, and write then.")));
+	}
+}
+
+static bool
+covers_one_of(const TessFragment *fragment, const List *relations)
+{
+	ListCell   *cell;
+
+	foreach(cell, relations)
+	{
+		if (list_member_oid(fragment->relations, lfirst_oid(cell)))
+			return true;
+	}
+	return false;
+}
+
+static void
+note_write(const TessFragment *fragment)
+{
+	ListCell   *cell;
+
+	if (order.tables == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = sizeof(Oid);
+		control.entrysize = sizeof(WrittenTable);
+		control.hcxt = TopMemoryContext;
+		order.tables = hash_create("tessera tables written", 16, &control,
+								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	order.writes++;
+	foreach(cell, fragment->relations)
+	{
+		Oid			relation = lfirst_oid(cell);
+		WrittenTable *table = hash_search(order.tables, &relation, HASH_ENTER,
+										  NULL);
+
+		table->write = order.writes;
+	}
+}
+
+/* A statement is about to write to the tables of a fragment. */
+void
+tess_order_write(const TessFragment *fragment, const EState *estate)
+{
+	ResourceOwner old_owner = CurrentResourceOwner;
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &order.readers)
+	{
+		TessReader *reader = dlist_container(TessReader, link, iter.cur);
+
+		/* the parts of the writing statement itself are in order by its plan */
+		if (reader->estate == estate || reader->start == NULL ||
+			!covers_one_of(reader->fragment, fragment->relations))
+			continue;
+		CurrentResourceOwner = reader->owner;
+		reader->start(reader->arg);
+		CurrentResourceOwner = old_owner;
+	}
+	note_write(fragment);
+}
