@@ -7,6 +7,7 @@
 
 #include "catalog/namespace.h"
 #include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -58,8 +59,10 @@ tess_repeat_grant(const GrantStmt *grant)
 static void
 add_needed_objects(TessWork *work, Oid relation)
 {
-	List	   *objects = tess_ddl_needed_objects(relation);
+	List	   *objects;
 
+	LockRelationOid(relation, AccessShareLock);
+	objects = tess_ddl_needed_objects(relation);
 	for (int i = 0; i < work->count; i++)
 	{
 		if (!work->nodes[i].is_local)

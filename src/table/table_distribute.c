@@ -105,7 +105,7 @@ distribute(TessTableRequest *request)
 	tess_table_check_foreign_keys(request, row.colocation_id);
 	tess_cat_table_insert(&row);
 
-	work = tess_work_of_group(tess_meta_table(relation)->group);
+	work = tess_work_of_group(row.colocation_id);
 	add_needed_objects(work, relation);
 	tess_work_create_schemas(work, schema);
 	rows = build(rel, work, false);

@@ -52,7 +52,7 @@ uint64
 tess_table_fetch_rows(Relation rel, const TessTable *table)
 {
 	RowSink    *sink = make_sink(rel);
-	TessWork   *work = tess_work_of_group(table->group);
+	TessWork   *work = tess_work_of_group(table->group->colocation_id);
 	ReindexParams params = {0};
 
 	for (int i = 0; i < work->count; i++)

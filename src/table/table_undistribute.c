@@ -109,7 +109,7 @@ tess_table_drop_shards(Oid relation, const char *schema, const char *name)
 	if (row == NULL)
 		return;
 	if (row->kind == TESS_DISTRIBUTED)
-		work = tess_work_of_group(tess_meta_group(row->colocation_id));
+		work = tess_work_of_group(row->colocation_id);
 	else
 		work = tess_work_of_nodes(tess_meta_remote_nodes());
 	tess_cat_table_delete(relation);

@@ -11,39 +11,81 @@
 #include "utils/builtins.h"
 
 #include "base/base.h"
+#include "catalog/catalog.h"
 #include "local/local.h"
 #include "net/net.h"
 #include "table/table_internal.h"
 #include "task/task.h"
 #include "xact/xact.h"
 
+static List *shards_of_group(int32 colocation_id);
+static int	compare_shard_ids(const ListCell *a, const ListCell *b);
 static TessNodeWork *node_work(TessWork *work, int32 node_id);
 static char *shard_id_array(const TessNodeWork *node);
 
-/* The nodes of a group, each with the shards it holds; no statements yet.
- * In the caller's context. */
+/*
+ * The nodes of a group, each with the shards it holds; no statements yet.  In
+ * the caller's context.  Read from the catalogs: the type of the key may be
+ * gone, and with it what the cache knows of the group.
+ */
 TessWork *
-tess_work_of_group(const TessGroup *group)
+tess_work_of_group(int32 colocation_id)
 {
 	TessWork   *work = palloc0(sizeof(TessWork));
+	List	   *shard_ids = shards_of_group(colocation_id);
 	int			node_count;
+	ListCell   *lc;
 
 	(void) tess_meta_nodes(&node_count);
 	work->nodes = palloc0(sizeof(TessNodeWork) * Max(node_count, 1));
-	for (int i = 0; i < group->shard_count; i++)
+	foreach(lc, shard_ids)
 	{
-		const TessShard *shard = &group->shards[i];
+		int64		shard_id = *(int64 *) lfirst(lc);
+		ListCell   *placement;
 
-		for (int j = 0; j < shard->node_count; j++)
+		foreach(placement, tess_cat_placements(shard_id))
 		{
-			TessNodeWork *node = node_work(work, shard->node_ids[j]);
+			TessNodeWork *node =
+				node_work(work,
+						  ((TessPlacementRow *) lfirst(placement))->node_id);
 
 			if (node->shard_ids == NULL)
-				node->shard_ids = palloc(sizeof(int64) * group->shard_count);
-			node->shard_ids[node->shard_count++] = shard->shard_id;
+				node->shard_ids = palloc(sizeof(int64) *
+										 list_length(shard_ids));
+			node->shard_ids[node->shard_count++] = shard_id;
 		}
 	}
 	return work;
+}
+
+/* Ids, ascending and each once: list of int64 *. */
+static List *
+shards_of_group(int32 colocation_id)
+{
+	List	   *ranges = tess_cat_ranges(colocation_id);
+	List	   *shard_ids = NIL;
+	int64		last = 0;
+	ListCell   *lc;
+
+	list_sort(ranges, compare_shard_ids);
+	foreach(lc, ranges)
+	{
+		TessRangeRow *range = lfirst(lc);
+
+		if (range->shard_id != last)
+			shard_ids = lappend(shard_ids, &range->shard_id);
+		last = range->shard_id;
+	}
+	return shard_ids;
+}
+
+static int
+compare_shard_ids(const ListCell *a, const ListCell *b)
+{
+	int64		left = ((const TessRangeRow *) lfirst(a))->shard_id;
+	int64		right = ((const TessRangeRow *) lfirst(b))->shard_id;
+
+	return left < right ? -1 : left > right;
 }
 
 /* See table.h. */
@@ -51,7 +93,7 @@ TessWork *
 tess_work_of_table(const TessTable *table)
 {
 	if (table->kind == TESS_DISTRIBUTED)
-		return tess_work_of_group(table->group);
+		return tess_work_of_group(table->group->colocation_id);
 	return tess_work_of_nodes(tess_meta_remote_nodes());
 }
 

@@ -1,0 +1,124 @@
+-- COPY of distributed and reference tables
+CREATE SCHEMA command_copy;
+SET search_path = command_copy;
+SET tessera.shard_count = 4;
+CREATE TYPE mood AS ENUM ('sad', 'glad');
+CREATE TABLE plain (
+    k int PRIMARY KEY, id int GENERATED ALWAYS AS IDENTITY, v text DEFAULT 'default',
+    twice int GENERATED ALWAYS AS (k * 2) STORED, at date DEFAULT '2025-02-03', m mood,
+    CHECK (v <> 'wrong'));
+SELECT tessera.create_distributed_table('plain', 'k');
+
+-- defaults, identity and generated columns are filled in
+COPY plain (k, v) FROM STDIN;
+1	one
+2	\N
+3	tab\tnewline\nbackslash\\
+\.
+COPY plain (k, m) FROM STDIN (FORMAT csv, HEADER, DELIMITER ';', NULL 'nil', FORCE_NOT_NULL (m));
+k;m
+4;glad
+5;"sad"
+\.
+SELECT * FROM plain ORDER BY k;
+-- WHERE is evaluated before rows are sent
+COPY plain (k, v) FROM STDIN WHERE k % 2 = 0 AND v IS NOT NULL;
+10	ten
+11	eleven
+12	\N
+\.
+SELECT k, v FROM plain WHERE k >= 10;
+-- dates are read in the session's style
+SET datestyle = 'SQL, DMY';
+COPY plain (k, at) FROM STDIN;
+20	01/02/2024
+\.
+RESET datestyle;
+SELECT k, at FROM plain WHERE k = 20;
+-- and text in the client's encoding: what is sent here are two characters of it
+SET client_encoding = 'LATIN1';
+COPY plain (k, v) FROM STDIN;
+21	café
+\.
+RESET client_encoding;
+SELECT k, length(v) FROM plain WHERE k = 21;
+
+-- COPY TO writes what the shards hold, without generated columns
+COPY (SELECT * FROM plain ORDER BY k) TO STDOUT (FORMAT csv, HEADER);
+DELETE FROM plain WHERE k <> 1;
+COPY plain TO STDOUT;
+COPY plain (v, k) TO STDOUT (FORMAT csv, HEADER, FORCE_QUOTE *);
+
+-- an error names the line, and nothing is copied
+COPY plain (k, v) FROM STDIN;
+30	x
+thirty	x
+\.
+COPY plain (k, v) FROM STDIN;
+1	again
+\.
+COPY plain (k, v) FROM STDIN;
+31	wrong
+\.
+COPY plain (k, v) FROM STDIN;
+\N	null key in a primary key
+\.
+COPY plain (k, id) FROM STDIN WHERE k > 'x';
+COPY plain (k, none) FROM STDIN;
+COPY plain (k, twice) FROM STDIN;
+SELECT count(*) FROM plain;
+-- also in a transaction that goes on
+BEGIN;
+SAVEPOINT s;
+COPY plain (k, v) FROM STDIN;
+40	x
+1	again
+\.
+ROLLBACK TO s;
+COPY plain (k, v) FROM STDIN;
+41	x
+\.
+COMMIT;
+SELECT k FROM plain ORDER BY k;
+
+-- FREEZE is refused
+COPY plain (k) FROM STDIN (FREEZE);
+-- and so is who may not insert, or not read
+CREATE ROLE regress_reader;
+GRANT USAGE ON SCHEMA command_copy TO regress_reader;
+GRANT SELECT (k) ON plain TO regress_reader;
+SET ROLE regress_reader;
+COPY plain (k) FROM STDIN;
+COPY plain (v) TO STDOUT;
+COPY plain (k) FROM '/etc/hostname';
+RESET ROLE;
+SELECT node, success FROM tessera.run_on_nodes('DROP OWNED BY regress_reader') ORDER BY node;
+SELECT node, success FROM tessera.run_on_nodes('DO $$BEGIN SET LOCAL client_min_messages = error; LOCK pg_authid; DROP ROLE IF EXISTS regress_reader; END$$') ORDER BY node;
+
+-- a NULL key where the column allows it
+CREATE TABLE nullable (k text, v int);
+SELECT tessera.create_distributed_table('nullable', 'k');
+COPY nullable FROM STDIN;
+\N	1
+a	2
+\.
+SELECT * FROM nullable ORDER BY v;
+
+-- a reference table gets its rows everywhere
+CREATE TABLE everywhere (k int PRIMARY KEY, v text);
+SELECT tessera.create_reference_table('everywhere');
+COPY everywhere FROM STDIN;
+1	one
+2	two
+\.
+SELECT node, result FROM tessera.run_on_nodes('SELECT string_agg(v, '','' ORDER BY k) FROM command_copy.everywhere') ORDER BY node;
+COPY everywhere TO STDOUT;
+
+-- many rows go in bounded pieces, and all arrive
+CREATE TABLE many (k int, filler text);
+SELECT tessera.create_distributed_table('many', 'k');
+COPY many FROM PROGRAM 'seq 1 200000 | sed "s/.*/&\t&-&-&-&-&-&-&/"';
+SELECT count(*), count(DISTINCT k), sum(k), sum(length(filler)) FROM many;
+
+SET client_min_messages = warning;
+DROP SCHEMA command_copy CASCADE;

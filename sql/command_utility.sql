@@ -1,0 +1,149 @@
+-- utility statements on distributed and reference tables
+CREATE SCHEMA command_utility;
+SET search_path = command_utility;
+SET tessera.shard_count = 4;
+CREATE TABLE kinds (id int PRIMARY KEY);
+CREATE TABLE users (id int PRIMARY KEY, kind int REFERENCES kinds, name text);
+CREATE TABLE orders (user_id int REFERENCES users, id int, PRIMARY KEY (user_id, id));
+CREATE TABLE local_table (id serial PRIMARY KEY);
+SELECT tessera.create_reference_table('kinds');
+SELECT tessera.create_distributed_table('users', 'id');
+SELECT tessera.create_distributed_table('orders', 'user_id');
+CREATE PROCEDURE fill() LANGUAGE sql AS $$
+    INSERT INTO kinds SELECT generate_series(1, 3);
+    INSERT INTO users SELECT i, 1 + i % 3, 'user ' || i FROM generate_series(1, 20) i;
+    INSERT INTO orders SELECT i, i FROM generate_series(1, 20) i;
+$$;
+CALL fill();
+
+-- TRUNCATE empties all shards, and heeds foreign keys
+TRUNCATE orders;
+SELECT count(*) FROM orders;
+TRUNCATE users;
+TRUNCATE users, orders, local_table RESTART IDENTITY;
+SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM kinds) AS kinds;
+TRUNCATE kinds;
+TRUNCATE kinds CASCADE;
+CALL fill();
+BEGIN;
+TRUNCATE kinds CASCADE;
+SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM orders) AS orders, (SELECT count(*) FROM kinds) AS kinds;
+ROLLBACK;
+SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM orders) AS orders, (SELECT count(*) FROM kinds) AS kinds;
+SELECT DISTINCT result FROM tessera.run_on_nodes('SELECT count(*) FROM command_utility.kinds');
+
+-- indexes: created and dropped on all shards, under the shell's name
+CREATE INDEX ON users (lower(name)) WHERE kind > 1;
+CREATE INDEX IF NOT EXISTS users_lower_idx ON users (name);
+CREATE UNIQUE INDEX users_key ON users (name, id);
+SELECT result, count(*) FROM tessera.run_on_shards('users', $$SELECT string_agg(indexrelid::regclass::text ~ 'users_(lower_idx|key|pkey)$' || '', ',') FROM pg_index WHERE indrelid = '%s'::regclass$$) GROUP BY 1;
+CREATE UNIQUE INDEX ON users (name);
+CREATE INDEX CONCURRENTLY ON users (name);
+DROP INDEX users_lower_idx, users_key;
+DROP INDEX users_pkey;
+SELECT result, count(*) FROM tessera.run_on_shards('users', $$SELECT count(*) FROM pg_index WHERE indrelid = '%s'::regclass$$) GROUP BY 1;
+CREATE INDEX kinds_idx ON kinds (id);
+SELECT node, result FROM tessera.run_on_nodes($$SELECT 'command_utility.kinds_idx'::regclass IS NOT NULL$$) ORDER BY node;
+
+-- comments and rights reach the shards
+COMMENT ON TABLE users IS 'who''s who';
+COMMENT ON COLUMN users.name IS 'their names';
+SELECT DISTINCT result FROM tessera.run_on_shards('users', $$SELECT obj_description(r, 'pg_class') || ', ' || col_description(r, 3) FROM (SELECT '%s'::regclass::oid AS r) s$$);
+CREATE ROLE regress_reader;
+GRANT SELECT (id), UPDATE ON users, kinds, local_table TO regress_reader WITH GRANT OPTION;
+SELECT DISTINCT result FROM tessera.run_on_shards('users', $$SELECT has_column_privilege('regress_reader', r, 'id', 'SELECT') || ' ' || has_table_privilege('regress_reader', r, 'UPDATE WITH GRANT OPTION') FROM (SELECT '%s'::regclass::oid AS r) s$$);
+REVOKE ALL ON ALL TABLES IN SCHEMA command_utility FROM regress_reader;
+SELECT DISTINCT result FROM tessera.run_on_shards('users', $$SELECT has_table_privilege('regress_reader', '%s', 'UPDATE')$$);
+SELECT node, success FROM tessera.run_on_nodes('DO $$BEGIN SET LOCAL client_min_messages = error; LOCK pg_authid; DROP ROLE IF EXISTS regress_reader; END$$') ORDER BY node;
+
+-- VACUUM and ANALYZE
+VACUUM users, kinds, local_table;
+VACUUM (FULL, ANALYZE) users (name);
+ANALYZE users;
+BEGIN;
+ANALYZE users (id);
+COMMIT;
+SELECT sum(result::int) FROM tessera.run_on_shards('users', $$SELECT reltuples FROM pg_class WHERE oid = '%s'::regclass$$);
+
+-- everything else that would change a shell alone is refused
+\set VERBOSITY terse
+ALTER TABLE users ADD COLUMN more int;
+ALTER TABLE users RENAME TO people;
+ALTER TABLE users RENAME COLUMN name TO called;
+ALTER TABLE users SET SCHEMA public;
+ALTER TABLE users OWNER TO CURRENT_USER;
+ALTER TABLE users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE IF EXISTS kinds DROP COLUMN id;
+ALTER INDEX users_pkey RENAME TO other;
+ALTER INDEX users_pkey SET (fillfactor = 50);
+ALTER SCHEMA command_utility RENAME TO other;
+CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE RULE r AS ON INSERT TO users DO NOTHING;
+CREATE POLICY p ON users;
+CREATE STATISTICS s ON id, kind FROM users;
+CLUSTER users USING users_pkey;
+REINDEX TABLE users;
+REINDEX INDEX users_pkey;
+COMMENT ON INDEX users_pkey IS 'x';
+COMMENT ON CONSTRAINT users_pkey ON users IS 'x';
+REASSIGN OWNED BY CURRENT_USER TO pg_monitor;
+CREATE TABLE heir () INHERITS (users);
+CREATE TABLE referrer (user_id int REFERENCES users);
+ALTER TABLE local_table ADD FOREIGN KEY (id) REFERENCES users;
+ALTER TABLE local_table ADD COLUMN u int REFERENCES users;
+CREATE SCHEMA command_utility_2 CREATE TABLE x (user_id int REFERENCES command_utility.users);
+DROP EXTENSION tessera;
+DO $$ BEGIN EXECUTE 'ALTER TABLE command_utility.users ADD COLUMN more int'; END $$;
+-- a reference table may be referenced by local tables
+CREATE TABLE by_kind (kind int REFERENCES kinds);
+CREATE TABLE like_users (LIKE users);
+\set VERBOSITY default
+
+-- what is lost by CASCADE is refused too, unless the whole table goes
+CREATE TYPE mood AS ENUM ('sad');
+CREATE TABLE moody (k int, m mood);
+SELECT tessera.create_distributed_table('moody', 'k');
+\set VERBOSITY terse
+DROP TYPE mood CASCADE;
+\set VERBOSITY default
+SELECT m FROM moody;
+
+-- DROP TABLE drops the shards, and comes back with a rollback
+BEGIN;
+DROP TABLE orders;
+ROLLBACK;
+SELECT count(*) FROM orders;
+BEGIN;
+SAVEPOINT s;
+DROP TABLE orders;
+ROLLBACK TO s;
+COMMIT;
+SELECT count(*) FROM orders;
+CREATE FUNCTION drop_orders() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    DROP TABLE orders;
+    RAISE division_by_zero;
+EXCEPTION WHEN division_by_zero THEN NULL;
+END $$;
+SELECT drop_orders();
+SELECT count(*) FROM orders;
+DROP TABLE users;
+DROP TABLE orders, local_table;
+SELECT node, result FROM tessera.run_on_nodes($$SELECT count(*) FROM pg_class WHERE relname = 'orders' AND relkind = 'r'$$) ORDER BY node;
+-- DROP OWNED
+CREATE ROLE regress_owner;
+GRANT ALL ON SCHEMA command_utility TO regress_owner;
+CREATE TABLE owned (k int);
+ALTER TABLE owned OWNER TO regress_owner;
+SELECT tessera.create_distributed_table('owned', 'k');
+DROP OWNED BY regress_owner;
+SELECT relation FROM tessera.tables WHERE relation::text LIKE '%owned';
+SELECT node, result FROM tessera.run_on_nodes($$SELECT count(*) FROM pg_class WHERE relname = 'owned' AND relkind = 'r'$$) ORDER BY node;
+SELECT node, success FROM tessera.run_on_nodes('DROP OWNED BY regress_owner') ORDER BY node;
+SELECT node, success FROM tessera.run_on_nodes('DO $$BEGIN SET LOCAL client_min_messages = error; LOCK pg_authid; DROP ROLE IF EXISTS regress_owner; END$$') ORDER BY node;
+
+SET client_min_messages = warning;
+DROP SCHEMA command_utility CASCADE;
+SELECT count(*) FROM tessera.run_on_nodes('DROP SCHEMA IF EXISTS command_utility CASCADE') WHERE NOT success;
+SELECT sum(result::int) FROM tessera.run_on_nodes(
+    $$SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'command\_utility%'$$);
