@@ -80,12 +80,13 @@ is_builtin(Oid type)
 	return type < FirstGenbkiObjectId;
 }
 
-/* Types that are OIDs of objects: a name in text. */
+/* Built-in types whose binary form another server may not understand. */
 static bool
-names_object(Oid type)
+needs_text(Oid type)
 {
 	switch (type)
 	{
+			/* OIDs of objects: names in text */
 		case REGPROCOID:
 		case REGPROCEDUREOID:
 		case REGOPEROID:
@@ -97,6 +98,10 @@ names_object(Oid type)
 		case REGNAMESPACEOID:
 		case REGCONFIGOID:
 		case REGDICTIONARYOID:
+			/* empty ones are sent, but not received */
+		case TSQUERYOID:
+		case INT2VECTOROID:
+		case OIDVECTOROID:
 			return true;
 		default:
 			return false;
@@ -133,10 +138,13 @@ tess_type_travels_binary(Oid type)
 		case TYPTYPE_MULTIRANGE:
 			return tess_type_travels_binary(get_multirange_range(type));
 		case TYPTYPE_BASE:
+			if (!is_builtin(type) && !OidIsValid(element))
+				return false;
+			if (needs_text(type))
+				return false;
 			/* An array's binary form has the OID of its elements' type. */
-			if (OidIsValid(element))
-				return is_builtin(element) && tess_type_travels_binary(element);
-			return is_builtin(type) && !names_object(type);
+			return !OidIsValid(element) ||
+				   (is_builtin(element) && tess_type_travels_binary(element));
 		default:
 			return false;
 	}
