@@ -250,10 +250,14 @@ write_batch(TessStream *stream)
 		length = queue->bytes.len;
 		tess_row_writer_put(stream->writer, stream->batch_slot, &queue->bytes);
 		stream->queued_bytes += queue->bytes.len - length;
-		if (queue->bytes.len >= QUEUE_BYTES)
-			send_queue(stream, queue);
-		else if (stream->queued_bytes >= ALL_QUEUES_BYTES)
-			send_queue(stream, largest_queue(stream));
+		if (queue->bytes.len < QUEUE_BYTES &&
+			stream->queued_bytes < ALL_QUEUES_BYTES)
+			continue;
+		/* The session sees the user's settings, not the pinned ones. */
+		tess_row_writer_unpin(level);
+		send_queue(stream, queue->bytes.len >= QUEUE_BYTES ? queue :
+				   largest_queue(stream));
+		level = tess_row_writer_pin(stream->writer);
 	}
 	tess_row_writer_unpin(level);
 	ExecClearTuple(stream->batch_slot);
@@ -301,10 +305,15 @@ send_queue(TessStream *stream, RowQueue *queue)
 	stream->queued_bytes -= queue->bytes.len;
 	tess_row_writer_finish(stream->writer, &queue->bytes);
 	if (OidIsValid(queue->local_relation))
+	{
+		int			level = tess_row_writer_pin(stream->writer);
+
 		(void) tess_stream_fill_local(queue->local_relation,
 									  stream->column_names,
 									  tess_row_writer_is_binary(stream->writer),
 									  &queue->bytes);
+		tess_row_writer_unpin(level);
+	}
 	for (int i = 0; i < queue->node_count; i++)
 	{
 		if (!tess_meta_node(queue->node_ids[i])->is_local)

@@ -91,8 +91,8 @@ tess_row_writer_finish(const TessRowWriter *writer, StringInfo buffer)
 		pq_sendint16(buffer, -1);
 }
 
-/* Pins what rows depend on.  End it with tess_row_writer_unpin(); an error
- * ends it too. */
+/* Pins what rows depend on, in writing and in reading them.  End it with
+ * tess_row_writer_unpin(); an error ends it too. */
 int
 tess_row_writer_pin(const TessRowWriter *writer)
 {

@@ -18,13 +18,12 @@
  * answer the whole transaction is lost. */
 #define SUBABORT_WAIT_MS 10000
 
-/* Leaves the session idle (in a transaction or not), or broken. */
+/* Leaves the session idle (in a transaction or not), or broken; and nobody's,
+ * since who claimed it may be gone with the memory of its statement. */
 static void
 make_quiet(TessRemote *remote, TimestampTz deadline)
 {
-	if (!tess_session_is_broken(remote->session) &&
-		tess_session_is_busy(remote->session))
-		tess_session_abandon(remote->session, deadline);
+	tess_session_abandon(remote->session, deadline);
 }
 
 static void
