@@ -43,7 +43,7 @@ depends_on_rows_walker(Node *node, void *context)
 			return true;
 		case T_Param:
 			return ((Param *) node)->paramkind != PARAM_EXTERN &&
-				((Param *) node)->paramkind != PARAM_EXEC;
+				   ((Param *) node)->paramkind != PARAM_EXEC;
 		default:
 			return expression_tree_walker(node, depends_on_rows_walker,
 										  context);
@@ -55,8 +55,7 @@ bool
 tess_is_row_independent(Node *node)
 {
 	return !depends_on_rows_walker(node, NULL) &&
-		!expression_returns_set(node) &&
-		!contain_volatile_functions(node);
+		   !expression_returns_set(node) && !contain_volatile_functions(node);
 }
 
 static bool
@@ -73,11 +72,11 @@ has_param_walker(Node *node, void *context)
 static Node *
 make_param(TessBindings *bindings, Node *expr)
 {
-	Oid			type = exprType(expr);
-	Oid			collation = exprCollation(expr);
-	Param	   *param = makeNode(Param);
-	ListCell   *cell;
-	int			number = 0;
+	Oid type = exprType(expr);
+	Oid collation = exprCollation(expr);
+	Param *param = makeNode(Param);
+	ListCell *cell;
+	int number = 0;
 
 	foreach(cell, bindings->exprs)
 	{
@@ -157,8 +156,7 @@ bind_mutator(Node *node, TessBindings *bindings)
 	if (is_replaceable(node) &&
 		tess_type_travels(bindings->travel, exprType(node)) &&
 		tess_is_row_independent(node) &&
-		(IsA(node, Param) ||
-		 has_param_walker(node, NULL) ||
+		(IsA(node, Param) || has_param_walker(node, NULL) ||
 		 !tess_travels(bindings->travel, node)))
 		return make_param(bindings, node);
 	return expression_tree_mutator(node, bind_mutator, bindings);
@@ -176,8 +174,8 @@ tess_bind(TessBindings *bindings, Node *node)
 List *
 tess_binding_types(const TessBindings *bindings)
 {
-	List	   *types = NIL;
-	ListCell   *cell;
+	List *types = NIL;
+	ListCell *cell;
 
 	foreach(cell, bindings->exprs)
 		types = lappend_oid(types, exprType(lfirst(cell)));

@@ -34,18 +34,18 @@ static int
 node_column(TessColumns *columns, AttrNumber attno, Oid type, int32 typmod,
 			Oid collation)
 {
-	ListCell   *cell;
-	int			count = list_length(columns->node_tlist);
-	Var		   *var;
+	ListCell *cell;
+	int count = list_length(columns->node_tlist);
+	Var *var;
 
 	foreach(cell, columns->node_tlist)
 		if (((Var *) lfirst_node(TargetEntry, cell)->expr)->varattno == attno)
 			return foreach_current_index(cell);
 
 	var = makeVar(1, attno, type, typmod, collation, 0);
-	columns->node_tlist = lappend(columns->node_tlist,
-								  makeTargetEntry((Expr *) var, count + 1,
-												  NULL, false));
+	columns->node_tlist =
+		lappend(columns->node_tlist,
+				makeTargetEntry((Expr *) var, count + 1, NULL, false));
 	return count;
 }
 
@@ -60,8 +60,8 @@ node_attribute(TessColumns *columns, Form_pg_attribute att)
 static void
 add_whole_row(TessColumns *columns)
 {
-	Relation	rel = relation_open(columns->relation, NoLock);
-	TupleDesc	desc = RelationGetDescr(rel);
+	Relation rel = relation_open(columns->relation, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
 
 	columns->row_type = rel->rd_rel->reltype;
 	columns->whole_row = NIL;
@@ -80,20 +80,20 @@ static bool
 is_shard_index(const Var *var)
 {
 	return var->varattno == TESS_SHARD_INDEX_ATTRIBUTE &&
-		var->vartype == INT4OID;
+		   var->vartype == INT4OID;
 }
 
 /* The plan names this Var of our varno. */
 void
 tess_columns_add_var(TessColumns *columns, const Var *var)
 {
-	ListCell   *cell;
-	Var		   *copy;
-	int			source;
+	ListCell *cell;
+	Var *copy;
+	int source;
 
 	foreach(cell, columns->scan_tlist)
 	{
-		Var		   *known = (Var *) lfirst_node(TargetEntry, cell)->expr;
+		Var *known = (Var *) lfirst_node(TargetEntry, cell)->expr;
 
 		if (known->varattno == var->varattno && known->vartype == var->vartype)
 			return;
@@ -112,13 +112,12 @@ tess_columns_add_var(TessColumns *columns, const Var *var)
 		source = node_column(columns, var->varattno, var->vartype,
 							 var->vartypmod, var->varcollid);
 
-	copy = makeVar(columns->varno, var->varattno, var->vartype,
-				   var->vartypmod, var->varcollid, 0);
-	columns->scan_tlist =
-		lappend(columns->scan_tlist,
-				makeTargetEntry((Expr *) copy,
-								list_length(columns->scan_tlist) + 1,
-								NULL, false));
+	copy = makeVar(columns->varno, var->varattno, var->vartype, var->vartypmod,
+				   var->varcollid, 0);
+	columns->scan_tlist = lappend(
+		columns->scan_tlist,
+		makeTargetEntry((Expr *) copy, list_length(columns->scan_tlist) + 1,
+						NULL, false));
 	columns->sources = lappend_int(columns->sources, source);
 }
 
@@ -126,15 +125,14 @@ tess_columns_add_var(TessColumns *columns, const Var *var)
 void
 tess_columns_add_vars_of(TessColumns *columns, Node *node)
 {
-	List	   *vars = pull_var_clause(node,
-									   PVC_RECURSE_AGGREGATES |
-									   PVC_RECURSE_WINDOWFUNCS |
-									   PVC_RECURSE_PLACEHOLDERS);
-	ListCell   *cell;
+	List *vars =
+		pull_var_clause(node, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS |
+								  PVC_RECURSE_PLACEHOLDERS);
+	ListCell *cell;
 
 	foreach(cell, vars)
 	{
-		Var		   *var = lfirst_node(Var, cell);
+		Var *var = lfirst_node(Var, cell);
 
 		if (var->varno == columns->varno)
 			tess_columns_add_var(columns, var);
@@ -150,8 +148,8 @@ tess_columns_add_any(TessColumns *columns, bool on_node)
 {
 	if (columns->scan_tlist == NIL)
 	{
-		Var		   *var = makeVar(columns->varno, TableOidAttributeNumber,
-								  OIDOID, -1, InvalidOid, 0);
+		Var *var = makeVar(columns->varno, TableOidAttributeNumber, OIDOID, -1,
+						   InvalidOid, 0);
 
 		tess_columns_add_var(columns, var);
 	}
@@ -173,7 +171,7 @@ tess_columns_describe(const TessColumns *columns, TessFragment *fragment)
 static Node *
 rebase_mutator(Node *node, const TessColumns *columns)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (node == NULL)
 		return NULL;
@@ -183,11 +181,10 @@ rebase_mutator(Node *node, const TessColumns *columns)
 	foreach(cell, columns->scan_tlist)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
-		Var		   *known = (Var *) tle->expr;
-		Var		   *var = (Var *) node;
+		Var *known = (Var *) tle->expr;
+		Var *var = (Var *) node;
 
-		if (var->varno == columns->varno &&
-			known->varattno == var->varattno &&
+		if (var->varno == columns->varno && known->varattno == var->varattno &&
 			known->vartype == var->vartype)
 		{
 			var = makeVar(INDEX_VAR, tle->resno, var->vartype, var->vartypmod,

@@ -25,15 +25,14 @@
 static List *
 hidden_columns(Index target)
 {
-	Var		   *shard = makeVar(target, TESS_SHARD_INDEX_ATTRIBUTE, INT4OID,
-								-1, InvalidOid, 0);
-	Var		   *ctid = makeVar(target, SelfItemPointerAttributeNumber, TIDOID,
-							   -1, InvalidOid, 0);
+	Var *shard =
+		makeVar(target, TESS_SHARD_INDEX_ATTRIBUTE, INT4OID, -1, InvalidOid, 0);
+	Var *ctid = makeVar(target, SelfItemPointerAttributeNumber, TIDOID, -1,
+						InvalidOid, 0);
 
-	return list_make2(makeTargetEntry((Expr *) shard, 1, pstrdup("shard"),
-									  false),
-					  makeTargetEntry((Expr *) ctid, 2, pstrdup("ctid"),
-									  false));
+	return list_make2(
+		makeTargetEntry((Expr *) shard, 1, pstrdup("shard"), false),
+		makeTargetEntry((Expr *) ctid, 2, pstrdup("ctid"), false));
 }
 
 static char *
@@ -42,7 +41,7 @@ cast_to(Oid type)
 	return psprintf("::%s",
 					format_type_extended(type, -1,
 										 FORMAT_TYPE_TYPEMOD_GIVEN |
-										 FORMAT_TYPE_FORCE_QUALIFY));
+											 FORMAT_TYPE_FORCE_QUALIFY));
 }
 
 static void
@@ -56,12 +55,12 @@ add_row_type(TessModifySpec *spec, Oid type)
 static Query *
 source_query(TessJob *job, TessModifySpec *spec)
 {
-	Query	   *parse = job->parse;
-	Query	   *source = copyObject(parse);
+	Query *parse = job->parse;
+	Query *source = copyObject(parse);
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, source->rtable);
-	List	   *tlist = hidden_columns(parse->resultRelation);
-	List	   *junk = NIL;
-	ListCell   *cell;
+	List *tlist = hidden_columns(parse->resultRelation);
+	List *junk = NIL;
+	ListCell *cell;
 
 	add_row_type(spec, TIDOID);
 	if (parse->commandType == CMD_UPDATE)
@@ -89,8 +88,10 @@ source_query(TessJob *job, TessModifySpec *spec)
 		}
 	}
 
-	tess_mark_locked(rte, parse->commandType == CMD_DELETE ?
-					 LCS_FORUPDATE : LCS_FORNOKEYUPDATE, LockWaitBlock);
+	tess_mark_locked(rte,
+					 parse->commandType == CMD_DELETE ? LCS_FORUPDATE
+													  : LCS_FORNOKEYUPDATE,
+					 LockWaitBlock);
 	source->targetList = tlist;
 	source->commandType = CMD_SELECT;
 	source->resultRelation = 0;
@@ -102,7 +103,7 @@ source_query(TessJob *job, TessModifySpec *spec)
 static List *
 name_template(const char *before, const TessTable *table, const char *after)
 {
-	char	   *rest = psprintf(".%s%s", quote_identifier(table->name), after);
+	char *rest = psprintf(".%s%s", quote_identifier(table->name), after);
 
 	return list_make3(makeString(pstrdup(before)),
 					  list_make1(makeString(pstrdup(table->schema))),
@@ -115,7 +116,7 @@ tail_text(Oid relation, TessModifySpec *spec, TessColumns *columns)
 {
 	StringInfoData text;
 	const char *separator = " RETURNING ";
-	ListCell   *cell;
+	ListCell *cell;
 
 	initStringInfo(&text);
 	appendStringInfoString(&text, ") AS v (c");
@@ -124,11 +125,11 @@ tail_text(Oid relation, TessModifySpec *spec, TessColumns *columns)
 	appendStringInfoString(&text, ") WHERE t.ctid = v.c");
 	foreach(cell, columns->node_tlist)
 	{
-		Var		   *var = (Var *) lfirst_node(TargetEntry, cell)->expr;
+		Var *var = (Var *) lfirst_node(TargetEntry, cell)->expr;
 
-		appendStringInfo(&text, "%st.%s", separator,
-						 quote_identifier(get_attname(relation, var->varattno,
-													  false)));
+		appendStringInfo(
+			&text, "%st.%s", separator,
+			quote_identifier(get_attname(relation, var->varattno, false)));
 		separator = ", ";
 	}
 	return text.data;
@@ -139,17 +140,15 @@ static char *
 set_text(Oid relation, TessModifySpec *spec)
 {
 	StringInfoData text;
-	ListCell   *cell;
+	ListCell *cell;
 
 	initStringInfo(&text);
 	appendStringInfoString(&text, " AS t SET ");
 	foreach(cell, spec->columns)
-		appendStringInfo(&text, "%s%s = v.v%d",
-						 foreach_current_index(cell) > 0 ? ", " : "",
-						 quote_identifier(get_attname(relation,
-													  lfirst_int(cell),
-													  false)),
-						 foreach_current_index(cell) + 1);
+		appendStringInfo(
+			&text, "%s%s = v.v%d", foreach_current_index(cell) > 0 ? ", " : "",
+			quote_identifier(get_attname(relation, lfirst_int(cell), false)),
+			foreach_current_index(cell) + 1);
 	appendStringInfoString(&text, " FROM (VALUES ");
 	return text.data;
 }
@@ -161,16 +160,18 @@ set_text(Oid relation, TessModifySpec *spec)
 PlannedStmt *
 tess_plan_apply(TessJob *job)
 {
-	Query	   *parse = job->parse;
+	Query *parse = job->parse;
 	const TessTable *table = job->survey->target;
 	TessFragment *fragment = tess_fragment_make();
 	TessModifySpec *spec = tess_modify_spec_make();
 	TessColumns *columns;
-	Query	   *source;
+	Query *source;
 	PlannedStmt *stmt;
 
 	if (table->kind != TESS_DISTRIBUTED)
-		tess_refuse_target(job, "Change a reference table by conditions on its own columns and built-in functions, or row by row.");
+		tess_refuse_target(
+			job,
+			"Change a reference table by conditions on its own columns and built-in functions, or row by row.");
 	if (!tess_returning_columns(job, &columns))
 		tess_refuse_target(job, "Return columns of the changed rows only.");
 
@@ -180,16 +181,16 @@ tess_plan_apply(TessJob *job)
 	fragment->modify = spec;
 	spec->has_returning = parse->returningList != NIL;
 	if (parse->commandType == CMD_UPDATE)
-		spec->head = name_template("UPDATE ", table,
-								   set_text(table->relation, spec));
+		spec->head =
+			name_template("UPDATE ", table, set_text(table->relation, spec));
 	else
-		spec->head = name_template("DELETE FROM ", table,
-								   " AS t USING (VALUES ");
-	spec->tail = list_make1(makeString(tail_text(table->relation, spec,
-												 columns)));
+		spec->head =
+			name_template("DELETE FROM ", table, " AS t USING (VALUES ");
+	spec->tail =
+		list_make1(makeString(tail_text(table->relation, spec, columns)));
 
 	stmt = tess_plan_rest(job, source, NULL);
 	spec->reads_first = true;
-	return tess_modify_finish(job, stmt, TESS_MODIFY_METHODS, fragment,
-							  columns, NIL);
+	return tess_modify_finish(job, stmt, TESS_MODIFY_METHODS, fragment, columns,
+							  NIL);
 }

@@ -18,12 +18,12 @@
 static bool
 names_target_alone(Query *parse)
 {
-	Bitmapset  *used = tess_survey_used(parse);
-	int			only;
+	Bitmapset *used = tess_survey_used(parse);
+	int only;
 
 	return parse->cteList == NIL && !parse->hasSubLinks &&
-		bms_get_singleton_member(used, &only) &&
-		only == parse->resultRelation;
+		   bms_get_singleton_member(used, &only) &&
+		   only == parse->resultRelation;
 }
 
 /* The conditions on rows, of WHERE and of views' joins, as a list. */
@@ -36,16 +36,15 @@ conditions_of(Query *parse)
 static Query *
 sent_query(TessJob *job, TessBindings *bindings, TessColumns *columns)
 {
-	Query	   *parse = job->parse;
-	Query	   *query = tess_query_make(job, parse->commandType);
-	Index		target = parse->resultRelation;
+	Query *parse = job->parse;
+	Query *query = tess_query_make(job, parse->commandType);
+	Index target = parse->resultRelation;
 
 	query->jointree->quals =
 		tess_bind(bindings, tess_renumber(parse->jointree->quals, target, 0));
 	if (parse->commandType == CMD_UPDATE)
-		query->targetList = (List *)
-			tess_bind(bindings,
-					  tess_renumber((Node *) parse->targetList, target, 0));
+		query->targetList = (List *) tess_bind(
+			bindings, tess_renumber((Node *) parse->targetList, target, 0));
 	if (!tess_travels(bindings->travel, query->jointree->quals) ||
 		!tess_travels(bindings->travel, (Node *) query->targetList))
 	{
@@ -61,15 +60,15 @@ sent_query(TessJob *job, TessBindings *bindings, TessColumns *columns)
 PlannedStmt *
 tess_plan_broadcast(TessJob *job)
 {
-	Query	   *parse = job->parse;
+	Query *parse = job->parse;
 	const TessTable *table = job->survey->target;
 	TessFragment *fragment;
-	TessTravel	travel = {NIL};
+	TessTravel travel = {NIL};
 	TessBindings bindings = {&travel};
 	TessColumns *columns;
-	Query	   *query;
-	List	   *template;
-	Expr	   *prune = NULL;
+	Query *query;
+	List *template;
+	Expr *prune = NULL;
 
 	if (!names_target_alone(parse))
 	{
@@ -93,8 +92,8 @@ tess_plan_broadcast(TessJob *job)
 	if (table->kind == TESS_DISTRIBUTED)
 	{
 		fragment->target = TESS_TO_SHARDS;
-		prune = tess_prune_make(conditions_of(parse), parse->resultRelation,
-								table);
+		prune =
+			tess_prune_make(conditions_of(parse), parse->resultRelation, table);
 	}
 	else
 		fragment->target = TESS_TO_ALL_COPIES;

@@ -24,9 +24,9 @@
 static TargetEntry *
 null_entry(const TessTable *table)
 {
-	Relation	rel = relation_open(table->relation, NoLock);
-	TupleDesc	desc = RelationGetDescr(rel);
-	AttrNumber	attno = table->key_attnum;
+	Relation rel = relation_open(table->relation, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	AttrNumber attno = table->key_attnum;
 	Form_pg_attribute att;
 	TargetEntry *tle;
 
@@ -55,9 +55,9 @@ static Query *
 source_query(TessJob *job, TessModifySpec *spec)
 {
 	const TessTable *table = job->survey->target;
-	Query	   *source = copyObject(job->parse);
-	ListCell   *cell;
-	int			position = 0;
+	Query *source = copyObject(job->parse);
+	ListCell *cell;
+	int position = 0;
 
 	if (source->targetList == NIL)
 		source->targetList = list_make1(null_entry(table));
@@ -67,8 +67,8 @@ source_query(TessJob *job, TessModifySpec *spec)
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
 
 		spec->columns = lappend_int(spec->columns, tle->resno);
-		spec->row_types = lappend_oid(spec->row_types,
-									  exprType((Node *) tle->expr));
+		spec->row_types =
+			lappend_oid(spec->row_types, exprType((Node *) tle->expr));
 		spec->row_casts = lappend(spec->row_casts, makeString(""));
 		if (tle->resno == table->key_attnum)
 			spec->key_position = position;
@@ -87,13 +87,13 @@ source_query(TessJob *job, TessModifySpec *spec)
 static List *
 row_target_list(TessModifySpec *spec, Oid relation, int params)
 {
-	List	   *tlist = NIL;
-	ListCell   *column;
-	ListCell   *type;
+	List *tlist = NIL;
+	ListCell *column;
+	ListCell *type;
 
 	forboth(column, spec->columns, type, spec->row_types)
 	{
-		Param	   *param = makeNode(Param);
+		Param *param = makeNode(Param);
 
 		param->paramkind = PARAM_EXTERN;
 		param->paramid = ++params;
@@ -101,12 +101,11 @@ row_target_list(TessModifySpec *spec, Oid relation, int params)
 		param->paramtypmod = -1;
 		param->paramcollid = get_typcollation(param->paramtype);
 		param->location = -1;
-		tlist = lappend(tlist,
-						makeTargetEntry((Expr *) param, lfirst_int(column),
-										get_attname(relation,
-													lfirst_int(column),
-													false),
-										false));
+		tlist = lappend(
+			tlist,
+			makeTargetEntry((Expr *) param, lfirst_int(column),
+							get_attname(relation, lfirst_int(column), false),
+							false));
 	}
 	return tlist;
 }
@@ -116,7 +115,7 @@ row_target_list(TessModifySpec *spec, Oid relation, int params)
 static bool
 bind_on_conflict(TessJob *job, Query *query, TessBindings *bindings)
 {
-	Query	   *parse = job->parse;
+	Query *parse = job->parse;
 	OnConflictExpr *conflict = parse->onConflict;
 
 	if (conflict == NULL)
@@ -127,20 +126,20 @@ bind_on_conflict(TessJob *job, Query *query, TessBindings *bindings)
 		return false;
 	}
 
-	conflict = (OnConflictExpr *)
-		tess_renumber((Node *) conflict, parse->resultRelation,
-					  conflict->exclRelIndex);
+	conflict = (OnConflictExpr *) tess_renumber(
+		(Node *) conflict, parse->resultRelation, conflict->exclRelIndex);
 	if (conflict->exclRelIndex > 0)
 	{
-		query->rtable = lappend(query->rtable,
-								copyObject(rt_fetch(conflict->exclRelIndex,
-													parse->rtable)));
+		query->rtable = lappend(
+			query->rtable,
+			copyObject(rt_fetch(conflict->exclRelIndex, parse->rtable)));
 		conflict->exclRelIndex = 2;
 	}
 	conflict = (OnConflictExpr *) tess_bind(bindings, (Node *) conflict);
 	if (!tess_travels(bindings->travel, (Node *) conflict))
 	{
-		job->reason = "An expression of ON CONFLICT cannot be evaluated on a node.";
+		job->reason =
+			"An expression of ON CONFLICT cannot be evaluated on a node.";
 		return false;
 	}
 	query->onConflict = conflict;
@@ -154,32 +153,34 @@ tess_plan_insert(TessJob *job)
 	const TessTable *table = job->survey->target;
 	TessFragment *fragment = tess_fragment_make();
 	TessModifySpec *spec = tess_modify_spec_make();
-	TessTravel	travel = {NIL};
+	TessTravel travel = {NIL};
 	TessBindings bindings = {&travel};
 	TessColumns *columns;
-	Query	   *source = source_query(job, spec);
-	Query	   *query = tess_query_make(job, CMD_INSERT);
+	Query *source = source_query(job, spec);
+	Query *query = tess_query_make(job, CMD_INSERT);
 	PlannedStmt *stmt;
 
 	tess_travel_add(&travel, table->relation);
 	if (!tess_returning_columns(job, &columns))
 		tess_refuse_target(job, "Return columns of the inserted rows only.");
 	if (!bind_on_conflict(job, query, &bindings))
-		tess_refuse_target(job, "Use built-in functions and columns of the table and of EXCLUDED only.");
-	query->targetList = row_target_list(spec, table->relation,
-										list_length(bindings.exprs));
+		tess_refuse_target(
+			job,
+			"Use built-in functions and columns of the table and of EXCLUDED only.");
+	query->targetList =
+		row_target_list(spec, table->relation, list_length(bindings.exprs));
 	query->returningList = columns->node_tlist;
 	if (!tess_deparse_insert(query, &spec->head, &spec->tail, &job->reason))
 		tess_refuse_target(job, "Write the statement in a simpler form.");
 
 	fragment->command = CMD_INSERT;
-	fragment->target = table->kind == TESS_DISTRIBUTED ?
-		TESS_TO_SHARDS : TESS_TO_ALL_COPIES;
+	fragment->target =
+		table->kind == TESS_DISTRIBUTED ? TESS_TO_SHARDS : TESS_TO_ALL_COPIES;
 	fragment->param_types = tess_binding_types(&bindings);
 	fragment->modify = spec;
 	spec->has_returning = job->parse->returningList != NIL;
 
 	stmt = tess_plan_rest(job, source, &spec->reads_first);
-	return tess_modify_finish(job, stmt, TESS_MODIFY_METHODS, fragment,
-							  columns, bindings.exprs);
+	return tess_modify_finish(job, stmt, TESS_MODIFY_METHODS, fragment, columns,
+							  bindings.exprs);
 }

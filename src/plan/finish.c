@@ -25,7 +25,7 @@
 void
 tess_fragment_describe(TessFragment *fragment, List *tlist)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	fragment->column_types = NIL;
 	fragment->column_typmods = NIL;
@@ -33,16 +33,16 @@ tess_fragment_describe(TessFragment *fragment, List *tlist)
 	foreach(cell, tlist)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
-		Node	   *expr = (Node *) tle->expr;
+		Node *expr = (Node *) tle->expr;
 
 		if (tle->resjunk)
 			continue;
-		fragment->column_types = lappend_oid(fragment->column_types,
-											 exprType(expr));
-		fragment->column_typmods = lappend_int(fragment->column_typmods,
-											   exprTypmod(expr));
-		fragment->column_collations = lappend_oid(fragment->column_collations,
-												  exprCollation(expr));
+		fragment->column_types =
+			lappend_oid(fragment->column_types, exprType(expr));
+		fragment->column_typmods =
+			lappend_int(fragment->column_typmods, exprTypmod(expr));
+		fragment->column_collations =
+			lappend_oid(fragment->column_collations, exprCollation(expr));
 	}
 }
 
@@ -112,7 +112,7 @@ flatten_walker(Node *node, PlannedStmt *stmt)
 PlannedStmt *
 tess_statement_make(TessJob *job, Plan *plan)
 {
-	Query	   *parse = job->parse;
+	Query *parse = job->parse;
 	PlannedStmt *stmt = makeNode(PlannedStmt);
 
 	stmt->commandType = parse->commandType;
@@ -137,15 +137,14 @@ tess_statement_make(TessJob *job, Plan *plan)
 List *
 tess_expressions_finish(List *exprs, PlannedStmt *stmt)
 {
-	List	   *finished = NIL;
-	ListCell   *cell;
+	List *finished = NIL;
+	ListCell *cell;
 
 	foreach(cell, exprs)
 	{
-		List	   *oids = NIL;
-		List	   *items = NIL;
-		Expr	   *expr = expression_planner_with_deps(lfirst(cell),
-														&oids, &items);
+		List *oids = NIL;
+		List *items = NIL;
+		Expr *expr = expression_planner_with_deps(lfirst(cell), &oids, &items);
 
 		finished = lappend(finished, expr);
 		stmt->relationOids = list_concat(stmt->relationOids, oids);

@@ -21,10 +21,10 @@
 bool
 tess_returning_columns(TessJob *job, TessColumns **columns)
 {
-	Query	   *parse = job->parse;
+	Query *parse = job->parse;
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
-	List	   *vars;
-	ListCell   *cell;
+	List *vars;
+	ListCell *cell;
 
 	*columns = tess_columns_make(rte->relid, parse->resultRelation);
 	if (parse->returningList == NIL)
@@ -51,14 +51,14 @@ tess_returning_columns(TessJob *job, TessColumns **columns)
 
 typedef struct Renumbering
 {
-	Index		target;
-	Index		excluded;
+	Index target;
+	Index excluded;
 } Renumbering;
 
 static Node *
 renumber_mutator(Node *node, Renumbering *numbers)
 {
-	Var		   *var;
+	Var *var;
 
 	if (node == NULL)
 		return NULL;
@@ -89,11 +89,11 @@ tess_renumber(Node *node, Index target, Index excluded)
 Query *
 tess_query_make(TessJob *job, CmdType command)
 {
-	Query	   *parse = job->parse;
-	Query	   *query = makeNode(Query);
-	RangeTblEntry *rte = copyObject(rt_fetch(parse->resultRelation,
-											 parse->rtable));
-	List	   *from = NIL;
+	Query *parse = job->parse;
+	Query *query = makeNode(Query);
+	RangeTblEntry *rte =
+		copyObject(rt_fetch(parse->resultRelation, parse->rtable));
+	List *from = NIL;
 
 	rte->checkAsUser = InvalidOid;
 	if (command != CMD_INSERT)
@@ -115,14 +115,13 @@ tess_query_make(TessJob *job, CmdType command)
 static List *
 returning_tlist(TessJob *job, TessColumns *columns, PlannedStmt *stmt)
 {
-	List	   *tlist = NIL;
-	ListCell   *cell;
+	List *tlist = NIL;
+	ListCell *cell;
 
 	foreach(cell, job->parse->returningList)
 	{
 		TargetEntry *tle = copyObject(lfirst_node(TargetEntry, cell));
-		List	   *ready = tess_expressions_finish(list_make1(tle->expr),
-													stmt);
+		List *ready = tess_expressions_finish(list_make1(tle->expr), stmt);
 
 		tle->expr = (Expr *) tess_columns_rebase(columns, linitial(ready));
 		tlist = lappend(tlist, tle);
@@ -139,14 +138,14 @@ PlannedStmt *
 tess_modify_finish(TessJob *job, PlannedStmt *stmt, const char *methods,
 				   TessFragment *fragment, TessColumns *columns, List *exprs)
 {
-	Query	   *parse = job->parse;
+	Query *parse = job->parse;
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
 	CustomScan *scan;
-	List	   *tlist;
+	List *tlist;
 
 	fragment->anchor = rte->relid;
-	fragment->relations = list_append_unique_oid(fragment->relations,
-												 rte->relid);
+	fragment->relations =
+		list_append_unique_oid(fragment->relations, rte->relid);
 	fragment->role = rte->checkAsUser;
 	fragment->sets_count = parse->canSetTag;
 	tess_columns_describe(columns, fragment);
@@ -159,7 +158,7 @@ tess_modify_finish(TessJob *job, PlannedStmt *stmt, const char *methods,
 
 	if (stmt->planTree != NULL)
 	{
-		Plan	   *child = stmt->planTree;
+		Plan *child = stmt->planTree;
 
 		scan->custom_plans = list_make1(child);
 		scan->scan.plan.plan_node_id = -1;

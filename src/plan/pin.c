@@ -29,75 +29,74 @@
 typedef struct Term
 {
 	RangeTblEntry *rte;
-	AttrNumber	attno;
+	AttrNumber attno;
 } Term;
 
 /* A value a column is equal to, and the condition that says so. */
 typedef struct PinValue
 {
-	Expr	   *clause;			/* OpExpr or ScalarArrayOpExpr */
-	bool		column_is_left;
-	RangeTblEntry *rte;			/* of the column in the clause */
-	AttrNumber	attno;
+	Expr *clause; /* OpExpr or ScalarArrayOpExpr */
+	bool column_is_left;
+	RangeTblEntry *rte; /* of the column in the clause */
+	AttrNumber attno;
 } PinValue;
 
 typedef struct FactClass
 {
-	List	   *terms;			/* Term * */
-	List	   *values;			/* PinValue * */
+	List *terms;  /* Term * */
+	List *values; /* PinValue * */
 } FactClass;
 
 /* What is known at a place in the tree: a list of FactClass *. */
 typedef struct Facts
 {
-	List	   *classes;
+	List *classes;
 } Facts;
 
 typedef struct Scope
 {
-	Query	   *query;
+	Query *query;
 	struct Scope *parent;
 } Scope;
 
 typedef struct Pin
 {
 	RangeTblEntry *rte;
-	List	   *values;			/* PinValue * */
+	List *values; /* PinValue * */
 } Pin;
 
 /* The whole walk. */
 typedef struct PinWalk
 {
-	const TessTable *table;		/* any of the group */
-	List	   *pins;			/* Pin *, one for each distributed table */
-	bool		failed;			/* one of them is not pinned */
+	const TessTable *table; /* any of the group */
+	List *pins;				/* Pin *, one for each distributed table */
+	bool failed;			/* one of them is not pinned */
 } PinWalk;
 
 typedef struct SublinkContext
 {
-	PinWalk    *walk;
-	Scope	   *scope;
+	PinWalk *walk;
+	Scope *scope;
 	const Facts *facts;
 } SublinkContext;
 
 static void pin_query(PinWalk *walk, Query *query, Scope *parent,
 					  const Facts *outer);
 static void collect(PinWalk *walk, Node *node, Scope *scope, Facts *facts);
-static void assign(PinWalk *walk, Node *node, Scope *scope,
-				   const Facts *facts);
+static void assign(PinWalk *walk, Node *node, Scope *scope, const Facts *facts);
 
 /* Facts ------------------------------------------------------------------ */
 
 static Facts *
 facts_copy(const Facts *facts)
 {
-	Facts	   *copy = palloc0(sizeof(Facts));
-	ListCell   *cell;
+	Facts *copy = palloc0(sizeof(Facts));
+	ListCell *cell;
 
 	foreach(cell, facts->classes)
 	{
-		FactClass  *from = lfirst(cell);
-		FactClass  *to = palloc(sizeof(FactClass));
+		FactClass *from = lfirst(cell);
+		FactClass *to = palloc(sizeof(FactClass));
 
 		to->terms = list_copy(from->terms);
 		to->values = list_copy(from->values);
@@ -109,16 +108,16 @@ facts_copy(const Facts *facts)
 static FactClass *
 facts_find(const Facts *facts, const Term *term)
 {
-	ListCell   *cell;
-	ListCell   *inner;
+	ListCell *cell;
+	ListCell *inner;
 
 	foreach(cell, facts->classes)
 	{
-		FactClass  *class = lfirst(cell);
+		FactClass *class = lfirst(cell);
 
 		foreach(inner, class->terms)
 		{
-			Term	   *known = lfirst(inner);
+			Term *known = lfirst(inner);
 
 			if (known->rte == term->rte && known->attno == term->attno)
 				return class;
@@ -130,11 +129,11 @@ facts_find(const Facts *facts, const Term *term)
 static FactClass *
 facts_class(Facts *facts, const Term *term)
 {
-	FactClass  *class = facts_find(facts, term);
+	FactClass *class = facts_find(facts, term);
 
 	if (class == NULL)
 	{
-		Term	   *copy = palloc(sizeof(Term));
+		Term *copy = palloc(sizeof(Term));
 
 		*copy = *term;
 		class = palloc0(sizeof(FactClass));
@@ -147,8 +146,8 @@ facts_class(Facts *facts, const Term *term)
 static void
 facts_equate(Facts *facts, const Term *a, const Term *b)
 {
-	FactClass  *left = facts_class(facts, a);
-	FactClass  *right = facts_class(facts, b);
+	FactClass *left = facts_class(facts, a);
+	FactClass *right = facts_class(facts, b);
 
 	if (left == right)
 		return;
@@ -163,7 +162,7 @@ facts_equate(Facts *facts, const Term *a, const Term *b)
 static bool
 term_of(Node *node, Scope *scope, Term *term)
 {
-	Var		   *var;
+	Var *var;
 
 	while (IsA(node, RelabelType))
 		node = (Node *) ((RelabelType *) node)->arg;
@@ -183,8 +182,7 @@ term_of(Node *node, Scope *scope, Term *term)
 	term->attno = var->varattno;
 	if (term->rte->rtekind == RTE_JOIN)
 	{
-		Node	   *alias = list_nth(term->rte->joinaliasvars,
-									 var->varattno - 1);
+		Node *alias = list_nth(term->rte->joinaliasvars, var->varattno - 1);
 
 		return alias != NULL && term_of(alias, scope, term);
 	}
@@ -196,20 +194,20 @@ term_of(Node *node, Scope *scope, Term *term)
 static bool
 is_key_equality(PinWalk *walk, Oid opno, Oid collation)
 {
-	Oid			other;
+	Oid other;
 
 	return op_strict(opno) &&
-		(tess_route_is_key_equality(walk->table, opno, collation, true,
-									&other) ||
-		 tess_route_is_key_equality(walk->table, opno, collation, false,
-									&other));
+		   (tess_route_is_key_equality(walk->table, opno, collation, true,
+									   &other) ||
+			tess_route_is_key_equality(walk->table, opno, collation, false,
+									   &other));
 }
 
 static void
 add_value(Facts *facts, const Term *term, Expr *clause, bool column_is_left)
 {
-	PinValue   *value = palloc(sizeof(PinValue));
-	FactClass  *class = facts_class(facts, term);
+	PinValue *value = palloc(sizeof(PinValue));
+	FactClass *class = facts_class(facts, term);
 
 	value->clause = clause;
 	value->column_is_left = column_is_left;
@@ -221,12 +219,12 @@ add_value(Facts *facts, const Term *term, Expr *clause, bool column_is_left)
 static void
 collect_comparison(PinWalk *walk, OpExpr *op, Scope *scope, Facts *facts)
 {
-	Node	   *left;
-	Node	   *right;
-	Term		a;
-	Term		b;
-	bool		left_is_column;
-	bool		right_is_column;
+	Node *left;
+	Node *right;
+	Term a;
+	Term b;
+	bool left_is_column;
+	bool right_is_column;
 
 	if (list_length(op->args) != 2 ||
 		!is_key_equality(walk, op->opno, op->inputcollid))
@@ -247,15 +245,15 @@ collect_comparison(PinWalk *walk, OpExpr *op, Scope *scope, Facts *facts)
 static void
 collect_quals(PinWalk *walk, Node *quals, Scope *scope, Facts *facts)
 {
-	Term		term;
+	Term term;
 
 	if (quals == NULL)
 		return;
 	if (IsA(quals, List) || is_andclause(quals))
 	{
-		List	   *args = IsA(quals, List) ? (List *) quals :
-			((BoolExpr *) quals)->args;
-		ListCell   *cell;
+		List *args =
+			IsA(quals, List) ? (List *) quals : ((BoolExpr *) quals)->args;
+		ListCell *cell;
 
 		foreach(cell, args)
 			collect_quals(walk, lfirst(cell), scope, facts);
@@ -266,8 +264,7 @@ collect_quals(PinWalk *walk, Node *quals, Scope *scope, Facts *facts)
 	{
 		ScalarArrayOpExpr *any = (ScalarArrayOpExpr *) quals;
 
-		if (any->useOr &&
-			is_key_equality(walk, any->opno, any->inputcollid) &&
+		if (any->useOr && is_key_equality(walk, any->opno, any->inputcollid) &&
 			term_of(linitial(any->args), scope, &term) &&
 			tess_is_row_independent(lsecond(any->args)))
 			add_value(facts, &term, (Expr *) any, true);
@@ -280,28 +277,27 @@ collect_quals(PinWalk *walk, Node *quals, Scope *scope, Facts *facts)
 static bool
 is_simple(const Query *query)
 {
-	return query->commandType == CMD_SELECT &&
-		query->setOperations == NULL &&
-		!query->hasAggs && !query->hasWindowFuncs && !query->hasTargetSRFs &&
-		query->groupClause == NIL && query->groupingSets == NIL &&
-		query->havingQual == NULL && query->distinctClause == NIL &&
-		query->limitOffset == NULL && query->limitCount == NULL &&
-		query->cteList == NIL && query->rowMarks == NIL;
+	return query->commandType == CMD_SELECT && query->setOperations == NULL &&
+		   !query->hasAggs && !query->hasWindowFuncs && !query->hasTargetSRFs &&
+		   query->groupClause == NIL && query->groupingSets == NIL &&
+		   query->havingQual == NULL && query->distinctClause == NIL &&
+		   query->limitOffset == NULL && query->limitCount == NULL &&
+		   query->cteList == NIL && query->rowMarks == NIL;
 }
 
 /* Facts of what comes out of a subquery in FROM that is simple. */
 static void
 collect_subquery(PinWalk *walk, RangeTblEntry *rte, Scope *scope, Facts *facts)
 {
-	Query	   *query = rte->subquery;
-	Scope		inner = {query, scope};
-	ListCell   *cell;
+	Query *query = rte->subquery;
+	Scope inner = {query, scope};
+	ListCell *cell;
 
 	foreach(cell, query->targetList)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
-		Term		outside = {rte, tle->resno};
-		Term		inside;
+		Term outside = {rte, tle->resno};
+		Term inside;
 
 		if (!tle->resjunk && term_of((Node *) tle->expr, &inner, &inside))
 			facts_equate(facts, &outside, &inside);
@@ -313,19 +309,19 @@ collect_subquery(PinWalk *walk, RangeTblEntry *rte, Scope *scope, Facts *facts)
 static void
 collect(PinWalk *walk, Node *node, Scope *scope, Facts *facts)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (IsA(node, RangeTblRef))
 	{
-		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex,
-									  scope->query->rtable);
+		RangeTblEntry *rte =
+			rt_fetch(((RangeTblRef *) node)->rtindex, scope->query->rtable);
 
 		if (rte->rtekind == RTE_SUBQUERY && is_simple(rte->subquery))
 			collect_subquery(walk, rte, scope, facts);
 	}
 	else if (IsA(node, FromExpr))
 	{
-		FromExpr   *from = (FromExpr *) node;
+		FromExpr *from = (FromExpr *) node;
 
 		foreach(cell, from->fromlist)
 			collect(walk, lfirst(cell), scope, facts);
@@ -333,7 +329,7 @@ collect(PinWalk *walk, Node *node, Scope *scope, Facts *facts)
 	}
 	else if (IsA(node, JoinExpr))
 	{
-		JoinExpr   *join = (JoinExpr *) node;
+		JoinExpr *join = (JoinExpr *) node;
 
 		if (join->jointype == JOIN_INNER)
 			collect_quals(walk, join->quals, scope, facts);
@@ -371,17 +367,17 @@ static void
 assign_relation(PinWalk *walk, RangeTblEntry *rte, const Facts *facts)
 {
 	const TessTable *table = tess_meta_table(rte->relid);
-	Term		key;
-	FactClass  *class;
-	Pin		   *pin;
+	Term key;
+	FactClass *class;
+	Pin *pin;
 
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
 		return;
 	key.rte = rte;
 	key.attno = table->key_attnum;
 	class = facts_find(facts, &key);
-	if (table->group != walk->table->group ||
-		class == NULL || class->values == NIL)
+	if (table->group != walk->table->group || class == NULL ||
+		class->values == NIL)
 	{
 		walk->failed = true;
 		return;
@@ -396,7 +392,7 @@ static void
 assign_entry(PinWalk *walk, RangeTblEntry *rte, Scope *scope,
 			 const Facts *facts)
 {
-	Scope		inner = {rte->subquery, scope};
+	Scope inner = {rte->subquery, scope};
 
 	switch (rte->rtekind)
 	{
@@ -427,11 +423,9 @@ assign_entry(PinWalk *walk, RangeTblEntry *rte, Scope *scope,
 static void
 assign_join(PinWalk *walk, JoinExpr *join, Scope *scope, const Facts *facts)
 {
-	Node	   *preserved = join->jointype == JOIN_RIGHT ?
-		join->rarg : join->larg;
-	Node	   *nullable = join->jointype == JOIN_RIGHT ?
-		join->larg : join->rarg;
-	Facts	   *arm;
+	Node *preserved = join->jointype == JOIN_RIGHT ? join->rarg : join->larg;
+	Node *nullable = join->jointype == JOIN_RIGHT ? join->larg : join->rarg;
+	Facts *arm;
 
 	if (join->jointype == JOIN_INNER)
 	{
@@ -448,7 +442,7 @@ assign_join(PinWalk *walk, JoinExpr *join, Scope *scope, const Facts *facts)
 
 	if (join->jointype == JOIN_FULL)
 	{
-		Facts		none = {NIL};
+		Facts none = {NIL};
 
 		arm = facts_copy(facts);
 		collect(walk, nullable, scope, arm);
@@ -466,16 +460,18 @@ assign_join(PinWalk *walk, JoinExpr *join, Scope *scope, const Facts *facts)
 static void
 assign(PinWalk *walk, Node *node, Scope *scope, const Facts *facts)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (walk->failed)
 		return;
 	if (IsA(node, RangeTblRef))
-		assign_entry(walk, rt_fetch(((RangeTblRef *) node)->rtindex,
-									scope->query->rtable), scope, facts);
+		assign_entry(
+			walk,
+			rt_fetch(((RangeTblRef *) node)->rtindex, scope->query->rtable),
+			scope, facts);
 	else if (IsA(node, FromExpr))
 	{
-		FromExpr   *from = (FromExpr *) node;
+		FromExpr *from = (FromExpr *) node;
 
 		foreach(cell, from->fromlist)
 			assign(walk, lfirst(cell), scope, facts);
@@ -489,9 +485,9 @@ assign(PinWalk *walk, Node *node, Scope *scope, const Facts *facts)
 static void
 pin_query(PinWalk *walk, Query *query, Scope *parent, const Facts *outer)
 {
-	Scope		scope = {query, parent};
-	Facts	   *facts = facts_copy(outer);
-	ListCell   *cell;
+	Scope scope = {query, parent};
+	Facts *facts = facts_copy(outer);
+	ListCell *cell;
 
 	foreach(cell, query->cteList)
 		pin_query(walk,
@@ -527,9 +523,9 @@ pin_query(PinWalk *walk, Query *query, Scope *parent, const Facts *outer)
 static Node *
 value_of(const PinValue *value)
 {
-	List	   *args = IsA(value->clause, OpExpr) ?
-		((OpExpr *) value->clause)->args :
-		((ScalarArrayOpExpr *) value->clause)->args;
+	List *args = IsA(value->clause, OpExpr)
+					 ? ((OpExpr *) value->clause)->args
+					 : ((ScalarArrayOpExpr *) value->clause)->args;
 
 	return value->column_is_left ? lsecond(args) : linitial(args);
 }
@@ -553,12 +549,12 @@ key_side(Node *side, const TessTable *table)
 static Expr *
 prune_of(const PinValue *value, const TessTable *table)
 {
-	Expr	   *clause = copyObject(value->clause);
-	List	   *args = IsA(clause, OpExpr) ? ((OpExpr *) clause)->args :
-		((ScalarArrayOpExpr *) clause)->args;
-	ListCell   *side = value->column_is_left ? list_head(args) :
-		list_second_cell(args);
-	Node	   *column = lfirst(side);
+	Expr *clause = copyObject(value->clause);
+	List *args = IsA(clause, OpExpr) ? ((OpExpr *) clause)->args
+									 : ((ScalarArrayOpExpr *) clause)->args;
+	ListCell *side =
+		value->column_is_left ? list_head(args) : list_second_cell(args);
+	Node *column = lfirst(side);
 
 	while (IsA(column, RelabelType))
 		column = (Node *) ((RelabelType *) column)->arg;
@@ -568,7 +564,7 @@ prune_of(const PinValue *value, const TessTable *table)
 	{
 		/* int8 compared through a column of int4: find the other operator */
 		const TessHasher *hasher = &table->group->hasher;
-		Oid			opno = InvalidOid;
+		Oid opno = InvalidOid;
 
 		if (IsA(clause, OpExpr))
 			opno = get_opfamily_member(hasher->opfamily, hasher->type,
@@ -576,10 +572,9 @@ prune_of(const PinValue *value, const TessTable *table)
 									   HTEqualStrategyNumber);
 		if (!OidIsValid(opno))
 			return NULL;
-		clause = make_opclause(opno, BOOLOID, false,
-							   (Expr *) key_side(column, table),
-							   (Expr *) value_of(value), InvalidOid,
-							   table->key_collation);
+		clause = make_opclause(
+			opno, BOOLOID, false, (Expr *) key_side(column, table),
+			(Expr *) value_of(value), InvalidOid, table->key_collation);
 	}
 	return tess_prune_make(list_make1(clause), 1, table);
 }
@@ -589,14 +584,14 @@ static Expr *
 value_shards(TessJob *job, const PinValue *value, const TessTable *table,
 			 Bitmapset **shards)
 {
-	Expr	   *prune = prune_of(value, table);
-	bool		exact = false;
+	Expr *prune = prune_of(value, table);
+	bool exact = false;
 
 	*shards = NULL;
 	if (prune == NULL)
 		return NULL;
-	*shards = tess_prune_estimate(prune, job->bound_params, table->group,
-								  &exact);
+	*shards =
+		tess_prune_estimate(prune, job->bound_params, table->group, &exact);
 	if (!exact || bms_membership(*shards) == BMS_MULTIPLE)
 		*shards = NULL;
 	return prune;
@@ -607,12 +602,12 @@ static bool
 pin_agrees(TessJob *job, const Pin *pin, const PinValue *value,
 		   const TessTable *table, const Bitmapset *shards)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, pin->values)
 	{
-		PinValue   *other = lfirst(cell);
-		Bitmapset  *others;
+		PinValue *other = lfirst(cell);
+		Bitmapset *others;
 
 		if (IsA(value->clause, OpExpr) && IsA(other->clause, OpExpr) &&
 			equal(value_of(value), value_of(other)))
@@ -630,16 +625,16 @@ pin_agrees(TessJob *job, const Pin *pin, const PinValue *value,
 static Expr *
 common_prune(TessJob *job, PinWalk *walk, const TessTable **anchor)
 {
-	Pin		   *first = linitial(walk->pins);
-	ListCell   *cell;
-	ListCell   *inner;
+	Pin *first = linitial(walk->pins);
+	ListCell *cell;
+	ListCell *inner;
 
 	foreach(cell, first->values)
 	{
-		PinValue   *value = lfirst(cell);
+		PinValue *value = lfirst(cell);
 		const TessTable *table = tess_meta_table(first->rte->relid);
-		Bitmapset  *shards;
-		Expr	   *prune = value_shards(job, value, table, &shards);
+		Bitmapset *shards;
+		Expr *prune = value_shards(job, value, table, &shards);
 
 		if (prune == NULL)
 			continue;
@@ -664,8 +659,8 @@ Expr *
 tess_pin_find(TessJob *job, const TessTable **anchor)
 {
 	RangeTblEntry *first = linitial(job->survey->distributed);
-	PinWalk		walk = {tess_meta_table(first->relid)};
-	Facts		none = {NIL};
+	PinWalk walk = {tess_meta_table(first->relid)};
+	Facts none = {NIL};
 
 	pin_query(&walk, job->parse, NULL, &none);
 	if (walk.failed ||

@@ -19,8 +19,8 @@
 typedef struct Frame
 {
 	struct Frame *outer;
-	bool		is_open;		/* tables of ours are ours */
-	int			scans;			/* of distributed tables, made so far */
+	bool is_open; /* tables of ours are ours */
+	int scans;	  /* of distributed tables, made so far */
 } Frame;
 
 static Frame *frame = NULL;
@@ -57,8 +57,8 @@ core_planner(Query *parse, TessJob *job)
 PlannedStmt *
 tess_plan_rest(TessJob *job, Query *query, bool *reads)
 {
-	int			before = frame->scans;
-	TessJob		rest = *job;
+	int before = frame->scans;
+	TessJob rest = *job;
 	PlannedStmt *stmt;
 
 	/* a worker must not lock rows on nodes or assign transaction ids */
@@ -117,8 +117,8 @@ static PlannedStmt *
 plan_hook(Query *parse, const char *query_string, int cursor_options,
 		  ParamListInfo bound_params)
 {
-	TessJob		job = {parse, query_string, cursor_options, bound_params};
-	Frame		inner = {frame};
+	TessJob job = {parse, query_string, cursor_options, bound_params};
+	Frame inner = {frame};
 	PlannedStmt *stmt;
 
 	inner.is_open = !tess_local_consume_passthrough() && tess_is_active();

@@ -18,29 +18,29 @@
 /* A statement on its way through the planner. */
 typedef struct TessJob
 {
-	Query	   *parse;
+	Query *parse;
 	const char *query_string;
-	int			cursor_options;
+	int cursor_options;
 	ParamListInfo bound_params;
 	struct TessSurvey *survey;
-	const char *reason;			/* why the last strategy gave up */
+	const char *reason; /* why the last strategy gave up */
 } TessJob;
 
 /* survey.c: which tables does a statement name, and how? ----------------- */
 
 typedef struct TessSurvey
 {
-	List	   *distributed;	/* RangeTblEntry * of the tree, read or written */
-	List	   *references;		/* same, of reference tables */
-	bool		has_local;		/* any other relation is read or written */
-	const TessTable *target;	/* of the top level, if it is ours */
-	Oid			nested_target;	/* ours, changed below the top level */
-	Oid			merged;			/* ours, named by a MERGE */
-	bool		has_security;	/* row security, barriers, check options */
-	bool		has_other_role; /* some table is read as another role */
-	bool		locks_reference;	/* FOR UPDATE/SHARE over a reference table */
-	bool		locks_distributed;	/* ... over a distributed one */
-	bool		has_current_of;
+	List *distributed;		 /* RangeTblEntry * of the tree, read or written */
+	List *references;		 /* same, of reference tables */
+	bool has_local;			 /* any other relation is read or written */
+	const TessTable *target; /* of the top level, if it is ours */
+	Oid nested_target;		 /* ours, changed below the top level */
+	Oid merged;				 /* ours, named by a MERGE */
+	bool has_security;		 /* row security, barriers, check options */
+	bool has_other_role;	 /* some table is read as another role */
+	bool locks_reference;	 /* FOR UPDATE/SHARE over a reference table */
+	bool locks_distributed;	 /* ... over a distributed one */
+	bool has_current_of;
 } TessSurvey;
 
 extern TessSurvey *tess_survey_make(Query *parse);
@@ -53,7 +53,7 @@ extern Bitmapset *tess_survey_used(Query *query);
 /* refuse.c: raises 0A000 for what no strategy may do. */
 extern void tess_refuse_unsupported(TessJob *job);
 extern void tess_refuse_target(TessJob *job, const char *hint)
-			pg_attribute_noreturn();
+	pg_attribute_noreturn();
 
 /* True if an UPDATE's SET leaves the key as it is. */
 extern bool tess_keeps_key(List *target_list, Index varno, Index excluded,
@@ -65,9 +65,9 @@ extern bool tess_keeps_key(List *target_list, Index varno, Index excluded,
  * of the columns of our tables. */
 typedef struct TessTravel
 {
-	List	   *types;			/* OID list */
-	List	   *collations;		/* OID list */
-	bool		sublinks;		/* subqueries may be sent */
+	List *types;	  /* OID list */
+	List *collations; /* OID list */
+	bool sublinks;	  /* subqueries may be sent */
 } TessTravel;
 
 extern void tess_travel_add(TessTravel *travel, Oid relation);
@@ -79,7 +79,7 @@ extern bool tess_type_travels(const TessTravel *travel, Oid type);
 typedef struct TessBindings
 {
 	const TessTravel *travel;
-	List	   *exprs;			/* $1, $2, ... of the template */
+	List *exprs; /* $1, $2, ... of the template */
 } TessBindings;
 
 /* A copy of node (an expression, list or Query) in which all that does not
@@ -94,13 +94,13 @@ extern bool tess_is_row_independent(Node *node);
 
 typedef struct TessColumns
 {
-	Oid			relation;
-	Index		varno;			/* of the Vars that are asked for */
-	List	   *scan_tlist;		/* custom_scan_tlist */
-	List	   *sources;		/* parallel to it, see task.h */
-	List	   *node_tlist;		/* what the node selects: Vars of varno 1 */
-	List	   *whole_row;
-	Oid			row_type;
+	Oid relation;
+	Index varno;	  /* of the Vars that are asked for */
+	List *scan_tlist; /* custom_scan_tlist */
+	List *sources;	  /* parallel to it, see task.h */
+	List *node_tlist; /* what the node selects: Vars of varno 1 */
+	List *whole_row;
+	Oid row_type;
 } TessColumns;
 
 extern TessColumns *tess_columns_make(Oid relation, Index varno);
@@ -147,10 +147,10 @@ extern PlannedStmt *tess_modify_finish(TessJob *job, PlannedStmt *stmt,
 
 /* strategies: NULL if they cannot ------------------------------------------ */
 
-extern PlannedStmt *tess_route_statement(TessJob *job);	/* router.c */
-extern PlannedStmt *tess_plan_insert(TessJob *job); /* dml_insert.c */
+extern PlannedStmt *tess_route_statement(TessJob *job); /* router.c */
+extern PlannedStmt *tess_plan_insert(TessJob *job);		/* dml_insert.c */
 extern PlannedStmt *tess_plan_broadcast(TessJob *job);	/* dml_broadcast.c */
-extern PlannedStmt *tess_plan_apply(TessJob *job);	/* dml_apply.c */
+extern PlannedStmt *tess_plan_apply(TessJob *job);		/* dml_apply.c */
 
 /* plan_hook.c: core's planner (and other extensions') over a query of ours;
  * *reads gets whether it reads distributed tables. */
@@ -167,8 +167,8 @@ extern bool tess_row_marks_move(Query *query);
 
 extern void tess_mark_locked(RangeTblEntry *rte, LockClauseStrength strength,
 							 LockWaitPolicy policy);
-extern bool tess_mark_of(const RangeTblEntry *rte,
-						 LockClauseStrength *strength, LockWaitPolicy *policy);
+extern bool tess_mark_of(const RangeTblEntry *rte, LockClauseStrength *strength,
+						 LockWaitPolicy *policy);
 
 /* relation_scan.c: scans of single tables. ---------------------------------- */
 extern void tess_relation_scan_init(void);

@@ -20,7 +20,7 @@
 static bool
 is_key(Node *node, Index varno, Index excluded, const TessTable *table)
 {
-	Var		   *var;
+	Var *var;
 
 	while (node != NULL && IsA(node, RelabelType))
 		node = (Node *) ((RelabelType *) node)->arg;
@@ -31,7 +31,7 @@ is_key(Node *node, Index varno, Index excluded, const TessTable *table)
 		return false;
 	var = (Var *) node;
 	return (var->varno == varno || (excluded != 0 && var->varno == excluded)) &&
-		var->varlevelsup == 0 && var->varattno == table->key_attnum;
+		   var->varlevelsup == 0 && var->varattno == table->key_attnum;
 }
 
 /* True if an UPDATE's SET leaves the key as it is. */
@@ -39,7 +39,7 @@ bool
 tess_keeps_key(List *target_list, Index varno, Index excluded,
 			   const TessTable *table)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, target_list)
 	{
@@ -56,37 +56,37 @@ static void
 refuse_key_change(TessJob *job)
 {
 	const TessTable *table = job->survey->target;
-	Query	   *parse = job->parse;
-	bool		keeps = true;
+	Query *parse = job->parse;
+	bool keeps = true;
 
 	if (table->kind != TESS_DISTRIBUTED)
 		return;
 	if (parse->commandType == CMD_UPDATE)
-		keeps = tess_keeps_key(parse->targetList, parse->resultRelation, 0,
-							   table);
+		keeps =
+			tess_keeps_key(parse->targetList, parse->resultRelation, 0, table);
 	else if (parse->onConflict != NULL)
 		keeps = tess_keeps_key(parse->onConflict->onConflictSet,
 							   parse->resultRelation,
 							   parse->onConflict->exclRelIndex, table);
 	if (!keeps)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot change the distribution key of table \"%s\"",
-						table->name),
-				 errdetail("Column \"%s\" decides in which shard a row is.",
-						   get_attname(table->relation, table->key_attnum,
-									   false)),
-				 errhint("Delete the row and insert it with its new key.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change the distribution key of table \"%s\"",
+					table->name),
+			 errdetail("Column \"%s\" decides in which shard a row is.",
+					   get_attname(table->relation, table->key_attnum, false)),
+			 errhint("Delete the row and insert it with its new key.")));
 }
 
 /* True if a SET list assigns to a column that a foreign key may refer to. */
 static bool
 assigns_referenced(List *target_list, Oid relation)
 {
-	Relation	rel = relation_open(relation, NoLock);
-	Bitmapset  *keys = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
-	bool		found = false;
-	ListCell   *cell;
+	Relation rel = relation_open(relation, NoLock);
+	Bitmapset *keys = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
+	bool found = false;
+	ListCell *cell;
 
 	foreach(cell, target_list)
 	{
@@ -106,36 +106,41 @@ static void
 refuse_referenced(TessJob *job)
 {
 	const TessTable *table = job->survey->target;
-	Query	   *parse = job->parse;
-	List	   *assigned = parse->commandType == CMD_UPDATE ?
-		parse->targetList :
-		parse->onConflict ? parse->onConflict->onConflictSet : NIL;
+	Query *parse = job->parse;
+	List *assigned = parse->commandType == CMD_UPDATE ? parse->targetList
+					 : parse->onConflict ? parse->onConflict->onConflictSet
+										 : NIL;
 
 	if (!OidIsValid(table->foreign_referrer) ||
 		(parse->commandType != CMD_DELETE &&
 		 !assigns_referenced(assigned, table->relation)))
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot delete from or change the key of table \"%s\" because a foreign key of table \"%s\" refers to it",
-					table->name, get_rel_name(table->foreign_referrer)),
-			 errhint("Distribute table \"%s\" as well, with the same key.",
-					 get_rel_name(table->foreign_referrer))));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		 errmsg(
+			 "cannot delete from or change the key of table \"%s\" because a foreign key of table \"%s\" refers to it",
+			 table->name, get_rel_name(table->foreign_referrer)),
+		 errhint("Distribute table \"%s\" as well, with the same key.",
+				 get_rel_name(table->foreign_referrer))));
 }
 
 static void
 refuse_security(TessJob *job)
 {
-	Query	   *parse = job->parse;
+	Query *parse = job->parse;
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
 
 	if (parse->withCheckOptions == NIL && rte->securityQuals == NIL)
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot change table \"%s\" under row-level security or a view's check option",
-					job->survey->target->name),
-			 errhint("Change the table itself, as a role that bypasses row-level security.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		 errmsg(
+			 "cannot change table \"%s\" under row-level security or a view's check option",
+			 job->survey->target->name),
+		 errhint(
+			 "Change the table itself, as a role that bypasses row-level security.")));
 }
 
 /* Raises 0A000 for what no strategy may do. */
@@ -152,12 +157,14 @@ tess_refuse_unsupported(TessJob *job)
 				 errdetail("The table is distributed or a reference table."),
 				 errhint("Use INSERT ... ON CONFLICT, or UPDATE and DELETE.")));
 	if (OidIsValid(survey->nested_target))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("data-modifying WITH on table \"%s\" is not supported",
-						get_rel_name(survey->nested_target)),
-				 errdetail("The table is distributed or a reference table."),
-				 errhint("Use one statement for each change, in one transaction.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("data-modifying WITH on table \"%s\" is not supported",
+					get_rel_name(survey->nested_target)),
+			 errdetail("The table is distributed or a reference table."),
+			 errhint(
+				 "Use one statement for each change, in one transaction.")));
 	if (survey->target == NULL)
 		return;
 	if (survey->has_current_of)
@@ -175,10 +182,9 @@ tess_refuse_unsupported(TessJob *job)
 void
 tess_refuse_target(TessJob *job, const char *hint)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("this statement cannot change table \"%s\"",
-					job->survey->target->name),
-			 job->reason ? errdetail_internal("%s", job->reason) : 0,
-			 errhint("%s", hint)));
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("this statement cannot change table \"%s\"",
+						   job->survey->target->name),
+					job->reason ? errdetail_internal("%s", job->reason) : 0,
+					errhint("%s", hint)));
 }

@@ -82,18 +82,21 @@ set_relation_info(PlannerInfo *root, Oid relation, bool inhparent,
 static void
 refuse_recheck(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, root->rowMarks)
 	{
 		PlanRowMark *mark = lfirst_node(PlanRowMark, cell);
 
 		if (mark->rti == rel->relid && mark->markType != ROW_MARK_COPY)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot read table \"%s\" through an SQL function in a statement that locks or changes rows",
-							table->name),
-					 errhint("Write the function in PL/pgSQL, or put its query into the statement.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg(
+					 "cannot read table \"%s\" through an SQL function in a statement that locks or changes rows",
+					 table->name),
+				 errhint(
+					 "Write the function in PL/pgSQL, or put its query into the statement.")));
 	}
 }
 
@@ -107,24 +110,23 @@ static void
 replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 {
 	CustomPath *path = makeNode(CustomPath);
-	bool		exact;
-	Bitmapset  *shards;
+	bool exact;
+	Bitmapset *shards;
 
-	shards = tess_prune_estimate(prune_of(rel, table),
-								 root->glob->boundParams, table->group,
-								 &exact);
+	shards = tess_prune_estimate(prune_of(rel, table), root->glob->boundParams,
+								 table->group, &exact);
 
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = rel;
 	path->path.pathtarget = rel->reltarget;
-	path->path.param_info = get_baserel_parampathinfo(root, rel,
-													  rel->lateral_relids);
-	path->path.rows = path->path.param_info ?
-		path->path.param_info->ppi_rows : rel->rows;
-	path->path.startup_cost = STATEMENT_COST +
-		SHARD_COST * bms_num_members(shards);
-	path->path.total_cost = path->path.startup_cost +
-		path->path.rows * (ROW_COST + cpu_tuple_cost);
+	path->path.param_info =
+		get_baserel_parampathinfo(root, rel, rel->lateral_relids);
+	path->path.rows =
+		path->path.param_info ? path->path.param_info->ppi_rows : rel->rows;
+	path->path.startup_cost =
+		STATEMENT_COST + SHARD_COST * bms_num_members(shards);
+	path->path.total_cost =
+		path->path.startup_cost + path->path.rows * (ROW_COST + cpu_tuple_cost);
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->methods = &path_methods;
 
@@ -157,13 +159,13 @@ set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 typedef struct ScanDraft
 {
 	RelOptInfo *rel;
-	Path	   *path;
+	Path *path;
 	RangeTblEntry *rte;
 	const TessTable *table;
-	TessTravel	travel;
+	TessTravel travel;
 	TessBindings bindings;
-	List	   *sent;			/* conditions for the nodes, over varno 1 */
-	List	   *local;			/* conditions checked here */
+	List *sent;	 /* conditions for the nodes, over varno 1 */
+	List *local; /* conditions checked here */
 	TessColumns *columns;
 } ScanDraft;
 
@@ -175,7 +177,7 @@ renumber_mutator(Node *node, RelOptInfo *rel)
 		return NULL;
 	if (IsA(node, Var) && ((Var *) node)->varno == rel->relid)
 	{
-		Var		   *var = (Var *) copyObject(node);
+		Var *var = (Var *) copyObject(node);
 
 		var->varno = 1;
 		var->varnosyn = 0;
@@ -189,23 +191,23 @@ renumber_mutator(Node *node, RelOptInfo *rel)
 static void
 split_clauses(ScanDraft *draft, List *clauses)
 {
-	Index		level = draft->rel->baserestrict_min_security;
-	ListCell   *cell;
+	Index level = draft->rel->baserestrict_min_security;
+	ListCell *cell;
 
 	foreach(cell, clauses)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, cell);
-		List	   *before = list_copy(draft->bindings.exprs);
-		Node	   *bound;
+		List *before = list_copy(draft->bindings.exprs);
+		Node *bound;
 
 		if (rinfo->pseudoconstant)
 			continue;
 		if ((rinfo->security_level <= level || rinfo->leakproof) &&
 			!contain_volatile_functions((Node *) rinfo->clause))
 		{
-			bound = tess_bind(&draft->bindings,
-							  renumber_mutator((Node *) rinfo->clause,
-											   draft->rel));
+			bound =
+				tess_bind(&draft->bindings,
+						  renumber_mutator((Node *) rinfo->clause, draft->rel));
 			if (tess_travels(&draft->travel, bound))
 			{
 				draft->sent = lappend(draft->sent, bound);
@@ -231,7 +233,7 @@ choose_columns(ScanDraft *draft)
 static Query *
 make_query(ScanDraft *draft, List *conditions)
 {
-	Query	   *query = makeNode(Query);
+	Query *query = makeNode(Query);
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	RangeTblEntry *rte = copyObject(draft->rte);
 	LockClauseStrength strength;
@@ -242,17 +244,18 @@ make_query(ScanDraft *draft, List *conditions)
 	rte->requiredPerms = ACL_SELECT;
 	rte->checkAsUser = InvalidOid;
 	rte->inFromCl = true;
-	rte->inh = true;				/* no children; core has noticed and said ONLY */
+	rte->inh = true; /* no children; core has noticed and said ONLY */
 	if (rte->tablesample != NULL)
-		rte->tablesample = (TableSampleClause *)
-			tess_bind(&draft->bindings, (Node *) rte->tablesample);
+		rte->tablesample = (TableSampleClause *) tess_bind(
+			&draft->bindings, (Node *) rte->tablesample);
 
 	ref->rtindex = 1;
 	query->commandType = CMD_SELECT;
 	query->canSetTag = true;
 	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(list_make1(ref), conditions == NIL ? NULL :
-								   (Node *) make_ands_explicit(conditions));
+	query->jointree = makeFromExpr(
+		list_make1(ref),
+		conditions == NIL ? NULL : (Node *) make_ands_explicit(conditions));
 	query->targetList = draft->columns->node_tlist;
 	if (tess_mark_of(draft->rte, &strength, &policy))
 	{
@@ -272,8 +275,8 @@ static List *
 make_template(ScanDraft *draft, List *clauses)
 {
 	const char *reason = NULL;
-	List	   *template = tess_deparse_query(make_query(draft, draft->sent),
-											  &reason);
+	List *template =
+		tess_deparse_query(make_query(draft, draft->sent), &reason);
 
 	if (template == NIL && draft->sent != NIL)
 	{
@@ -284,11 +287,12 @@ make_template(ScanDraft *draft, List *clauses)
 		template = tess_deparse_query(make_query(draft, NIL), &reason);
 	}
 	if (template == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("could not write a query of table \"%s\" for its shards",
-						draft->table->name),
-				 reason ? errdetail_internal("%s", reason) : 0));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("could not write a query of table \"%s\" for its shards",
+					draft->table->name),
+			 reason ? errdetail_internal("%s", reason) : 0));
 	return template;
 }
 
@@ -318,18 +322,17 @@ make_fragment(ScanDraft *draft, List *template)
 static List *
 needed_tlist(ScanDraft *draft, List *tlist)
 {
-	List	   *vars = pull_var_clause((Node *) tlist,
-									   PVC_RECURSE_PLACEHOLDERS);
-	ListCell   *cell;
+	List *vars = pull_var_clause((Node *) tlist, PVC_RECURSE_PLACEHOLDERS);
+	ListCell *cell;
 
 	foreach(cell, vars)
 	{
-		Var		   *var = lfirst_node(Var, cell);
-		ListCell   *inner;
+		Var *var = lfirst_node(Var, cell);
+		ListCell *inner;
 
 		foreach(inner, draft->columns->scan_tlist)
 		{
-			Var		   *column = (Var *) lfirst_node(TargetEntry, inner)->expr;
+			Var *column = (Var *) lfirst_node(TargetEntry, inner)->expr;
 
 			if (column->varattno == var->varattno &&
 				column->vartype == var->vartype)
@@ -345,11 +348,11 @@ static Plan *
 plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		  List *tlist, List *clauses, List *custom_plans)
 {
-	ScanDraft	draft = {rel, &path->path};
+	ScanDraft draft = {rel, &path->path};
 	CustomScan *scan = makeNode(CustomScan);
 	TessFragment *fragment;
-	List	   *template;
-	Expr	   *prune;
+	List *template;
+	Expr *prune;
 
 	draft.rte = planner_rt_fetch(rel->relid, root);
 	draft.table = tess_meta_table(draft.rte->relid);

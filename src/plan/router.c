@@ -30,7 +30,7 @@ static bool
 may_route(TessJob *job)
 {
 	TessSurvey *survey = job->survey;
-	Query	   *parse = job->parse;
+	Query *parse = job->parse;
 
 	if (parse->commandType == CMD_INSERT || parse->commandType == CMD_MERGE)
 		return give_up(job, "It is not a SELECT, UPDATE or DELETE.");
@@ -56,7 +56,7 @@ may_route(TessJob *job)
 static void
 forget_expanded_clauses(Query *query)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, query->cteList)
 	{
@@ -71,15 +71,15 @@ forget_expanded_clauses(Query *query)
 static List *
 relations_of(TessSurvey *survey)
 {
-	List	   *relations = NIL;
-	ListCell   *cell;
+	List *relations = NIL;
+	ListCell *cell;
 
 	foreach(cell, survey->distributed)
-		relations = list_append_unique_oid(relations,
-										   lfirst_node(RangeTblEntry, cell)->relid);
+		relations = list_append_unique_oid(
+			relations, lfirst_node(RangeTblEntry, cell)->relid);
 	foreach(cell, survey->references)
-		relations = list_append_unique_oid(relations,
-										   lfirst_node(RangeTblEntry, cell)->relid);
+		relations = list_append_unique_oid(
+			relations, lfirst_node(RangeTblEntry, cell)->relid);
 	return relations;
 }
 
@@ -91,18 +91,18 @@ static RangeTblEntry *
 describe_output(List *output, List **scan_tlist, List **tlist)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	List	   *names = NIL;
-	ListCell   *cell;
-	AttrNumber	resno = 0;
+	List *names = NIL;
+	ListCell *cell;
+	AttrNumber resno = 0;
 
 	*scan_tlist = NIL;
 	*tlist = NIL;
 	foreach(cell, output)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
-		Node	   *expr = (Node *) tle->expr;
+		Node *expr = (Node *) tle->expr;
 		TargetEntry *shown;
-		char	   *name = tle->resname ? tle->resname : "?column?";
+		char *name = tle->resname ? tle->resname : "?column?";
 
 		if (tle->resjunk)
 			continue;
@@ -114,11 +114,10 @@ describe_output(List *output, List **scan_tlist, List **tlist)
 													 exprTypmod(expr),
 													 exprCollation(expr), 0),
 									resno, NULL, false));
-		shown = makeTargetEntry((Expr *) makeVar(INDEX_VAR, resno,
-												 exprType(expr),
-												 exprTypmod(expr),
-												 exprCollation(expr), 0),
-								resno, tle->resname, false);
+		shown = makeTargetEntry(
+			(Expr *) makeVar(INDEX_VAR, resno, exprType(expr), exprTypmod(expr),
+							 exprCollation(expr), 0),
+			resno, tle->resname, false);
 		shown->ressortgroupref = tle->ressortgroupref;
 		shown->resorigtbl = tle->resorigtbl;
 		shown->resorigcol = tle->resorigcol;
@@ -135,8 +134,8 @@ describe_output(List *output, List **scan_tlist, List **tlist)
 static PlannedStmt *
 make_plan(TessJob *job, TessFragment *fragment, List *output, List *exprs)
 {
-	List	   *scan_tlist;
-	List	   *tlist;
+	List *scan_tlist;
+	List *tlist;
 	RangeTblEntry *rte;
 	CustomScan *scan;
 	PlannedStmt *stmt;
@@ -156,8 +155,8 @@ static Query *
 prepare(TessJob *job, TessFragment *fragment, TessBindings *bindings)
 {
 	TessTravel *travel = palloc0(sizeof(TessTravel));
-	Query	   *sent;
-	ListCell   *cell;
+	Query *sent;
+	ListCell *cell;
 
 	fragment->relations = relations_of(job->survey);
 	foreach(cell, fragment->relations)
@@ -181,13 +180,13 @@ prepare(TessJob *job, TessFragment *fragment, TessBindings *bindings)
 PlannedStmt *
 tess_route_statement(TessJob *job)
 {
-	Query	   *parse = job->parse;
+	Query *parse = job->parse;
 	TessFragment *fragment;
 	TessBindings bindings;
 	const TessTable *anchor;
-	Expr	   *prune;
-	Query	   *sent;
-	List	   *output;
+	Expr *prune;
+	Query *sent;
+	List *output;
 
 	if (!may_route(job))
 		return NULL;
@@ -203,20 +202,19 @@ tess_route_statement(TessJob *job)
 	if (sent == NULL)
 		return NULL;
 
-	tess_fragment_describe(fragment, parse->commandType == CMD_SELECT ?
-						   sent->targetList : sent->returningList);
+	tess_fragment_describe(fragment, parse->commandType == CMD_SELECT
+										 ? sent->targetList
+										 : sent->returningList);
 	/* the same, but with the type modifiers that parameters do not have */
-	output = parse->commandType == CMD_SELECT ?
-		parse->targetList : parse->returningList;
+	output = parse->commandType == CMD_SELECT ? parse->targetList
+											  : parse->returningList;
 	fragment->command = parse->commandType;
 	fragment->target = TESS_TO_ONE_SHARD;
 	fragment->anchor = anchor->relation;
 	fragment->param_types = tess_binding_types(&bindings);
 	fragment->has_prune = true;
 	fragment->locks_rows = job->survey->locks_distributed;
-	fragment->sets_count = parse->commandType != CMD_SELECT &&
-		parse->canSetTag;
+	fragment->sets_count = parse->commandType != CMD_SELECT && parse->canSetTag;
 
-	return make_plan(job, fragment, output,
-					 lappend(bindings.exprs, prune));
+	return make_plan(job, fragment, output, lappend(bindings.exprs, prune));
 }

@@ -54,8 +54,8 @@ bool
 tess_mark_of(const RangeTblEntry *rte, LockClauseStrength *strength,
 			 LockWaitPolicy *policy)
 {
-	int			read_strength;
-	int			read_policy;
+	int read_strength;
+	int read_policy;
 
 	if (rte->rtekind != RTE_RELATION || rte->enrname == NULL ||
 		sscanf(rte->enrname, MARK_PREFIX "%d %d", &read_strength,
@@ -69,8 +69,8 @@ tess_mark_of(const RangeTblEntry *rte, LockClauseStrength *strength,
 static bool
 is_distributed(const RangeTblEntry *rte)
 {
-	const TessTable *table = rte->rtekind == RTE_RELATION ?
-		tess_meta_table(rte->relid) : NULL;
+	const TessTable *table =
+		rte->rtekind == RTE_RELATION ? tess_meta_table(rte->relid) : NULL;
 
 	return table != NULL && table->kind == TESS_DISTRIBUTED;
 }
@@ -79,17 +79,15 @@ is_distributed(const RangeTblEntry *rte)
 static bool
 rechecks_rows(const Query *query)
 {
-	return query->rowMarks != NIL ||
-		query->commandType == CMD_UPDATE ||
-		query->commandType == CMD_DELETE ||
-		query->commandType == CMD_MERGE;
+	return query->rowMarks != NIL || query->commandType == CMD_UPDATE ||
+		   query->commandType == CMD_DELETE || query->commandType == CMD_MERGE;
 }
 
 static void
 move_marks(Query *query)
 {
-	List	   *kept = NIL;
-	ListCell   *cell;
+	List *kept = NIL;
+	ListCell *cell;
 
 	foreach(cell, query->rowMarks)
 	{
@@ -112,7 +110,7 @@ move_walker(Node *node, bool *rechecks)
 		return false;
 	if (IsA(node, Query))
 	{
-		Query	   *query = (Query *) node;
+		Query *query = (Query *) node;
 
 		move_marks(query);
 		if (rechecks_rows(query))
@@ -127,25 +125,25 @@ move_walker(Node *node, bool *rechecks)
 /* System columns of one entry, which the fence gives numbers of its own. */
 typedef struct SystemColumns
 {
-	Index		varno;
-	int			sublevels_up;
-	int			first;			/* number of the first of them */
-	List	   *vars;			/* Var *, over varno 1 */
+	Index varno;
+	int sublevels_up;
+	int first;	/* number of the first of them */
+	List *vars; /* Var *, over varno 1 */
 } SystemColumns;
 
 /* The number a system column has outside of the fence. */
 static AttrNumber
 system_column(SystemColumns *columns, const Var *var)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, columns->vars)
 		if (lfirst_node(Var, cell)->varattno == var->varattno)
 			return columns->first + foreach_current_index(cell);
 
-	columns->vars = lappend(columns->vars,
-							makeVar(1, var->varattno, var->vartype,
-									var->vartypmod, var->varcollid, 0));
+	columns->vars =
+		lappend(columns->vars, makeVar(1, var->varattno, var->vartype,
+									   var->vartypmod, var->varcollid, 0));
 	return columns->first + list_length(columns->vars) - 1;
 }
 
@@ -156,11 +154,10 @@ system_columns_walker(Node *node, SystemColumns *columns)
 		return false;
 	if (IsA(node, Var))
 	{
-		Var		   *var = (Var *) node;
+		Var *var = (Var *) node;
 
 		if (var->varno == columns->varno &&
-			var->varlevelsup == columns->sublevels_up &&
-			var->varattno < 0)
+			var->varlevelsup == columns->sublevels_up && var->varattno < 0)
 		{
 			var->varattno = system_column(columns, var);
 			var->varattnosyn = var->varattno;
@@ -169,7 +166,7 @@ system_columns_walker(Node *node, SystemColumns *columns)
 	}
 	if (IsA(node, Query))
 	{
-		bool		result;
+		bool result;
 
 		columns->sublevels_up++;
 		result = query_tree_walker((Query *) node, system_columns_walker,
@@ -184,14 +181,14 @@ system_columns_walker(Node *node, SystemColumns *columns)
 static List *
 fence_target_list(Oid relation)
 {
-	Relation	rel = relation_open(relation, NoLock);
-	TupleDesc	desc = RelationGetDescr(rel);
-	List	   *tlist = NIL;
+	Relation rel = relation_open(relation, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	List *tlist = NIL;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Expr	   *expr;
+		Expr *expr;
 
 		if (att->attisdropped)
 			expr = (Expr *) makeNullConst(INT4OID, -1, InvalidOid);
@@ -200,8 +197,7 @@ fence_target_list(Oid relation)
 									att->atttypmod, att->attcollation, 0);
 		tlist = lappend(tlist,
 						makeTargetEntry(expr, i + 1,
-										pstrdup(NameStr(att->attname)),
-										false));
+										pstrdup(NameStr(att->attname)), false));
 	}
 	relation_close(rel, NoLock);
 	return tlist;
@@ -213,20 +209,19 @@ fence_entry(Query *query, Index rti)
 	RangeTblEntry *rte = rt_fetch(rti, query->rtable);
 	RangeTblEntry *fence = makeNode(RangeTblEntry);
 	RangeTblRef *ref = makeNode(RangeTblRef);
-	Query	   *inner = makeNode(Query);
+	Query *inner = makeNode(Query);
 	SystemColumns columns = {rti};
-	ListCell   *cell;
+	ListCell *cell;
 
 	inner->targetList = fence_target_list(rte->relid);
 	columns.first = list_length(inner->targetList) + 1;
 	query_tree_walker(query, system_columns_walker, &columns, 0);
 	foreach(cell, columns.vars)
 	{
-		inner->targetList =
-			lappend(inner->targetList,
-					makeTargetEntry(lfirst(cell),
-									list_length(inner->targetList) + 1,
-									pstrdup("system"), false));
+		inner->targetList = lappend(
+			inner->targetList,
+			makeTargetEntry(lfirst(cell), list_length(inner->targetList) + 1,
+							pstrdup("system"), false));
 	}
 
 	ref->rtindex = 1;
@@ -243,8 +238,8 @@ fence_entry(Query *query, Index rti)
 	fence->alias = copyObject(rte->alias);
 	fence->eref = copyObject(rte->eref);
 	foreach(cell, columns.vars)
-		fence->eref->colnames = lappend(fence->eref->colnames,
-										makeString(pstrdup("system")));
+		fence->eref->colnames =
+			lappend(fence->eref->colnames, makeString(pstrdup("system")));
 	fence->inFromCl = rte->inFromCl;
 	lfirst(list_nth_cell(query->rtable, rti - 1)) = fence;
 }
@@ -252,8 +247,8 @@ fence_entry(Query *query, Index rti)
 static void
 fence_level(Query *query)
 {
-	Bitmapset  *used = tess_survey_used(query);
-	int			rti = -1;
+	Bitmapset *used = tess_survey_used(query);
+	int rti = -1;
 
 	while ((rti = bms_next_member(used, rti)) >= 0)
 		if (rti != query->resultRelation &&
@@ -286,7 +281,7 @@ fence_walker(Node *node, void *context)
 bool
 tess_row_marks_move(Query *query)
 {
-	bool		rechecks = false;
+	bool rechecks = false;
 	TessSurvey *survey = tess_survey_make(query);
 
 	move_walker((Node *) query, &rechecks);

@@ -31,7 +31,7 @@ tess_survey_make(Query *parse)
 Bitmapset *
 tess_survey_used(Query *query)
 {
-	Bitmapset  *used = NULL;
+	Bitmapset *used = NULL;
 
 	if (query->jointree != NULL)
 		used = get_relids_in_jointree((Node *) query->jointree, false);
@@ -75,14 +75,14 @@ survey_target(Query *query, TessSurvey *survey, bool is_top)
 static void
 survey_row_marks(Query *query, TessSurvey *survey)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, query->rowMarks)
 	{
 		RowMarkClause *mark = lfirst_node(RowMarkClause, cell);
 		RangeTblEntry *rte = rt_fetch(mark->rti, query->rtable);
-		const TessTable *table = rte->rtekind == RTE_RELATION ?
-			tess_meta_table(rte->relid) : NULL;
+		const TessTable *table =
+			rte->rtekind == RTE_RELATION ? tess_meta_table(rte->relid) : NULL;
 
 		if (table == NULL)
 			continue;
@@ -96,9 +96,9 @@ survey_row_marks(Query *query, TessSurvey *survey)
 static void
 survey_query(Query *query, TessSurvey *survey, bool is_top)
 {
-	Bitmapset  *used = tess_survey_used(query);
-	ListCell   *cell;
-	int			rti = 0;
+	Bitmapset *used = tess_survey_used(query);
+	ListCell *cell;
+	int rti = 0;
 
 	foreach(cell, query->rtable)
 	{

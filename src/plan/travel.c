@@ -26,39 +26,57 @@
 
 /* The list of core's STABLE functions that depend on TimeZone alone. */
 static const Oid zone_functions[] = {
-	F_DATE_PART_TEXT_TIMESTAMPTZ, F_EXTRACT_TEXT_TIMESTAMPTZ,
-	F_DATE_TRUNC_TEXT_TIMESTAMPTZ, F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT,
-	F_TIMESTAMPTZ_PL_INTERVAL, F_TIMESTAMPTZ_MI_INTERVAL,
+	F_DATE_PART_TEXT_TIMESTAMPTZ,
+	F_EXTRACT_TEXT_TIMESTAMPTZ,
+	F_DATE_TRUNC_TEXT_TIMESTAMPTZ,
+	F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT,
+	F_TIMESTAMPTZ_PL_INTERVAL,
+	F_TIMESTAMPTZ_MI_INTERVAL,
 	F_INTERVAL_PL_TIMESTAMPTZ,
-	F_TIMESTAMPTZ_DATE, F_DATE_TIMESTAMPTZ,
-	F_TIME_TIMESTAMPTZ, F_TIMETZ_TIMESTAMPTZ,
-	F_TIMESTAMP_TIMESTAMPTZ, F_TIMESTAMPTZ_TIMESTAMP,
-	F_DATE_LT_TIMESTAMPTZ, F_DATE_LE_TIMESTAMPTZ, F_DATE_EQ_TIMESTAMPTZ,
-	F_DATE_GT_TIMESTAMPTZ, F_DATE_GE_TIMESTAMPTZ, F_DATE_NE_TIMESTAMPTZ,
-	F_TIMESTAMPTZ_LT_DATE, F_TIMESTAMPTZ_LE_DATE, F_TIMESTAMPTZ_EQ_DATE,
-	F_TIMESTAMPTZ_GT_DATE, F_TIMESTAMPTZ_GE_DATE, F_TIMESTAMPTZ_NE_DATE,
-	F_TIMESTAMP_LT_TIMESTAMPTZ, F_TIMESTAMP_LE_TIMESTAMPTZ,
-	F_TIMESTAMP_EQ_TIMESTAMPTZ, F_TIMESTAMP_GT_TIMESTAMPTZ,
-	F_TIMESTAMP_GE_TIMESTAMPTZ, F_TIMESTAMP_NE_TIMESTAMPTZ,
-	F_TIMESTAMPTZ_LT_TIMESTAMP, F_TIMESTAMPTZ_LE_TIMESTAMP,
-	F_TIMESTAMPTZ_EQ_TIMESTAMP, F_TIMESTAMPTZ_GT_TIMESTAMP,
-	F_TIMESTAMPTZ_GE_TIMESTAMP, F_TIMESTAMPTZ_NE_TIMESTAMP,
+	F_TIMESTAMPTZ_DATE,
+	F_DATE_TIMESTAMPTZ,
+	F_TIME_TIMESTAMPTZ,
+	F_TIMETZ_TIMESTAMPTZ,
+	F_TIMESTAMP_TIMESTAMPTZ,
+	F_TIMESTAMPTZ_TIMESTAMP,
+	F_DATE_LT_TIMESTAMPTZ,
+	F_DATE_LE_TIMESTAMPTZ,
+	F_DATE_EQ_TIMESTAMPTZ,
+	F_DATE_GT_TIMESTAMPTZ,
+	F_DATE_GE_TIMESTAMPTZ,
+	F_DATE_NE_TIMESTAMPTZ,
+	F_TIMESTAMPTZ_LT_DATE,
+	F_TIMESTAMPTZ_LE_DATE,
+	F_TIMESTAMPTZ_EQ_DATE,
+	F_TIMESTAMPTZ_GT_DATE,
+	F_TIMESTAMPTZ_GE_DATE,
+	F_TIMESTAMPTZ_NE_DATE,
+	F_TIMESTAMP_LT_TIMESTAMPTZ,
+	F_TIMESTAMP_LE_TIMESTAMPTZ,
+	F_TIMESTAMP_EQ_TIMESTAMPTZ,
+	F_TIMESTAMP_GT_TIMESTAMPTZ,
+	F_TIMESTAMP_GE_TIMESTAMPTZ,
+	F_TIMESTAMP_NE_TIMESTAMPTZ,
+	F_TIMESTAMPTZ_LT_TIMESTAMP,
+	F_TIMESTAMPTZ_LE_TIMESTAMP,
+	F_TIMESTAMPTZ_EQ_TIMESTAMP,
+	F_TIMESTAMPTZ_GT_TIMESTAMP,
+	F_TIMESTAMPTZ_GE_TIMESTAMP,
+	F_TIMESTAMPTZ_NE_TIMESTAMP,
 };
 
 /* STABLE only because they write their arguments by these types' output
  * functions. */
-static const Oid writing_functions[] = {
-	F_TEXTANYCAT, F_ANYTEXTCAT, F_CONCAT, F_CONCAT_WS
-};
+static const Oid writing_functions[] = {F_TEXTANYCAT, F_ANYTEXTCAT, F_CONCAT,
+										F_CONCAT_WS};
 
 /* Called IMMUTABLE, but what they write depends on extra_float_digits or
  * bytea_output, which a node's session pins. */
 static const Oid pinned_functions[] = {
-	F_FLOAT4OUT, F_FLOAT8OUT, F_BYTEAOUT, F_POINT_OUT, F_LSEG_OUT,
-	F_PATH_OUT, F_BOX_OUT, F_POLY_OUT, F_LINE_OUT, F_CIRCLE_OUT,
+	F_FLOAT4OUT, F_FLOAT8OUT, F_BYTEAOUT, F_POINT_OUT, F_LSEG_OUT, F_PATH_OUT,
+	F_BOX_OUT, F_POLY_OUT, F_LINE_OUT, F_CIRCLE_OUT,
 	/* and these hash OIDs, which are others on a node */
-	F_HASHENUM, F_HASHENUMEXTENDED
-};
+	F_HASHENUM, F_HASHENUMEXTENDED};
 
 static bool stays_walker(Node *node, const TessTravel *travel);
 
@@ -66,33 +84,33 @@ static bool stays_walker(Node *node, const TessTravel *travel);
 void
 tess_travel_add(TessTravel *travel, Oid relation)
 {
-	Relation	rel = relation_open(relation, NoLock);
-	TupleDesc	desc = RelationGetDescr(rel);
+	Relation rel = relation_open(relation, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
 
-	travel->types = list_append_unique_oid(travel->types,
-										   rel->rd_rel->reltype);
+	travel->types = list_append_unique_oid(travel->types, rel->rd_rel->reltype);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Oid			type = att->atttypid;
+		Oid type = att->atttypid;
 
 		if (att->attisdropped)
 			continue;
 		if (OidIsValid(att->attcollation))
-			travel->collations = list_append_unique_oid(travel->collations,
-														att->attcollation);
+			travel->collations =
+				list_append_unique_oid(travel->collations, att->attcollation);
 		/* the type, its array, its element, and what a domain is over */
 		while (type >= FirstNormalObjectId)
 		{
-			Oid			element = get_element_type(type);
-			Oid			array = get_array_type(type);
-			Oid			base = getBaseType(type);
+			Oid element = get_element_type(type);
+			Oid array = get_array_type(type);
+			Oid base = getBaseType(type);
 
 			travel->types = list_append_unique_oid(travel->types, type);
 			if (OidIsValid(array))
 				travel->types = list_append_unique_oid(travel->types, array);
-			type = OidIsValid(element) ? element :
-				base != type ? base : InvalidOid;
+			type = OidIsValid(element) ? element
+				   : base != type	   ? base
+									   : InvalidOid;
 		}
 	}
 	relation_close(rel, NoLock);
@@ -102,7 +120,7 @@ tess_travel_add(TessTravel *travel, Oid relation)
 bool
 tess_type_travels(const TessTravel *travel, Oid type)
 {
-	Oid			element;
+	Oid element;
 
 	if (type >= FirstNormalObjectId)
 		return list_member_oid(travel->types, type);
@@ -131,17 +149,15 @@ tess_type_travels(const TessTravel *travel, Oid type)
 	if (OidIsValid(element))
 		return tess_type_travels(travel, element);
 	return get_typtype(type) != TYPTYPE_PSEUDO &&
-		get_typtype(type) != TYPTYPE_COMPOSITE;
+		   get_typtype(type) != TYPTYPE_COMPOSITE;
 }
 
 static bool
 collation_travels(const TessTravel *travel, Oid collation)
 {
-	return !OidIsValid(collation) ||
-		collation == DEFAULT_COLLATION_OID ||
-		collation == C_COLLATION_OID ||
-		collation == POSIX_COLLATION_OID ||
-		list_member_oid(travel->collations, collation);
+	return !OidIsValid(collation) || collation == DEFAULT_COLLATION_OID ||
+		   collation == C_COLLATION_OID || collation == POSIX_COLLATION_OID ||
+		   list_member_oid(travel->collations, collation);
 }
 
 static bool
@@ -157,16 +173,18 @@ is_listed(Oid function, const Oid *list, int length)
 static bool
 writes_alike(Node *call)
 {
-	List	   *args = IsA(call, OpExpr) ? ((OpExpr *) call)->args :
-		IsA(call, FuncExpr) ? ((FuncExpr *) call)->args : NIL;
-	ListCell   *cell;
+	List *args = IsA(call, OpExpr)	   ? ((OpExpr *) call)->args
+				 : IsA(call, FuncExpr) ? ((FuncExpr *) call)->args
+									   : NIL;
+	ListCell *cell;
 
-	if (args == NIL || (IsA(call, FuncExpr) && ((FuncExpr *) call)->funcvariadic))
+	if (args == NIL ||
+		(IsA(call, FuncExpr) && ((FuncExpr *) call)->funcvariadic))
 		return false;
 	foreach(cell, args)
 	{
-		Oid			output;
-		bool		is_varlena;
+		Oid output;
+		bool is_varlena;
 
 		getTypeOutputInfo(exprType(lfirst(cell)), &output, &is_varlena);
 		if (output >= FirstNormalObjectId ||
@@ -191,19 +209,19 @@ function_stays(Oid function, void *node)
 		return false;
 	return !is_listed(function, writing_functions,
 					  lengthof(writing_functions)) ||
-		!writes_alike(node);
+		   !writes_alike(node);
 }
 
 static bool
 operator_stays(Oid operator)
 {
-	return operator >= FirstNormalObjectId;
+	return operator>= FirstNormalObjectId;
 }
 
 static bool
 range_table_entry_stays(const RangeTblEntry *rte)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (rte->securityQuals != NIL || rte->security_barrier)
 		return true;
@@ -213,20 +231,18 @@ range_table_entry_stays(const RangeTblEntry *rte)
 	foreach(cell, rte->functions)
 		if (lfirst_node(RangeTblFunction, cell)->funccolnames != NIL)
 			return true;
-	return rte->rtekind == RTE_TABLEFUNC ||
-		rte->rtekind == RTE_NAMEDTUPLESTORE;
+	return rte->rtekind == RTE_TABLEFUNC || rte->rtekind == RTE_NAMEDTUPLESTORE;
 }
 
 static bool
 query_stays(Query *query, const TessTravel *travel)
 {
-	if (query->withCheckOptions != NIL ||
-		query->utilityStmt != NULL ||
+	if (query->withCheckOptions != NIL || query->utilityStmt != NULL ||
 		query->isReturn)
 		return true;
 	return query_tree_walker(query, stays_walker, (void *) travel,
 							 QTW_EXAMINE_RTES_BEFORE | QTW_EXAMINE_SORTGROUP |
-							 QTW_IGNORE_JOINALIASES);
+								 QTW_IGNORE_JOINALIASES);
 }
 
 /* Expressions: their functions, types and collations. */
@@ -256,12 +272,12 @@ stays_walker(Node *node, const TessTravel *travel)
 			return !travel->sublinks || query_stays((Query *) node, travel);
 		case T_SubLink:
 			return !travel->sublinks ||
-				expression_tree_walker(node, stays_walker, (void *) travel);
+				   expression_tree_walker(node, stays_walker, (void *) travel);
 		case T_RangeTblEntry:
 			return range_table_entry_stays((RangeTblEntry *) node);
 		case T_SortGroupClause:
 			return operator_stays(((SortGroupClause *) node)->eqop) ||
-				operator_stays(((SortGroupClause *) node)->sortop);
+				   operator_stays(((SortGroupClause *) node)->sortop);
 
 		case T_List:
 		case T_IntList:
