@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -56,16 +57,6 @@ tess_is_row_independent(Node *node)
 {
 	return !depends_on_rows_walker(node, NULL) &&
 		   !expression_returns_set(node) && !contain_volatile_functions(node);
-}
-
-static bool
-has_param_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param))
-		return ((Param *) node)->paramkind != PARAM_EXTERN;
-	return expression_tree_walker(node, has_param_walker, context);
 }
 
 /* The parameter that stands for an expression. */
@@ -145,21 +136,52 @@ is_replaceable(Node *node)
 	}
 }
 
+/* True if it may be evaluated though nothing may need its value. */
+static bool
+cannot_fail(Node *node)
+{
+	return IsA(node, Param) || IsA(node, SQLValueFunction) ||
+		   (IsA(node, FuncExpr) && ((FuncExpr *) node)->args == NIL &&
+			((FuncExpr *) node)->funcid < FirstNormalObjectId);
+}
+
+static bool
+must_bind(const TessBindings *bindings, Node *node)
+{
+	return is_replaceable(node) &&
+		   (!bindings->in_branch || cannot_fail(node)) &&
+		   tess_type_travels(bindings->travel, exprType(node)) &&
+		   tess_is_row_independent(node) &&
+		   (IsA(node, Param) || !tess_travels(bindings->travel, node));
+}
+
 static Node *
 bind_mutator(Node *node, TessBindings *bindings)
 {
+	bool was_in_branch = bindings->in_branch;
+	Node *result;
+
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Query))
 		return (Node *) query_tree_mutator((Query *) node, bind_mutator,
 										   bindings, 0);
-	if (is_replaceable(node) &&
-		tess_type_travels(bindings->travel, exprType(node)) &&
-		tess_is_row_independent(node) &&
-		(IsA(node, Param) || has_param_walker(node, NULL) ||
-		 !tess_travels(bindings->travel, node)))
+	if (must_bind(bindings, node))
+	{
+		/*
+		 * An error in a branch of CASE is none where the branch is not taken.
+		 * Left as it is the expression does not travel; nor may its parts be
+		 * bound, because a node would fold what is around them.
+		 */
+		if (bindings->in_branch && !cannot_fail(node))
+			return copyObject(node);
 		return make_param(bindings, node);
-	return expression_tree_mutator(node, bind_mutator, bindings);
+	}
+	if (IsA(node, CaseExpr) || IsA(node, CoalesceExpr))
+		bindings->in_branch = true;
+	result = expression_tree_mutator(node, bind_mutator, bindings);
+	bindings->in_branch = was_in_branch;
+	return result;
 }
 
 /* A copy of node (an expression, list or Query) in which all that does not

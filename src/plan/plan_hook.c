@@ -80,8 +80,11 @@ plan_change(TessJob *job)
 		return tess_plan_insert(job);
 
 	stmt = tess_route_statement(job);
-	if (stmt == NULL)
-		stmt = tess_plan_broadcast(job);
+	if (stmt != NULL)
+		return stmt;
+
+	tess_refuse_system_columns(job);
+	stmt = tess_plan_broadcast(job);
 	if (stmt == NULL)
 		stmt = tess_plan_apply(job);
 	return stmt;

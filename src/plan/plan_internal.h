@@ -52,6 +52,8 @@ extern Bitmapset *tess_survey_used(Query *query);
 
 /* refuse.c: raises 0A000 for what no strategy may do. */
 extern void tess_refuse_unsupported(TessJob *job);
+/* Raises 0A000 for ctid and its like outside of RETURNING. */
+extern void tess_refuse_system_columns(TessJob *job);
 extern void tess_refuse_target(TessJob *job, const char *hint)
 	pg_attribute_noreturn();
 
@@ -79,7 +81,8 @@ extern bool tess_type_travels(const TessTravel *travel, Oid type);
 typedef struct TessBindings
 {
 	const TessTravel *travel;
-	List *exprs; /* $1, $2, ... of the template */
+	List *exprs;	/* $1, $2, ... of the template */
+	bool in_branch; /* inside CASE or COALESCE */
 } TessBindings;
 
 /* A copy of node (an expression, list or Query) in which all that does not

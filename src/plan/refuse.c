@@ -178,6 +178,66 @@ tess_refuse_unsupported(TessJob *job)
 	refuse_referenced(job);
 }
 
+/* The query levels around an expression, innermost first. */
+typedef struct Levels
+{
+	List *queries;
+} Levels;
+
+/* True at a system column of one of our tables, its tableoid excepted. */
+static bool
+system_column_walker(Node *node, Levels *levels)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Var *var = (Var *) node;
+		Query *query;
+		RangeTblEntry *rte;
+
+		if (var->varattno >= 0 || var->varattno == TableOidAttributeNumber)
+			return false;
+		query = list_nth_node(Query, levels->queries, var->varlevelsup);
+		rte = rt_fetch(var->varno, query->rtable);
+		return rte->rtekind == RTE_RELATION &&
+			   tess_meta_table(rte->relid) != NULL;
+	}
+	if (IsA(node, Query))
+	{
+		bool found;
+
+		levels->queries = lcons(node, levels->queries);
+		found =
+			query_tree_walker((Query *) node, system_column_walker, levels, 0);
+		levels->queries = list_delete_first(levels->queries);
+		return found;
+	}
+	return expression_tree_walker(node, system_column_walker, levels);
+}
+
+/*
+ * A ctid is an address in one shard or copy: rows of several are not told
+ * apart by it, and another row would be changed.
+ */
+void
+tess_refuse_system_columns(TessJob *job)
+{
+	Query query = *job->parse;
+	Levels levels = {NIL};
+
+	query.returningList = NIL;
+	if (!system_column_walker((Node *) &query, &levels))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("system columns cannot choose rows of table \"%s\"",
+					job->survey->target->name),
+			 errdetail("A ctid is not unique in a distributed table, and "
+					   "another one in each copy of a reference table."),
+			 errhint("Name the rows by their key.")));
+}
+
 /* Raises 0A000: no strategy could plan this change of our table. */
 void
 tess_refuse_target(TessJob *job, const char *hint)
