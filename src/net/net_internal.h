@@ -14,7 +14,7 @@
 #include "net/net.h"
 
 /* Settings that a node session takes over from this one; settings.c. */
-#define TESS_SETTING_COUNT 6
+#define TESS_SETTING_COUNT 3
 
 /* One answer that the node owes us. */
 typedef struct TessReply

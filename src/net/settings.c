@@ -51,8 +51,9 @@ static const FixedSetting fixed_settings[] = {
 };
 
 /*
- * Settings that follow this session: results or errors of what runs on a node
- * depend on them.
+ * Settings that follow this session: what travels to nodes depends on them.
+ * Not here: what nodes may not have (locales, text search configurations);
+ * what depends on those does not travel.
  */
 static const char *const following_settings[TESS_SETTING_COUNT] = {
 	"DateStyle", /* always ISO, but the order of input follows */
