@@ -57,7 +57,7 @@ static const FixedSetting fixed_settings[] = {
  */
 static const char *const following_settings[TESS_SETTING_COUNT] = {
 	"DateStyle", /* always ISO, but the order of input follows */
-	"TimeZone",		"lc_time", "lc_numeric", "default_text_search_config",
+	"TimeZone",
 	"lock_timeout",
 };
 
