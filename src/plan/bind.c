@@ -149,7 +149,6 @@ static bool
 must_bind(const TessBindings *bindings, Node *node)
 {
 	return is_replaceable(node) &&
-		   (!bindings->in_branch || cannot_fail(node)) &&
 		   tess_type_travels(bindings->travel, exprType(node)) &&
 		   tess_is_row_independent(node) &&
 		   (IsA(node, Param) || !tess_travels(bindings->travel, node));
