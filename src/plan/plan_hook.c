@@ -101,7 +101,13 @@ plan_ours(TessJob *job)
 	if (job->parse->commandType == CMD_SELECT)
 		stmt = tess_route_statement(job);
 	if (stmt == NULL)
+	{
+		if (job->reason != NULL)
+			ereport(DEBUG1,
+					(errmsg_internal("statement is not routed to one shard"),
+					 errdetail_internal("%s", job->reason)));
 		stmt = tess_plan_rest(job, job->parse, NULL);
+	}
 	return stmt;
 }
 

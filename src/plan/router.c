@@ -182,7 +182,7 @@ tess_route_statement(TessJob *job)
 {
 	Query *parse = job->parse;
 	TessFragment *fragment;
-	TessBindings bindings;
+	TessBindings bindings = {NULL};
 	const TessTable *anchor;
 	Expr *prune;
 	Query *sent;
