@@ -53,6 +53,11 @@ CREATE ROLE regress_reader;
 GRANT SELECT (id), UPDATE ON users, kinds, local_table TO regress_reader WITH GRANT OPTION;
 SELECT DISTINCT result FROM tessera.run_on_shards('users', $$SELECT has_column_privilege('regress_reader', r, 'id', 'SELECT') || ' ' || has_table_privilege('regress_reader', r, 'UPDATE WITH GRANT OPTION') FROM (SELECT '%s'::regclass::oid AS r) s$$);
 REVOKE ALL ON ALL TABLES IN SCHEMA command_utility FROM regress_reader;
+-- those on a schema reach the schemas of its shards
+GRANT USAGE ON SCHEMA command_utility TO regress_reader;
+SELECT DISTINCT result FROM tessera.run_on_shards('users', $$SELECT has_schema_privilege('regress_reader', relnamespace, 'USAGE') || ' ' || has_schema_privilege('regress_reader', relnamespace, 'CREATE') FROM pg_class WHERE oid = '%s'::regclass$$);
+REVOKE USAGE ON SCHEMA command_utility FROM regress_reader;
+SELECT DISTINCT result FROM tessera.run_on_shards('users', $$SELECT has_schema_privilege('regress_reader', relnamespace, 'USAGE') FROM pg_class WHERE oid = '%s'::regclass$$);
 SELECT DISTINCT result FROM tessera.run_on_shards('users', $$SELECT has_table_privilege('regress_reader', '%s', 'UPDATE')$$);
 SELECT node, success FROM tessera.run_on_nodes('DO $$BEGIN SET LOCAL client_min_messages = error; LOCK pg_authid; DROP ROLE IF EXISTS regress_reader; END$$') ORDER BY node;
 

@@ -18,6 +18,7 @@
 #include "deparse/deparse.h"
 #include "table/table.h"
 
+static void repeat_schema_grant(const GrantStmt *grant);
 static List *granted_tables(const GrantStmt *grant);
 static char *grant_head(const GrantStmt *grant);
 static char *grant_tail(const GrantStmt *grant);
@@ -25,7 +26,8 @@ static const char *role_text(const RoleSpec *role);
 static void add_needed_objects(TessWork *work, Oid relation);
 static char *join_names(List *names);
 
-/* GRANT and REVOKE on tables: one statement for each node and table. */
+/* GRANT and REVOKE on tables: one statement for each node and table.  On
+ * schemas: see repeat_schema_grant. */
 void
 tess_repeat_grant(const GrantStmt *grant)
 {
@@ -33,6 +35,8 @@ tess_repeat_grant(const GrantStmt *grant)
 	char	   *tail;
 	ListCell   *lc;
 
+	if (grant->objtype == OBJECT_SCHEMA)
+		repeat_schema_grant(grant);
 	if (grant->objtype != OBJECT_TABLE ||
 		grant->targtype == ACL_TARGET_DEFAULTS)
 		return;
@@ -68,6 +72,48 @@ add_needed_objects(TessWork *work, Oid relation)
 		if (!work->nodes[i].is_local)
 			work->nodes[i].commands = list_concat(work->nodes[i].commands,
 												  objects);
+	}
+}
+
+/*
+ * Schemas with tables of ours: the same on the nodes, and then the schemas of
+ * the shards get the rights that the source schema has there.
+ */
+static void
+repeat_schema_grant(const GrantStmt *grant)
+{
+	List	   *done = NIL;		/* schema and group, as text */
+	ListCell   *lc;
+
+	foreach(lc, tess_cat_tables())
+	{
+		Oid			relation = ((TessTableRow *) lfirst(lc))->relation;
+		int32		group = ((TessTableRow *) lfirst(lc))->colocation_id;
+		char	   *schema = get_namespace_name(get_rel_namespace(relation));
+		String	   *mark;
+		TessWork   *work;
+
+		if (!schema || !list_member(grant->objects, makeString(schema)))
+			continue;
+		mark = makeString(psprintf("%d %s", group, schema));
+		if (list_member(done, mark))
+			continue;
+		done = lappend(done, mark);
+		work = tess_work_of_table(tess_meta_table(relation));
+		add_needed_objects(work, relation);
+		for (int i = 0; i < work->count; i++)
+		{
+			TessNodeWork *node = &work->nodes[i];
+
+			if (!node->is_local)
+				node->commands =
+					lappend(node->commands,
+							psprintf("%s%s%s", grant_head(grant),
+									 quote_identifier(schema),
+									 grant_tail(grant)));
+		}
+		tess_work_create_schemas(work, schema);
+		tess_work_run(work);
 	}
 }
 
@@ -128,7 +174,8 @@ grant_head(const GrantStmt *grant)
 		if (privilege->cols != NIL)
 			appendStringInfoChar(&sql, ')');
 	}
-	appendStringInfoString(&sql, " ON TABLE ");
+	appendStringInfoString(&sql, grant->objtype == OBJECT_SCHEMA ?
+						   " ON SCHEMA " : " ON TABLE ");
 	return sql.data;
 }
 

@@ -45,9 +45,12 @@ static char *shard_schema_comment(const char *schema, int64 shard_id);
 static bool is_shard_schema(Oid namespace, const char *schema, int64 shard_id);
 static void create_one(const char *name, const char *schema, int64 shard_id,
 					   Oid owner);
-static List *usage_grantees(Oid namespace);
+static List *usage_roles(Oid namespace, bool only_use);
+static void copy_usage(Oid source, Oid namespace, const char *name);
+static List *role_specs(List *roles);
 static RoleSpec *role_spec(Oid role);
-static void grant_on_schemas(List *schemas, List *privileges, List *grantees);
+static void grant_on_schemas(bool is_grant, List *schemas, List *privileges,
+							 List *grantees);
 static bool schema_is_empty(Oid namespace);
 static void drop_if_ours(const char *schema, int64 shard_id,
 						 ObjectAddresses *objects);
@@ -107,7 +110,8 @@ shard_ids_of_array(ArrayType *array, int *count)
 
 /*
  * Makes the schemas of these shards where they are missing.  Who may use the
- * source schema may use them; the current user may create tables in them.
+ * source schema may use them (which is seen to again where they are there);
+ * the current user may create tables in them.
  * Errors: 3F000 if there is no source schema here, 42501 if the current user
  * may create neither in it nor in the database, 42P06 if a name is taken.
  */
@@ -151,17 +155,22 @@ tess_shard_schemas_create(const char *schema, int count,
 					 errmsg("schema \"%s\" already exists", name),
 					 errdetail("A shard of schema \"%s\" needs that name.", schema),
 					 errhint("Rename the schema that has it.")));
-		else if (pg_namespace_aclcheck(namespace, caller,
-									   ACL_CREATE) != ACLCHECK_OK)
-			to_grant = lappend(to_grant, makeString(name));
+		else
+		{
+			copy_usage(source, namespace, name);
+			if (pg_namespace_aclcheck(namespace, caller,
+									  ACL_CREATE) != ACLCHECK_OK)
+				to_grant = lappend(to_grant, makeString(name));
+		}
 	}
 	if (created != NIL)
 	{
 		CommandCounterIncrement();
-		grant_on_schemas(created, list_make1("usage"), usage_grantees(source));
+		grant_on_schemas(true, created, list_make1("usage"),
+						 role_specs(usage_roles(source, false)));
 	}
 	if (to_grant != NIL && caller != owner)
-		grant_on_schemas(to_grant, list_make2("usage", "create"),
+		grant_on_schemas(true, to_grant, list_make2("usage", "create"),
 						 list_make1(role_spec(caller)));
 	SetUserIdAndSecContext(saved_user, saved_context);
 }
@@ -193,13 +202,15 @@ create_one(const char *name, const char *schema, int64 shard_id, Oid owner)
 				   shard_schema_comment(schema, shard_id));
 }
 
-/* Who may use a schema: list of RoleSpec. */
+/* Roles (OID list, ACL_ID_PUBLIC for all) that may use a schema, its owner
+ * included; with only_use, those that may not create in it, without its
+ * owner. */
 static List *
-usage_grantees(Oid namespace)
+usage_roles(Oid namespace, bool only_use)
 {
 	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID,
 										ObjectIdGetDatum(namespace));
-	List	   *grantees = NIL;
+	List	   *roles = NIL;
 	Form_pg_namespace form;
 	Datum		value;
 	bool		isnull;
@@ -207,7 +218,8 @@ usage_grantees(Oid namespace)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for schema %u", namespace);
 	form = (Form_pg_namespace) GETSTRUCT(tuple);
-	grantees = lappend(grantees, role_spec(form->nspowner));
+	if (!only_use)
+		roles = lappend_oid(roles, form->nspowner);
 	value = SysCacheGetAttr(NAMESPACEOID, tuple, Anum_pg_namespace_nspacl,
 							&isnull);
 	if (!isnull)
@@ -217,13 +229,45 @@ usage_grantees(Oid namespace)
 
 		for (int i = 0; i < ACL_NUM(acl); i++)
 		{
-			if ((ACLITEM_GET_PRIVS(items[i]) & ACL_USAGE) != 0 &&
+			AclMode		privileges = ACLITEM_GET_PRIVS(items[i]);
+
+			if ((privileges & ACL_USAGE) != 0 &&
+				!(only_use && (privileges & ACL_CREATE) != 0) &&
 				items[i].ai_grantee != form->nspowner)
-				grantees = lappend(grantees, role_spec(items[i].ai_grantee));
+				roles = list_append_unique_oid(roles, items[i].ai_grantee);
 		}
 	}
 	ReleaseSysCache(tuple);
-	return grantees;
+	return roles;
+}
+
+/* Lets those use the schema of a shard who may use the source schema. */
+static void
+copy_usage(Oid source, Oid namespace, const char *name)
+{
+	List	   *wanted = usage_roles(source, false);
+	List	   *missing = list_difference_oid(wanted,
+											  usage_roles(namespace, false));
+	List	   *surplus = list_difference_oid(usage_roles(namespace, true),
+											  wanted);
+
+	if (missing != NIL)
+		grant_on_schemas(true, list_make1(makeString(pstrdup(name))),
+						 list_make1("usage"), role_specs(missing));
+	if (surplus != NIL)
+		grant_on_schemas(false, list_make1(makeString(pstrdup(name))),
+						 list_make1("usage"), role_specs(surplus));
+}
+
+static List *
+role_specs(List *roles)
+{
+	List	   *specs = NIL;
+	ListCell   *lc;
+
+	foreach(lc, roles)
+		specs = lappend(specs, role_spec(lfirst_oid(lc)));
+	return specs;
 }
 
 static RoleSpec *
@@ -244,12 +288,13 @@ role_spec(Oid role)
 
 /* privileges: list of char * */
 static void
-grant_on_schemas(List *schemas, List *privileges, List *grantees)
+grant_on_schemas(bool is_grant, List *schemas, List *privileges,
+				 List *grantees)
 {
 	GrantStmt  *grant = makeNode(GrantStmt);
 	ListCell   *lc;
 
-	grant->is_grant = true;
+	grant->is_grant = is_grant;
 	grant->targtype = ACL_TARGET_OBJECT;
 	grant->objtype = OBJECT_SCHEMA;
 	grant->objects = schemas;

@@ -48,6 +48,9 @@ extern TessWork *tess_work_of_nodes(List *nodes);
 extern List *tess_work_names(const TessNodeWork *node, const TessTable *table);
 /* Adds templates, for every shard or copy. */
 extern void tess_work_add_templates(TessWork *work, List *templates);
+/* Adds the schemas of the shards, for tables of a source schema, with the
+ * rights that it has; those of this server are made at once. */
+extern void tess_work_create_schemas(TessWork *work, const char *schema);
 /* Runs what was added, in this transaction, and forgets it. */
 extern void tess_work_run(TessWork *work);
 

@@ -44,7 +44,6 @@ extern bool tess_table_leave_group(int32 colocation_id, const char *schema);
 /* table_work.c */
 extern TessWork *tess_work_of_group(int32 colocation_id);
 extern void tess_work_add(TessWork *work, const char *sql);
-extern void tess_work_create_schemas(TessWork *work, const char *schema);
 extern void tess_work_drop(TessWork *work, const char *schema,
 						   const char *name, bool drop_schemas);
 

@@ -174,8 +174,7 @@ tess_work_add_templates(TessWork *work, List *templates)
 	}
 }
 
-/* The schemas of the shards, for tables of one source schema.  Those of this
- * server are made now. */
+/* See table.h. */
 void
 tess_work_create_schemas(TessWork *work, const char *schema)
 {
@@ -183,6 +182,8 @@ tess_work_create_schemas(TessWork *work, const char *schema)
 	{
 		TessNodeWork *node = &work->nodes[i];
 
+		if (node->shard_count == 0)
+			continue;
 		if (node->is_local)
 			tess_shard_schemas_create(schema, node->shard_count,
 									  node->shard_ids);
