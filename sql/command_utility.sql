@@ -104,6 +104,24 @@ CREATE TABLE by_kind (kind int REFERENCES kinds);
 CREATE TABLE like_users (LIKE users);
 \set VERBOSITY default
 
+-- and so is what would change the type of a column here alone
+CREATE TYPE colour AS ENUM ('red');
+CREATE TYPE pair AS (a int, c colour);
+CREATE DOMAIN pairs AS pair[];
+CREATE TABLE typed (k int, p pairs);
+SELECT tessera.create_distributed_table('typed', 'k');
+\set VERBOSITY terse
+ALTER TYPE colour ADD VALUE 'green';
+ALTER TYPE colour RENAME VALUE 'red' TO 'green';
+ALTER TYPE colour RENAME TO tint;
+ALTER TYPE pair ADD ATTRIBUTE b int;
+ALTER TYPE pair RENAME ATTRIBUTE a TO b;
+ALTER DOMAIN pairs SET NOT NULL;
+ALTER DOMAIN pairs SET SCHEMA public;
+\set VERBOSITY default
+DROP TABLE typed;
+ALTER TYPE colour ADD VALUE 'green';
+
 -- what is lost by CASCADE is refused too, unless the whole table goes
 CREATE TYPE mood AS ENUM ('sad');
 CREATE TABLE moody (k int, m mood);

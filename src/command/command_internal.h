@@ -36,6 +36,9 @@ extern void tess_vacuum_finish(void *work, bool in_transaction);
 /* command_refuse.c */
 extern void tess_refuse_command(Node *statement);
 
+/* command_refuse_type.c */
+extern void tess_refuse_type_change(Node *statement);
+
 /* command_repeat.c: GRANT, COMMENT */
 extern void tess_repeat_grant(const GrantStmt *grant);
 extern void tess_repeat_comment(const CommentStmt *comment);

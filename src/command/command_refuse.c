@@ -45,6 +45,7 @@ tess_refuse_command(Node *statement)
 {
 	ListCell   *lc;
 
+	tess_refuse_type_change(statement);
 	switch (nodeTag(statement))
 	{
 		case T_AlterTableStmt:
