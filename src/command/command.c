@@ -26,7 +26,7 @@ typedef struct Utility
 {
 	PlannedStmt *plan;
 	const char *query_string;
-	bool		read_only_tree;
+	bool read_only_tree;
 	ProcessUtilityContext context;
 	ParamListInfo params;
 	QueryEnvironment *query_env;
@@ -37,8 +37,7 @@ typedef struct Utility
 static ProcessUtility_hook_type next_hook;
 
 static void process_utility(PlannedStmt *plan, const char *query_string,
-							bool read_only_tree,
-							ProcessUtilityContext context,
+							bool read_only_tree, ProcessUtilityContext context,
 							ParamListInfo params, QueryEnvironment *query_env,
 							DestReceiver *dest, QueryCompletion *completion);
 static void pass_on(Utility *utility);
@@ -65,8 +64,8 @@ process_utility(PlannedStmt *plan, const char *query_string,
 				ParamListInfo params, QueryEnvironment *query_env,
 				DestReceiver *dest, QueryCompletion *completion)
 {
-	Utility		utility = {plan, query_string, read_only_tree, context,
-	params, query_env, dest, completion};
+	Utility utility = {plan,   query_string, read_only_tree, context,
+					   params, query_env,	 dest,			 completion};
 
 	if (tess_local_consume_passthrough() || !is_ours_to_see(&utility))
 	{
@@ -115,8 +114,8 @@ process_utility(PlannedStmt *plan, const char *query_string,
 static void
 pass_on(Utility *utility)
 {
-	ProcessUtility_hook_type run = next_hook ? next_hook :
-		standard_ProcessUtility;
+	ProcessUtility_hook_type run =
+		next_hook ? next_hook : standard_ProcessUtility;
 
 	run(utility->plan, utility->query_string, utility->read_only_tree,
 		utility->context, utility->params, utility->query_env, utility->dest,
@@ -148,7 +147,7 @@ is_ours_to_see(const Utility *utility)
 			return false;
 		default:
 			return utility->context != PROCESS_UTILITY_SUBCOMMAND &&
-				tess_is_active();
+				   tess_is_active();
 	}
 }
 
@@ -156,7 +155,7 @@ is_ours_to_see(const Utility *utility)
 const TessTable *
 tess_command_table(const RangeVar *name)
 {
-	Oid			relation;
+	Oid relation;
 
 	if (name == NULL)
 		return NULL;
@@ -194,15 +193,14 @@ run_nested(Utility *utility)
 static void
 run_copy(Utility *utility)
 {
-	CopyStmt   *copy = castNode(CopyStmt, utility->plan->utilityStmt);
+	CopyStmt *copy = castNode(CopyStmt, utility->plan->utilityStmt);
 
 	if (tess_command_table(copy->relation) != NULL)
 	{
 		own_tree(utility);
 		copy = castNode(CopyStmt, utility->plan->utilityStmt);
 		if (copy->is_from &&
-			tess_copy_from(copy, utility->query_string,
-						   utility->completion))
+			tess_copy_from(copy, utility->query_string, utility->completion))
 			return;
 		if (!copy->is_from)
 			(void) tess_copy_to_rewrite(copy);
@@ -216,8 +214,8 @@ run_truncate(Utility *utility)
 	/* left over from a statement that failed inside of a block */
 	(void) tess_effects_take_truncated();
 	own_tree(utility);
-	tess_truncate_add_local_shards(castNode(TruncateStmt,
-											utility->plan->utilityStmt));
+	tess_truncate_add_local_shards(
+		castNode(TruncateStmt, utility->plan->utilityStmt));
 	pass_on(utility);
 	tess_truncate_shards(castNode(TruncateStmt, utility->plan->utilityStmt));
 }
@@ -226,15 +224,15 @@ static void
 run_vacuum(Utility *utility)
 {
 	VacuumStmt *vacuum = castNode(VacuumStmt, utility->plan->utilityStmt);
-	bool		is_top = utility->context == PROCESS_UTILITY_TOPLEVEL;
-	bool		in_block = IsInTransactionBlock(is_top);
-	void	   *work = NULL;
+	bool is_top = utility->context == PROCESS_UTILITY_TOPLEVEL;
+	bool in_block = IsInTransactionBlock(is_top);
+	void *work = NULL;
 
 	if (vacuum->rels != NIL)
 	{
 		own_tree(utility);
-		work = tess_vacuum_prepare(castNode(VacuumStmt,
-											utility->plan->utilityStmt));
+		work = tess_vacuum_prepare(
+			castNode(VacuumStmt, utility->plan->utilityStmt));
 	}
 	pass_on(utility);
 	tess_vacuum_finish(work, in_block);
@@ -243,9 +241,9 @@ run_vacuum(Utility *utility)
 static void
 run_index(Utility *utility)
 {
-	IndexStmt  *create = castNode(IndexStmt, utility->plan->utilityStmt);
-	bool		is_ours = tess_command_table(create->relation) != NULL;
-	List	   *old_indexes = tess_index_before_create(create);
+	IndexStmt *create = castNode(IndexStmt, utility->plan->utilityStmt);
+	bool is_ours = tess_command_table(create->relation) != NULL;
+	List *old_indexes = tess_index_before_create(create);
 
 	/* PostgreSQL fills in its name for the index. */
 	if (is_ours)
@@ -258,8 +256,8 @@ run_index(Utility *utility)
 static void
 run_drop(Utility *utility)
 {
-	DropStmt   *drop = castNode(DropStmt, utility->plan->utilityStmt);
-	List	   *indexes;
+	DropStmt *drop = castNode(DropStmt, utility->plan->utilityStmt);
+	List *indexes;
 
 	tess_refuse_command((Node *) drop);
 	indexes = tess_index_before_drop(drop);

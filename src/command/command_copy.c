@@ -49,9 +49,9 @@ tess_copy_from(CopyStmt *copy, const char *query_string,
 {
 	const TessTable *table = tess_command_table(copy->relation);
 	ParseState *pstate;
-	Relation	rel;
-	Node	   *where = NULL;
-	uint64		rows;
+	Relation rel;
+	Node *where = NULL;
+	uint64 rows;
 
 	if (table == NULL)
 		return false;
@@ -83,18 +83,20 @@ tess_copy_from(CopyStmt *copy, const char *query_string,
 static void
 check_options(const CopyStmt *copy)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, copy->options)
 	{
-		DefElem    *option = lfirst(lc);
+		DefElem *option = lfirst(lc);
 
 		if (strcmp(option->defname, "freeze") == 0 && defGetBoolean(option))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("COPY FREEZE is not supported on distributed table \"%s\"",
-							copy->relation->relname),
-					 errhint("Leave FREEZE out.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg(
+					 "COPY FREEZE is not supported on distributed table \"%s\"",
+					 copy->relation->relname),
+				 errhint("Leave FREEZE out.")));
 	}
 }
 
@@ -106,28 +108,33 @@ check_source(const CopyStmt *copy)
 		return;
 	if (copy->is_program &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_EXECUTE_SERVER_PROGRAM))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be superuser or have privileges of the pg_execute_server_program role to COPY to or from an external program"),
-				 errhint("Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg(
+				 "must be superuser or have privileges of the pg_execute_server_program role to COPY to or from an external program"),
+			 errhint(
+				 "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
 	if (!copy->is_program &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be superuser or have privileges of the pg_read_server_files role to COPY from a file"),
-				 errhint("Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg(
+				 "must be superuser or have privileges of the pg_read_server_files role to COPY from a file"),
+			 errhint(
+				 "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
 }
 
 /* Parse state with the table as its one relation, rights checked; *where is
  * an implicit AND list. */
 static ParseState *
-make_state(Relation rel, CopyStmt *copy, const char *query_string,
-		   Node **where)
+make_state(Relation rel, CopyStmt *copy, const char *query_string, Node **where)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
-	List	   *attnums;
-	ListCell   *lc;
+	List *attnums;
+	ListCell *lc;
 
 	pstate->p_sourcetext = query_string;
 	item = addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock, NULL,
@@ -147,7 +154,7 @@ make_state(Relation rel, CopyStmt *copy, const char *query_string,
 static Node *
 transform_where(ParseState *pstate, ParseNamespaceItem *item, CopyStmt *copy)
 {
-	Node	   *where;
+	Node *where;
 
 	addNSItemToQuery(pstate, item, false, true, true);
 	where = transformExpr(pstate, copy->whereClause, EXPR_KIND_COPY_WHERE);
@@ -162,15 +169,15 @@ static uint64
 copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 		  const TessTable *table, List *where)
 {
-	CopyFromState input = BeginCopyFrom(pstate, rel, NULL, copy->filename,
-										copy->is_program, NULL, copy->attlist,
-										copy->options);
+	CopyFromState input =
+		BeginCopyFrom(pstate, rel, NULL, copy->filename, copy->is_program, NULL,
+					  copy->attlist, copy->options);
 	ErrorContextCallback context;
 	TessStream *stream;
-	uint64		rows;
+	uint64 rows;
 
-	stream = tess_stream_begin(table, stored_columns(RelationGetDescr(rel)),
-							   true);
+	stream =
+		tess_stream_begin(table, stored_columns(RelationGetDescr(rel)), true);
 	context.callback = CopyFromErrorCallback;
 	context.arg = input;
 	context.previous = error_context_stack;
@@ -185,7 +192,7 @@ copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 static List *
 stored_columns(TupleDesc desc)
 {
-	List	   *attnums = NIL;
+	List *attnums = NIL;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -200,26 +207,26 @@ stored_columns(TupleDesc desc)
 static uint64
 read_rows(CopyFromState input, Relation rel, List *where, TessStream *stream)
 {
-	EState	   *estate = CreateExecutorState();
+	EState *estate = CreateExecutorState();
 	ExprContext *econtext = GetPerTupleExprContext(estate);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
-													&TTSOpsVirtual);
-	ExprState  *qual = where ? ExecInitQual(where, NULL) : NULL;
+	TupleTableSlot *slot =
+		MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	ExprState *qual = where ? ExecInitQual(where, NULL) : NULL;
 	MemoryContext caller = CurrentMemoryContext;
-	uint64		rows = 0;
+	uint64 rows = 0;
 
 	slot->tts_tableOid = RelationGetRelid(rel);
 	econtext->ecxt_scantuple = slot;
 	for (;;)
 	{
-		bool		got_row;
+		bool got_row;
 
 		CHECK_FOR_INTERRUPTS();
 		ResetPerTupleExprContext(estate);
 		ExecClearTuple(slot);
 		MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
-		got_row = NextCopyFrom(input, econtext, slot->tts_values,
-							   slot->tts_isnull);
+		got_row =
+			NextCopyFrom(input, econtext, slot->tts_values, slot->tts_isnull);
 		MemoryContextSwitchTo(caller);
 		if (!got_row)
 			break;
@@ -243,9 +250,9 @@ tess_copy_to_rewrite(CopyStmt *copy)
 {
 	const TessTable *table = tess_command_table(copy->relation);
 	SelectStmt *select;
-	RangeVar   *from;
-	Relation	rel;
-	ListCell   *lc;
+	RangeVar *from;
+	Relation rel;
+	ListCell *lc;
 
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
 		return false;
@@ -253,12 +260,11 @@ tess_copy_to_rewrite(CopyStmt *copy)
 	select = makeNode(SelectStmt);
 	foreach(lc, CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist))
 	{
-		ResTarget  *target = makeNode(ResTarget);
-		ColumnRef  *column = makeNode(ColumnRef);
+		ResTarget *target = makeNode(ResTarget);
+		ColumnRef *column = makeNode(ColumnRef);
 
-		column->fields =
-			list_make1(makeString(get_attname(RelationGetRelid(rel),
-											  lfirst_int(lc), false)));
+		column->fields = list_make1(makeString(
+			get_attname(RelationGetRelid(rel), lfirst_int(lc), false)));
 		column->location = -1;
 		target->val = (Node *) column;
 		target->location = -1;

@@ -28,26 +28,26 @@
 
 typedef enum EffectKind
 {
-	EFFECT_DROPPED,				/* the table itself */
-	EFFECT_PART_DROPPED,		/* a column, index or constraint of it */
+	EFFECT_DROPPED,		 /* the table itself */
+	EFFECT_PART_DROPPED, /* a column, index or constraint of it */
 	EFFECT_TRUNCATED
 } EffectKind;
 
 typedef struct Effect
 {
-	EffectKind	kind;
-	Oid			relation;
-	Oid			part;
-	char	   *schema;
-	char	   *name;
+	EffectKind kind;
+	Oid relation;
+	Oid part;
+	char *schema;
+	char *name;
 	SubTransactionId subxact;
 } Effect;
 
 static struct
 {
-	List	   *noted;			/* of Effect, in TopTransactionContext */
+	List *noted; /* of Effect, in TopTransactionContext */
 	object_access_hook_type next_hook;
-	bool		acting;			/* what happens now is our own doing */
+	bool acting; /* what happens now is our own doing */
 } effects;
 
 static void note_access(ObjectAccessType access, Oid class_id, Oid object_id,
@@ -55,7 +55,7 @@ static void note_access(ObjectAccessType access, Oid class_id, Oid object_id,
 static void note_drop(Oid class_id, Oid object_id, int sub_id);
 static void note_relation_drop(Oid relation, int sub_id);
 static void refuse_alter(Oid relation, const ObjectAccessPostAlter *arg);
-static Oid	constraint_table(Oid constraint);
+static Oid constraint_table(Oid constraint);
 static void note(EffectKind kind, Oid relation, Oid part);
 static List *take(EffectKind kind);
 static bool is_dropped(Oid relation, const List *dropped);
@@ -105,7 +105,7 @@ note_drop(Oid class_id, Oid object_id, int sub_id)
 		note_relation_drop(object_id, sub_id);
 	else if (class_id == ConstraintRelationId)
 	{
-		Oid			relation = constraint_table(object_id);
+		Oid relation = constraint_table(object_id);
 
 		if (OidIsValid(relation) && tess_meta_table(relation) != NULL)
 			note(EFFECT_PART_DROPPED, relation, object_id);
@@ -115,11 +115,11 @@ note_drop(Oid class_id, Oid object_id, int sub_id)
 static void
 note_relation_drop(Oid relation, int sub_id)
 {
-	char		relkind = get_rel_relkind(relation);
+	char relkind = get_rel_relkind(relation);
 
 	if (relkind == RELKIND_INDEX)
 	{
-		Oid			table = IndexGetRelation(relation, true);
+		Oid table = IndexGetRelation(relation, true);
 
 		if (OidIsValid(table) && tess_meta_table(table) != NULL)
 			note(EFFECT_PART_DROPPED, table, relation);
@@ -134,9 +134,8 @@ note_relation_drop(Oid relation, int sub_id)
 static Oid
 constraint_table(Oid constraint)
 {
-	HeapTuple	tuple = SearchSysCache1(CONSTROID,
-										ObjectIdGetDatum(constraint));
-	Oid			relation = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	Oid relation = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -160,18 +159,20 @@ refuse_alter(Oid relation, const ObjectAccessPostAlter *arg)
 		return;
 	table = tess_meta_table(relation);
 	if (table != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("table \"%s\" cannot be altered while it is distributed",
-						table->name),
-				 errhint("Use tessera.undistribute_table(), change the table, and distribute it again.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("table \"%s\" cannot be altered while it is distributed",
+					table->name),
+			 errhint(
+				 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
 }
 
 static void
 note(EffectKind kind, Oid relation, Oid part)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
-	Effect	   *effect = palloc0(sizeof(Effect));
+	Effect *effect = palloc0(sizeof(Effect));
 
 	effect->kind = kind;
 	effect->relation = relation;
@@ -186,12 +187,12 @@ note(EffectKind kind, Oid relation, Oid part)
 static List *
 take(EffectKind kind)
 {
-	List	   *taken = NIL;
-	ListCell   *lc;
+	List *taken = NIL;
+	ListCell *lc;
 
 	foreach(lc, effects.noted)
 	{
-		Effect	   *effect = lfirst(lc);
+		Effect *effect = lfirst(lc);
 
 		if (effect->kind != kind)
 			continue;
@@ -205,8 +206,8 @@ take(EffectKind kind)
 List *
 tess_effects_take_truncated(void)
 {
-	List	   *relations = NIL;
-	ListCell   *lc;
+	List *relations = NIL;
+	ListCell *lc;
 
 	foreach(lc, take(EFFECT_TRUNCATED))
 		relations = list_append_unique_oid(relations,
@@ -218,11 +219,11 @@ tess_effects_take_truncated(void)
 void
 tess_effects_forget_part(Oid part)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, effects.noted)
 	{
-		Effect	   *effect = lfirst(lc);
+		Effect *effect = lfirst(lc);
 
 		if (effect->kind == EFFECT_PART_DROPPED && effect->part == part)
 			effects.noted = foreach_delete_current(effects.noted, lc);
@@ -237,29 +238,32 @@ tess_effects_forget_part(Oid part)
 void
 tess_effects_finish(void)
 {
-	List	   *dropped;
-	ListCell   *lc;
+	List *dropped;
+	ListCell *lc;
 
 	if (effects.noted == NIL)
 		return;
 	dropped = take(EFFECT_DROPPED);
 	foreach(lc, take(EFFECT_PART_DROPPED))
 	{
-		Effect	   *effect = lfirst(lc);
+		Effect *effect = lfirst(lc);
 
 		if (!is_dropped(effect->relation, dropped))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot drop a column, index or constraint of distributed table \"%s\" in this way",
-							effect->name),
-					 errhint("Use tessera.undistribute_table(), change the table, and distribute it again.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg(
+					 "cannot drop a column, index or constraint of distributed table \"%s\" in this way",
+					 effect->name),
+				 errhint(
+					 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
 	}
 	effects.acting = true;
 	PG_TRY();
 	{
 		foreach(lc, dropped)
 		{
-			Effect	   *effect = lfirst(lc);
+			Effect *effect = lfirst(lc);
 
 			tess_table_drop_shards(effect->relation, effect->schema,
 								   effect->name);
@@ -275,7 +279,7 @@ tess_effects_finish(void)
 static bool
 is_dropped(Oid relation, const List *dropped)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, dropped)
 	{
@@ -300,13 +304,13 @@ static void
 on_subxact_event(SubXactEvent event, SubTransactionId mine,
 				 SubTransactionId parent, void *arg)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
 		return;
 	foreach(lc, effects.noted)
 	{
-		Effect	   *effect = lfirst(lc);
+		Effect *effect = lfirst(lc);
 
 		if (effect->subxact != mine)
 			continue;

@@ -23,8 +23,8 @@
 
 typedef struct DroppedIndex
 {
-	Oid			index;
-	TessWork   *work;
+	Oid index;
+	TessWork *work;
 } DroppedIndex;
 
 static void refuse_concurrently(const TessTable *table);
@@ -60,8 +60,8 @@ tess_index_before_create(const IndexStmt *create)
 static List *
 indexes_of(Oid relation)
 {
-	Relation	rel = table_open(relation, AccessShareLock);
-	List	   *indexes = RelationGetIndexList(rel);
+	Relation rel = table_open(relation, AccessShareLock);
+	List *indexes = RelationGetIndexList(rel);
 
 	table_close(rel, NoLock);
 	return indexes;
@@ -71,9 +71,9 @@ void
 tess_index_after_create(const IndexStmt *create, const List *old_indexes)
 {
 	const TessTable *table = tess_command_table(create->relation);
-	TessWork   *work;
-	Relation	rel;
-	ListCell   *lc;
+	TessWork *work;
+	Relation rel;
+	ListCell *lc;
 
 	if (table == NULL)
 		return;
@@ -84,9 +84,8 @@ tess_index_after_create(const IndexStmt *create, const List *old_indexes)
 	foreach(lc, indexes_of(table->relation))
 	{
 		if (!list_member_oid(old_indexes, lfirst_oid(lc)))
-			tess_work_add_templates(work,
-									list_make1(index_template(table,
-															  lfirst_oid(lc))));
+			tess_work_add_templates(
+				work, list_make1(index_template(table, lfirst_oid(lc))));
 	}
 	tess_work_run(work);
 }
@@ -94,8 +93,8 @@ tess_index_after_create(const IndexStmt *create, const List *old_indexes)
 static List *
 index_template(const TessTable *table, Oid index)
 {
-	int			level = tess_settings_pin();
-	char	   *sql = pg_get_indexdef_string(index);
+	int level = tess_settings_pin();
+	char *sql = pg_get_indexdef_string(index);
 
 	AtEOXact_GUC(true, level);
 	if (table->kind == TESS_REFERENCE)
@@ -107,14 +106,14 @@ index_template(const TessTable *table, Oid index)
 List *
 tess_index_before_drop(const DropStmt *drop)
 {
-	List	   *dropped = NIL;
-	ListCell   *lc;
+	List *dropped = NIL;
+	ListCell *lc;
 
 	if (drop->removeType != OBJECT_INDEX)
 		return NIL;
 	foreach(lc, drop->objects)
 	{
-		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
+		RangeVar *name = makeRangeVarFromNameList(lfirst(lc));
 		const TessTable *table = tess_command_table(name);
 		DroppedIndex *entry;
 
@@ -133,7 +132,7 @@ tess_index_before_drop(const DropStmt *drop)
 static TessWork *
 drop_work(const TessTable *table, const char *index, DropBehavior behavior)
 {
-	TessWork   *work = tess_work_of_table(table);
+	TessWork *work = tess_work_of_table(table);
 
 	for (int i = 0; i < work->count; i++)
 	{
@@ -141,14 +140,15 @@ drop_work(const TessTable *table, const char *index, DropBehavior behavior)
 
 		for (int j = 0; j < Max(node->shard_count, 1); j++)
 		{
-			const char *schema = node->shard_count == 0 ? table->schema :
-				tess_shard_schema_name(table->schema, node->shard_ids[j]);
+			const char *schema =
+				node->shard_count == 0
+					? table->schema
+					: tess_shard_schema_name(table->schema, node->shard_ids[j]);
 
-			node->commands =
-				lappend(node->commands,
-						psprintf("DROP INDEX %s%s",
-								 tess_quote_qualified(schema, index),
-								 behavior == DROP_CASCADE ? " CASCADE" : ""));
+			node->commands = lappend(
+				node->commands,
+				psprintf("DROP INDEX %s%s", tess_quote_qualified(schema, index),
+						 behavior == DROP_CASCADE ? " CASCADE" : ""));
 		}
 	}
 	return work;
@@ -157,7 +157,7 @@ drop_work(const TessTable *table, const char *index, DropBehavior behavior)
 void
 tess_index_after_drop(List *dropped)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, dropped)
 	{

@@ -43,7 +43,7 @@ static void refuse_reassign(ReassignOwnedStmt *reassign);
 void
 tess_refuse_command(Node *statement)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	tess_refuse_type_change(statement);
 	switch (nodeTag(statement))
@@ -55,12 +55,14 @@ tess_refuse_command(Node *statement)
 			refuse_rename(castNode(RenameStmt, statement));
 			break;
 		case T_AlterObjectSchemaStmt:
-			refuse_relation(castNode(AlterObjectSchemaStmt, statement)->relation,
-							statement);
+			refuse_relation(
+				castNode(AlterObjectSchemaStmt, statement)->relation,
+				statement);
 			break;
 		case T_AlterObjectDependsStmt:
-			refuse_relation(castNode(AlterObjectDependsStmt, statement)->relation,
-							statement);
+			refuse_relation(
+				castNode(AlterObjectDependsStmt, statement)->relation,
+				statement);
 			break;
 		case T_CreateTrigStmt:
 			refuse_relation(castNode(CreateTrigStmt, statement)->relation,
@@ -125,14 +127,16 @@ refuse(const TessTable *table, Node *statement)
 {
 	const char *command = CreateCommandName(statement);
 
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 table->kind == TESS_REFERENCE ?
-			 errmsg("%s is not supported on reference table \"%s\"",
-					command, table->name) :
-			 errmsg("%s is not supported on distributed table \"%s\"",
-					command, table->name),
-			 errhint("Use tessera.undistribute_table(), change the table, and distribute it again.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		 table->kind == TESS_REFERENCE
+			 ? errmsg("%s is not supported on reference table \"%s\"", command,
+					  table->name)
+			 : errmsg("%s is not supported on distributed table \"%s\"",
+					  command, table->name),
+		 errhint(
+			 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
 }
 
 static void
@@ -155,7 +159,7 @@ refuse_name(List *name, Node *statement)
 static void
 refuse_alter_table(AlterTableStmt *alter)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	refuse_relation(alter->relation, (Node *) alter);
 	foreach(lc, alter->cmds)
@@ -168,8 +172,8 @@ refuse_alter_table(AlterTableStmt *alter)
 				refuse_constraints(list_make1(command->def));
 				break;
 			case AT_AddColumn:
-				refuse_constraints(castNode(ColumnDef,
-											command->def)->constraints);
+				refuse_constraints(
+					castNode(ColumnDef, command->def)->constraints);
 				break;
 			case AT_AddInherit:
 				refuse_relation(castNode(RangeVar, command->def),
@@ -193,18 +197,21 @@ refuse_reference(const RangeVar *name)
 	const TessTable *table = tess_command_table(name);
 
 	if (table != NULL && table->kind == TESS_DISTRIBUTED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot create a foreign key from a local table to distributed table \"%s\"",
-						table->name),
-				 errhint("Create the table without the foreign key, or undistribute \"%s\", add it, and distribute both.",
-						 table->name)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "cannot create a foreign key from a local table to distributed table \"%s\"",
+				 table->name),
+			 errhint(
+				 "Create the table without the foreign key, or undistribute \"%s\", add it, and distribute both.",
+				 table->name)));
 }
 
 static void
 refuse_constraints(const List *constraints)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, constraints)
 	{
@@ -219,7 +226,7 @@ refuse_constraints(const List *constraints)
 static void
 refuse_create(CreateStmt *create)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, create->inhRelations)
 		refuse_relation(lfirst(lc), (Node *) create);
@@ -247,14 +254,14 @@ refuse_rename(RenameStmt *rename)
 static void
 refuse_schema(const char *schema, Node *statement)
 {
-	Oid			namespace = get_namespace_oid(schema, true);
-	ListCell   *lc;
+	Oid namespace = get_namespace_oid(schema, true);
+	ListCell *lc;
 
 	if (!OidIsValid(namespace))
 		return;
 	foreach(lc, tess_cat_tables())
 	{
-		Oid			relation = ((TessTableRow *) lfirst(lc))->relation;
+		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
 
 		if (get_rel_namespace(relation) == namespace)
 			refuse(tess_meta_table(relation), statement);
@@ -264,7 +271,7 @@ refuse_schema(const char *schema, Node *statement)
 static void
 refuse_drop(DropStmt *drop)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (drop->removeType == OBJECT_EXTENSION)
 	{
@@ -295,26 +302,29 @@ refuse_drop(DropStmt *drop)
 static void
 refuse_extension_drop(DropStmt *drop)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, drop->objects)
 	{
 		if (strcmp(strVal(lfirst(lc)), "tessera") == 0 &&
 			tess_cat_tables() != NIL)
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("cannot drop extension tessera while there are distributed or reference tables"),
-					 errdetail("Their rows are in shards that only the extension finds."),
-					 errhint("Drop those tables, or use tessera.undistribute_table() on them, first.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg(
+					 "cannot drop extension tessera while there are distributed or reference tables"),
+				 errdetail(
+					 "Their rows are in shards that only the extension finds."),
+				 errhint(
+					 "Drop those tables, or use tessera.undistribute_table() on them, first.")));
 	}
 }
 
 static void
 refuse_statistics(const List *name, Node *statement)
 {
-	Oid			statistics = get_statistics_object_oid(unconstify(List *, name),
-													   true);
-	HeapTuple	tuple;
+	Oid statistics = get_statistics_object_oid(unconstify(List *, name), true);
+	HeapTuple tuple;
 	const TessTable *table;
 
 	if (!OidIsValid(statistics))
@@ -322,7 +332,8 @@ refuse_statistics(const List *name, Node *statement)
 	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statistics));
 	if (!HeapTupleIsValid(tuple))
 		return;
-	table = tess_meta_table(((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid);
+	table =
+		tess_meta_table(((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid);
 	ReleaseSysCache(tuple);
 	if (table != NULL)
 		refuse(table, statement);
@@ -333,7 +344,7 @@ refuse_statistics(const List *name, Node *statement)
 static void
 refuse_comment(CommentStmt *comment)
 {
-	List	   *name;
+	List *name;
 
 	switch (comment->objtype)
 	{
@@ -360,19 +371,19 @@ refuse_comment(CommentStmt *comment)
 static void
 refuse_reassign(ReassignOwnedStmt *reassign)
 {
-	List	   *roles = roleSpecsToIds(reassign->roles);
-	ListCell   *lc;
+	List *roles = roleSpecsToIds(reassign->roles);
+	ListCell *lc;
 
 	foreach(lc, tess_cat_tables())
 	{
-		Oid			relation = ((TessTableRow *) lfirst(lc))->relation;
-		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-		bool		is_affected;
+		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
+		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+		bool is_affected;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		is_affected = list_member_oid(roles,
-									  ((Form_pg_class) GETSTRUCT(tuple))->relowner);
+		is_affected = list_member_oid(
+			roles, ((Form_pg_class) GETSTRUCT(tuple))->relowner);
 		ReleaseSysCache(tuple);
 		if (is_affected)
 			refuse(tess_meta_table(relation), (Node *) reassign);

@@ -19,40 +19,45 @@
 #include "catalog/catalog.h"
 #include "command/command_internal.h"
 
-static Oid	changed_type(Node *statement);
-static Oid	named_type(Node *name);
+static Oid changed_type(Node *statement);
+static Oid named_type(Node *name);
 static bool is_made_of(Oid type, Oid part);
-static Oid	domain_parent(Oid domain);
+static Oid domain_parent(Oid domain);
 static bool row_is_made_of(Oid type, Oid part);
 
 /* Errors with 0A000 for such a statement. */
 void
 tess_refuse_type_change(Node *statement)
 {
-	Oid			changed = changed_type(statement);
-	ListCell   *lc;
+	Oid changed = changed_type(statement);
+	ListCell *lc;
 
 	if (!OidIsValid(changed))
 		return;
 	foreach(lc, tess_cat_tables())
 	{
-		Oid			relation = ((TessTableRow *) lfirst(lc))->relation;
-		Relation	rel = try_relation_open(relation, AccessShareLock);
+		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
+		Relation rel = try_relation_open(relation, AccessShareLock);
 
 		for (int i = 0; rel != NULL && i < RelationGetDescr(rel)->natts; i++)
 		{
-			Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), i);
+			Form_pg_attribute attribute =
+				TupleDescAttr(RelationGetDescr(rel), i);
 
 			if (!attribute->attisdropped &&
 				is_made_of(attribute->atttypid, changed))
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("%s is not supported on a type of column \"%s\" of table \"%s\"",
-								CreateCommandName(statement),
-								NameStr(attribute->attname),
-								RelationGetRelationName(rel)),
-						 errdetail("The nodes have the type as it was when the table was distributed."),
-						 errhint("Use tessera.undistribute_table(), change the type here and on all nodes, and distribute the table again.")));
+				ereport(
+					ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg(
+						 "%s is not supported on a type of column \"%s\" of table \"%s\"",
+						 CreateCommandName(statement),
+						 NameStr(attribute->attname),
+						 RelationGetRelationName(rel)),
+					 errdetail(
+						 "The nodes have the type as it was when the table was distributed."),
+					 errhint(
+						 "Use tessera.undistribute_table(), change the type here and on all nodes, and distribute the table again.")));
 		}
 		if (rel != NULL)
 			relation_close(rel, NoLock);
@@ -66,42 +71,43 @@ changed_type(Node *statement)
 	switch (nodeTag(statement))
 	{
 		case T_AlterEnumStmt:
-			return named_type((Node *) castNode(AlterEnumStmt,
-												statement)->typeName);
+			return named_type(
+				(Node *) castNode(AlterEnumStmt, statement)->typeName);
 		case T_AlterDomainStmt:
-			return named_type((Node *) castNode(AlterDomainStmt,
-												statement)->typeName);
+			return named_type(
+				(Node *) castNode(AlterDomainStmt, statement)->typeName);
 		case T_AlterTypeStmt:
-			return named_type((Node *) castNode(AlterTypeStmt,
-												statement)->typeName);
+			return named_type(
+				(Node *) castNode(AlterTypeStmt, statement)->typeName);
 		case T_AlterTableStmt:
 			if (castNode(AlterTableStmt, statement)->objtype == OBJECT_TYPE)
-				return get_rel_type_id(RangeVarGetRelid(castNode(AlterTableStmt, statement)->relation,
-														NoLock, true));
+				return get_rel_type_id(RangeVarGetRelid(
+					castNode(AlterTableStmt, statement)->relation, NoLock,
+					true));
 			return InvalidOid;
 		case T_RenameStmt:
-			{
-				RenameStmt *rename = castNode(RenameStmt, statement);
+		{
+			RenameStmt *rename = castNode(RenameStmt, statement);
 
-				if (rename->renameType == OBJECT_ATTRIBUTE)
-					return get_rel_type_id(RangeVarGetRelid(rename->relation,
-															NoLock, true));
-				if (rename->renameType == OBJECT_TYPE ||
-					rename->renameType == OBJECT_DOMAIN ||
-					rename->renameType == OBJECT_DOMCONSTRAINT)
-					return named_type(rename->object);
-				return InvalidOid;
-			}
+			if (rename->renameType == OBJECT_ATTRIBUTE)
+				return get_rel_type_id(
+					RangeVarGetRelid(rename->relation, NoLock, true));
+			if (rename->renameType == OBJECT_TYPE ||
+				rename->renameType == OBJECT_DOMAIN ||
+				rename->renameType == OBJECT_DOMCONSTRAINT)
+				return named_type(rename->object);
+			return InvalidOid;
+		}
 		case T_AlterObjectSchemaStmt:
-			{
-				AlterObjectSchemaStmt *move = castNode(AlterObjectSchemaStmt,
-													   statement);
+		{
+			AlterObjectSchemaStmt *move =
+				castNode(AlterObjectSchemaStmt, statement);
 
-				if (move->objectType == OBJECT_TYPE ||
-					move->objectType == OBJECT_DOMAIN)
-					return named_type(move->object);
-				return InvalidOid;
-			}
+			if (move->objectType == OBJECT_TYPE ||
+				move->objectType == OBJECT_DOMAIN)
+				return named_type(move->object);
+			return InvalidOid;
+		}
 		default:
 			return InvalidOid;
 	}
@@ -120,7 +126,7 @@ named_type(Node *name)
 static bool
 is_made_of(Oid type, Oid part)
 {
-	Oid			inner;
+	Oid inner;
 
 	if (type == part)
 		return true;
@@ -140,8 +146,8 @@ is_made_of(Oid type, Oid part)
 static Oid
 domain_parent(Oid domain)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(domain));
-	Oid			parent = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(domain));
+	Oid parent = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -154,7 +160,7 @@ domain_parent(Oid domain)
 static bool
 row_is_made_of(Oid type, Oid part)
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
+	TupleDesc desc = lookup_rowtype_tupdesc_copy(type, -1);
 
 	for (int i = 0; i < desc->natts; i++)
 	{

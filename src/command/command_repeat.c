@@ -31,9 +31,9 @@ static char *join_names(List *names);
 void
 tess_repeat_grant(const GrantStmt *grant)
 {
-	char	   *head;
-	char	   *tail;
-	ListCell   *lc;
+	char *head;
+	char *tail;
+	ListCell *lc;
 
 	if (grant->objtype == OBJECT_SCHEMA)
 		repeat_schema_grant(grant);
@@ -45,16 +45,15 @@ tess_repeat_grant(const GrantStmt *grant)
 	foreach(lc, granted_tables(grant))
 	{
 		const TessTable *table = lfirst(lc);
-		TessWork   *work = tess_work_of_table(table);
+		TessWork *work = tess_work_of_table(table);
 
 		add_needed_objects(work, table->relation);
 		for (int i = 0; i < work->count; i++)
-			work->nodes[i].commands =
-				lappend(work->nodes[i].commands,
-						psprintf("%s%s%s", head,
-								 join_names(tess_work_names(&work->nodes[i],
-															table)),
-								 tail));
+			work->nodes[i].commands = lappend(
+				work->nodes[i].commands,
+				psprintf("%s%s%s", head,
+						 join_names(tess_work_names(&work->nodes[i], table)),
+						 tail));
 		tess_work_run(work);
 	}
 }
@@ -63,15 +62,15 @@ tess_repeat_grant(const GrantStmt *grant)
 static void
 add_needed_objects(TessWork *work, Oid relation)
 {
-	List	   *objects;
+	List *objects;
 
 	LockRelationOid(relation, AccessShareLock);
 	objects = tess_ddl_needed_objects(relation);
 	for (int i = 0; i < work->count; i++)
 	{
 		if (!work->nodes[i].is_local)
-			work->nodes[i].commands = list_concat(work->nodes[i].commands,
-												  objects);
+			work->nodes[i].commands =
+				list_concat(work->nodes[i].commands, objects);
 	}
 }
 
@@ -82,16 +81,16 @@ add_needed_objects(TessWork *work, Oid relation)
 static void
 repeat_schema_grant(const GrantStmt *grant)
 {
-	List	   *done = NIL;		/* schema and group, as text */
-	ListCell   *lc;
+	List *done = NIL; /* schema and group, as text */
+	ListCell *lc;
 
 	foreach(lc, tess_cat_tables())
 	{
-		Oid			relation = ((TessTableRow *) lfirst(lc))->relation;
-		int32		group = ((TessTableRow *) lfirst(lc))->colocation_id;
-		char	   *schema = get_namespace_name(get_rel_namespace(relation));
-		String	   *mark;
-		TessWork   *work;
+		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
+		int32 group = ((TessTableRow *) lfirst(lc))->colocation_id;
+		char *schema = get_namespace_name(get_rel_namespace(relation));
+		String *mark;
+		TessWork *work;
 
 		if (!schema || !list_member(grant->objects, makeString(schema)))
 			continue;
@@ -106,11 +105,10 @@ repeat_schema_grant(const GrantStmt *grant)
 			TessNodeWork *node = &work->nodes[i];
 
 			if (!node->is_local)
-				node->commands =
-					lappend(node->commands,
-							psprintf("%s%s%s", grant_head(grant),
-									 quote_identifier(schema),
-									 grant_tail(grant)));
+				node->commands = lappend(node->commands,
+										 psprintf("%s%s%s", grant_head(grant),
+												  quote_identifier(schema),
+												  grant_tail(grant)));
 		}
 		tess_work_create_schemas(work, schema);
 		tess_work_run(work);
@@ -120,8 +118,8 @@ repeat_schema_grant(const GrantStmt *grant)
 static List *
 granted_tables(const GrantStmt *grant)
 {
-	List	   *tables = NIL;
-	ListCell   *lc;
+	List *tables = NIL;
+	ListCell *lc;
 
 	if (grant->targtype == ACL_TARGET_OBJECT)
 	{
@@ -136,12 +134,12 @@ granted_tables(const GrantStmt *grant)
 	}
 	foreach(lc, tess_cat_tables())
 	{
-		Oid			relation = ((TessTableRow *) lfirst(lc))->relation;
-		char	   *schema = get_namespace_name(get_rel_namespace(relation));
+		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
+		char *schema = get_namespace_name(get_rel_namespace(relation));
 
 		if (schema && list_member(grant->objects, makeString(schema)))
-			tables = lappend(tables,
-							 unconstify(TessTable *, tess_meta_table(relation)));
+			tables = lappend(
+				tables, unconstify(TessTable *, tess_meta_table(relation)));
 	}
 	return tables;
 }
@@ -151,7 +149,7 @@ static char *
 grant_head(const GrantStmt *grant)
 {
 	StringInfoData sql;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, grant->is_grant ? "GRANT " : "REVOKE ");
@@ -162,7 +160,7 @@ grant_head(const GrantStmt *grant)
 	foreach(lc, grant->privileges)
 	{
 		AccessPriv *privilege = lfirst(lc);
-		ListCell   *column;
+		ListCell *column;
 
 		appendStringInfo(&sql, "%s%s",
 						 foreach_current_index(lc) > 0 ? ", " : "",
@@ -174,8 +172,8 @@ grant_head(const GrantStmt *grant)
 		if (privilege->cols != NIL)
 			appendStringInfoChar(&sql, ')');
 	}
-	appendStringInfoString(&sql, grant->objtype == OBJECT_SCHEMA ?
-						   " ON SCHEMA " : " ON TABLE ");
+	appendStringInfoString(
+		&sql, grant->objtype == OBJECT_SCHEMA ? " ON SCHEMA " : " ON TABLE ");
 	return sql.data;
 }
 
@@ -183,13 +181,14 @@ static char *
 grant_tail(const GrantStmt *grant)
 {
 	StringInfoData sql;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&sql);
 	foreach(lc, grant->grantees)
 		appendStringInfo(&sql, "%s%s",
-						 foreach_current_index(lc) > 0 ? ", " :
-						 grant->is_grant ? " TO " : " FROM ",
+						 foreach_current_index(lc) > 0 ? ", "
+						 : grant->is_grant			   ? " TO "
+													   : " FROM ",
 						 role_text(lfirst(lc)));
 	if (grant->is_grant && grant->grant_option)
 		appendStringInfoString(&sql, " WITH GRANT OPTION");
@@ -212,7 +211,7 @@ static char *
 join_names(List *names)
 {
 	StringInfoData text;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&text);
 	foreach(lc, names)
@@ -226,10 +225,10 @@ join_names(List *names)
 void
 tess_repeat_comment(const CommentStmt *comment)
 {
-	List	   *name;
-	char	   *column = NULL;
+	List *name;
+	char *column = NULL;
 	const TessTable *table;
-	TessWork   *work;
+	TessWork *work;
 
 	if (comment->objtype != OBJECT_TABLE && comment->objtype != OBJECT_COLUMN)
 		return;
@@ -239,25 +238,25 @@ tess_repeat_comment(const CommentStmt *comment)
 		column = strVal(llast(name));
 		name = list_truncate(name, list_length(name) - 1);
 	}
-	table = name == NIL ? NULL :
-		tess_command_table(makeRangeVarFromNameList(name));
+	table =
+		name == NIL ? NULL : tess_command_table(makeRangeVarFromNameList(name));
 	if (table == NULL)
 		return;
 	work = tess_work_of_table(table);
 	for (int i = 0; i < work->count; i++)
 	{
 		TessNodeWork *node = &work->nodes[i];
-		ListCell   *lc;
+		ListCell *lc;
 
 		foreach(lc, tess_work_names(node, table))
-			node->commands =
-				lappend(node->commands,
-						psprintf("COMMENT ON %s %s%s%s IS %s",
-								 column ? "COLUMN" : "TABLE",
-								 (char *) lfirst(lc), column ? "." : "",
-								 column ? quote_identifier(column) : "",
-								 comment->comment ?
-								 quote_literal_cstr(comment->comment) : "NULL"));
+			node->commands = lappend(
+				node->commands,
+				psprintf("COMMENT ON %s %s%s%s IS %s",
+						 column ? "COLUMN" : "TABLE", (char *) lfirst(lc),
+						 column ? "." : "",
+						 column ? quote_identifier(column) : "",
+						 comment->comment ? quote_literal_cstr(comment->comment)
+										  : "NULL"));
 	}
 	tess_work_run(work);
 }

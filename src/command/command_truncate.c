@@ -20,13 +20,13 @@ static bool names_table(const TruncateStmt *truncate, const TessTable *table);
 void
 tess_truncate_add_local_shards(TruncateStmt *truncate)
 {
-	List	   *added = NIL;
-	ListCell   *lc;
+	List *added = NIL;
+	ListCell *lc;
 
 	foreach(lc, truncate->relations)
 	{
 		const TessTable *table = tess_command_table(lfirst(lc));
-		TessWork   *work;
+		TessWork *work;
 
 		if (table == NULL || table->kind != TESS_DISTRIBUTED)
 			continue;
@@ -36,10 +36,10 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 			TessNodeWork *node = &work->nodes[i];
 
 			for (int j = 0; node->is_local && j < node->shard_count; j++)
-				added = lappend(added,
-								makeRangeVar(tess_shard_schema_name(table->schema,
-																	node->shard_ids[j]),
-											 table->name, -1));
+				added = lappend(
+					added, makeRangeVar(tess_shard_schema_name(
+											table->schema, node->shard_ids[j]),
+										table->name, -1));
 		}
 	}
 	truncate->relations = list_concat(truncate->relations, added);
@@ -49,22 +49,23 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 void
 tess_truncate_shards(const TruncateStmt *truncate)
 {
-	int			node_count;
+	int node_count;
 	const TessNode *const *nodes = tess_meta_nodes(&node_count);
-	StringInfoData *texts = palloc0(sizeof(StringInfoData) * Max(node_count, 1));
-	List	   *used = NIL;
-	TessWork   *all;
-	ListCell   *lc;
+	StringInfoData *texts =
+		palloc0(sizeof(StringInfoData) * Max(node_count, 1));
+	List *used = NIL;
+	TessWork *all;
+	ListCell *lc;
 
 	foreach(lc, tess_effects_take_truncated())
 	{
 		const TessTable *table = tess_meta_table(lfirst_oid(lc));
-		TessWork   *work = tess_work_of_table(table);
+		TessWork *work = tess_work_of_table(table);
 
 		for (int i = 0; i < work->count; i++)
 		{
 			TessNodeWork *node = &work->nodes[i];
-			int			position = 0;
+			int position = 0;
 
 			if (node->is_local && names_table(truncate, table))
 				continue;
@@ -81,7 +82,7 @@ tess_truncate_shards(const TruncateStmt *truncate)
 	all = tess_work_of_nodes(used);
 	for (int i = 0; i < all->count; i++)
 	{
-		int			position = 0;
+		int position = 0;
 
 		while (nodes[position]->node_id != all->nodes[i].node_id)
 			position++;
@@ -94,7 +95,7 @@ tess_truncate_shards(const TruncateStmt *truncate)
 static void
 append_names(StringInfo text, List *names)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, names)
 		appendStringInfo(text, "%s%s", text->len > 0 ? ", " : "",
@@ -104,7 +105,7 @@ append_names(StringInfo text, List *names)
 static bool
 names_table(const TruncateStmt *truncate, const TessTable *table)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, truncate->relations)
 	{

@@ -20,9 +20,9 @@
 
 typedef struct VacuumWork
 {
-	TessWork   *work;			/* one command for each other server */
+	TessWork *work; /* one command for each other server */
 	MemoryContext context;
-	bool		is_vacuum;
+	bool is_vacuum;
 } VacuumWork;
 
 static void add_relation(VacuumRelation *relation, const TessTable *table,
@@ -38,19 +38,19 @@ static void run_outside_transaction(TessWork *work);
 void *
 tess_vacuum_prepare(VacuumStmt *vacuum)
 {
-	int			node_count;
+	int node_count;
 	const TessNode *const *nodes = tess_meta_nodes(&node_count);
-	StringInfo	texts = palloc0(sizeof(StringInfoData) * Max(node_count, 1));
-	List	   *local = NIL;
-	List	   *used = NIL;
+	StringInfo texts = palloc0(sizeof(StringInfoData) * Max(node_count, 1));
+	List *local = NIL;
+	List *used = NIL;
 	VacuumWork *result;
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, vacuum->rels)
 	{
 		VacuumRelation *relation = lfirst(lc);
-		const TessTable *table = relation->relation ?
-			tess_command_table(relation->relation) : NULL;
+		const TessTable *table =
+			relation->relation ? tess_command_table(relation->relation) : NULL;
 
 		if (table != NULL)
 			add_relation(relation, table, texts, &local);
@@ -78,14 +78,14 @@ tess_vacuum_prepare(VacuumStmt *vacuum)
 }
 
 static void
-add_relation(VacuumRelation *relation, const TessTable *table,
-			 StringInfo texts, List **local)
+add_relation(VacuumRelation *relation, const TessTable *table, StringInfo texts,
+			 List **local)
 {
-	int			node_count;
+	int node_count;
 	const TessNode *const *nodes = tess_meta_nodes(&node_count);
-	TessWork   *work = tess_work_of_table(table);
+	TessWork *work = tess_work_of_table(table);
 	StringInfoData columns;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&columns);
 	foreach(lc, relation->va_cols)
@@ -97,13 +97,13 @@ add_relation(VacuumRelation *relation, const TessTable *table,
 	for (int i = 0; i < work->count; i++)
 	{
 		TessNodeWork *node = &work->nodes[i];
-		int			position = 0;
+		int position = 0;
 
 		for (int j = 0; node->is_local && j < node->shard_count; j++)
 		{
-			RangeVar   *shard = makeRangeVar(tess_shard_schema_name(table->schema,
-																	node->shard_ids[j]),
-											 table->name, -1);
+			RangeVar *shard = makeRangeVar(
+				tess_shard_schema_name(table->schema, node->shard_ids[j]),
+				table->name, -1);
 
 			*local = lappend(*local, makeVacuumRelation(shard, InvalidOid,
 														relation->va_cols));
@@ -125,13 +125,13 @@ static char *
 command_text(const VacuumStmt *vacuum, const char *relations)
 {
 	StringInfoData sql;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, vacuum->is_vacuumcmd ? "VACUUM" : "ANALYZE");
 	foreach(lc, vacuum->options)
 	{
-		DefElem    *option = lfirst(lc);
+		DefElem *option = lfirst(lc);
 
 		appendStringInfo(&sql, "%s%s",
 						 foreach_current_index(lc) > 0 ? ", " : " (",
@@ -166,7 +166,7 @@ static void
 run_outside_transaction(TessWork *work)
 {
 	TessSession **sessions = palloc(sizeof(TessSession *) * work->count);
-	int32	   *node_ids = palloc(sizeof(int32) * work->count);
+	int32 *node_ids = palloc(sizeof(int32) * work->count);
 	const char **commands = palloc(sizeof(char *) * work->count);
 
 	for (int i = 0; i < work->count; i++)

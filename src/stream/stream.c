@@ -30,17 +30,17 @@
 
 typedef struct RowQueue
 {
-	StringInfoData bytes;		/* data NULL: nothing queued */
-	char	   *copy_sql;
-	int			node_count;
+	StringInfoData bytes; /* data NULL: nothing queued */
+	char *copy_sql;
+	int node_count;
 	const int32 *node_ids;
-	Oid			local_relation; /* filled in process, or InvalidOid */
+	Oid local_relation; /* filled in process, or InvalidOid */
 } RowQueue;
 
 /* A node's session while a COPY of ours is unfinished on it. */
 typedef struct NodeCopy
 {
-	int32		node_id;
+	int32 node_id;
 	TessSession *session;
 } NodeCopy;
 
@@ -48,17 +48,17 @@ struct TessStream
 {
 	const TessTable *table;
 	TessRowWriter *writer;
-	List	   *column_names;	/* of String */
-	int			queue_count;
-	RowQueue   *queues;
-	Size		queued_bytes;
-	int			copy_count;
-	NodeCopy   *copies;
-	uint64		rows;
+	List *column_names; /* of String */
+	int queue_count;
+	RowQueue *queues;
+	Size queued_bytes;
+	int copy_count;
+	NodeCopy *copies;
+	uint64 rows;
 
-	MinimalTuple *batch;		/* in batch_context */
-	int			batch_count;
-	Size		batch_bytes;
+	MinimalTuple *batch; /* in batch_context */
+	int batch_count;
+	Size batch_bytes;
 	TupleTableSlot *batch_slot;
 	MemoryContext context;
 	MemoryContext batch_context;
@@ -107,10 +107,10 @@ static TessStream *
 make_stream(const TessTable *table, List *attnums)
 {
 	TessStream *stream = palloc0(sizeof(TessStream));
-	Relation	rel = table_open(table->relation, NoLock);
-	TupleDesc	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
-	int			node_count;
-	ListCell   *lc;
+	Relation rel = table_open(table->relation, NoLock);
+	TupleDesc desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	int node_count;
+	ListCell *lc;
 
 	table_close(rel, NoLock);
 	stream->table = table;
@@ -120,16 +120,16 @@ make_stream(const TessTable *table, List *attnums)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, lfirst_int(lc) - 1);
 
-		stream->column_names = lappend(stream->column_names,
-									   makeString(pstrdup(NameStr(attribute->attname))));
+		stream->column_names =
+			lappend(stream->column_names,
+					makeString(pstrdup(NameStr(attribute->attname))));
 	}
 	(void) tess_meta_nodes(&node_count);
 	stream->copies = palloc0(sizeof(NodeCopy) * Max(node_count, 1));
 	stream->batch_slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	stream->batch = palloc(sizeof(MinimalTuple) * BATCH_ROWS);
-	stream->batch_context = AllocSetContextCreate(CurrentMemoryContext,
-												  "tessera stream batch",
-												  ALLOCSET_DEFAULT_SIZES);
+	stream->batch_context = AllocSetContextCreate(
+		CurrentMemoryContext, "tessera stream batch", ALLOCSET_DEFAULT_SIZES);
 	return stream;
 }
 
@@ -144,24 +144,21 @@ add_shard_queues(TessStream *stream, List *attnums)
 	for (int i = 0; i < group->shard_count; i++)
 	{
 		const TessShard *shard = &group->shards[i];
-		RowQueue   *queue = &stream->queues[i];
+		RowQueue *queue = &stream->queues[i];
 
-		queue->copy_sql = copy_text(stream,
-									tess_meta_shard_relation(table,
-															 shard->shard_id),
-									attnums);
+		queue->copy_sql = copy_text(
+			stream, tess_meta_shard_relation(table, shard->shard_id), attnums);
 		queue->node_count = shard->node_count;
 		queue->node_ids = shard->node_ids;
 		for (int j = 0; j < shard->node_count; j++)
 		{
-			char	   *schema;
+			char *schema;
 
 			if (!tess_meta_node(shard->node_ids[j])->is_local)
 				continue;
 			schema = tess_shard_schema_name(table->schema, shard->shard_id);
-			queue->local_relation =
-				get_relname_relid(table->name,
-								  get_namespace_oid(schema, false));
+			queue->local_relation = get_relname_relid(
+				table->name, get_namespace_oid(schema, false));
 		}
 	}
 }
@@ -171,17 +168,16 @@ add_copy_queue(TessStream *stream, List *attnums, List *nodes,
 			   bool include_local)
 {
 	const TessTable *table = stream->table;
-	int32	   *node_ids = palloc(sizeof(int32) * Max(list_length(nodes), 1));
-	RowQueue   *queue = palloc0(sizeof(RowQueue));
-	ListCell   *lc;
+	int32 *node_ids = palloc(sizeof(int32) * Max(list_length(nodes), 1));
+	RowQueue *queue = palloc0(sizeof(RowQueue));
+	ListCell *lc;
 
 	foreach(lc, nodes)
-		node_ids[queue->node_count++] = ((const TessNode *) lfirst(lc))->node_id;
+		node_ids[queue->node_count++] =
+			((const TessNode *) lfirst(lc))->node_id;
 	queue->node_ids = node_ids;
-	queue->copy_sql = copy_text(stream,
-								tess_quote_qualified(table->schema,
-													 table->name),
-								attnums);
+	queue->copy_sql = copy_text(
+		stream, tess_quote_qualified(table->schema, table->name), attnums);
 	if (include_local)
 		queue->local_relation = table->relation;
 	stream->queue_count = 1;
@@ -191,25 +187,24 @@ add_copy_queue(TessStream *stream, List *attnums, List *nodes,
 static char *
 copy_text(const TessStream *stream, const char *relation, List *attnums)
 {
-	return psprintf("COPY %s %s FROM STDIN%s", relation,
-					tess_stream_column_list(stream->table->relation, attnums),
-					tess_row_writer_is_binary(stream->writer) ?
-					" (FORMAT binary)" : "");
+	return psprintf(
+		"COPY %s %s FROM STDIN%s", relation,
+		tess_stream_column_list(stream->table->relation, attnums),
+		tess_row_writer_is_binary(stream->writer) ? " (FORMAT binary)" : "");
 }
 
 char *
 tess_stream_column_list(Oid relation, List *attnums)
 {
 	StringInfoData list;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&list);
 	appendStringInfoChar(&list, '(');
 	foreach(lc, attnums)
-		appendStringInfo(&list, "%s%s",
-						 foreach_current_index(lc) > 0 ? ", " : "",
-						 quote_identifier(get_attname(relation, lfirst_int(lc),
-													  false)));
+		appendStringInfo(
+			&list, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
+			quote_identifier(get_attname(relation, lfirst_int(lc), false)));
 	appendStringInfoChar(&list, ')');
 	return list.data;
 }
@@ -232,12 +227,12 @@ static void
 write_batch(TessStream *stream)
 {
 	MemoryContext caller = MemoryContextSwitchTo(stream->context);
-	int			level = tess_row_writer_pin(stream->writer);
+	int level = tess_row_writer_pin(stream->writer);
 
 	for (int i = 0; i < stream->batch_count; i++)
 	{
-		RowQueue   *queue;
-		int			length;
+		RowQueue *queue;
+		int length;
 
 		ExecStoreMinimalTuple(stream->batch[i], stream->batch_slot, false);
 		queue = queue_of_row(stream, stream->batch_slot);
@@ -255,8 +250,9 @@ write_batch(TessStream *stream)
 			continue;
 		/* The session sees the user's settings, not the pinned ones. */
 		tess_row_writer_unpin(level);
-		send_queue(stream, queue->bytes.len >= QUEUE_BYTES ? queue :
-				   largest_queue(stream));
+		send_queue(stream, queue->bytes.len >= QUEUE_BYTES
+							   ? queue
+							   : largest_queue(stream));
 		level = tess_row_writer_pin(stream->writer);
 	}
 	tess_row_writer_unpin(level);
@@ -272,8 +268,8 @@ static RowQueue *
 queue_of_row(TessStream *stream, TupleTableSlot *slot)
 {
 	const TessTable *table = stream->table;
-	Datum		key;
-	bool		isnull;
+	Datum key;
+	bool isnull;
 
 	if (table->kind == TESS_REFERENCE)
 		return &stream->queues[0];
@@ -285,7 +281,7 @@ queue_of_row(TessStream *stream, TupleTableSlot *slot)
 static RowQueue *
 largest_queue(TessStream *stream)
 {
-	RowQueue   *largest = &stream->queues[0];
+	RowQueue *largest = &stream->queues[0];
 
 	for (int i = 1; i < stream->queue_count; i++)
 	{
@@ -306,12 +302,11 @@ send_queue(TessStream *stream, RowQueue *queue)
 	tess_row_writer_finish(stream->writer, &queue->bytes);
 	if (OidIsValid(queue->local_relation))
 	{
-		int			level = tess_row_writer_pin(stream->writer);
+		int level = tess_row_writer_pin(stream->writer);
 
-		(void) tess_stream_fill_local(queue->local_relation,
-									  stream->column_names,
-									  tess_row_writer_is_binary(stream->writer),
-									  &queue->bytes);
+		(void) tess_stream_fill_local(
+			queue->local_relation, stream->column_names,
+			tess_row_writer_is_binary(stream->writer), &queue->bytes);
 		tess_row_writer_unpin(level);
 	}
 	for (int i = 0; i < queue->node_count; i++)
@@ -326,7 +321,7 @@ send_queue(TessStream *stream, RowQueue *queue)
 static void
 send_to_node(TessStream *stream, RowQueue *queue, int32 node_id)
 {
-	NodeCopy   *copy = copy_of_node(stream, node_id);
+	NodeCopy *copy = copy_of_node(stream, node_id);
 
 	finish_copy(copy);
 	copy->session = tess_xact_session(node_id, InvalidOid, TESS_WRITE);
@@ -338,7 +333,7 @@ send_to_node(TessStream *stream, RowQueue *queue, int32 node_id)
 static NodeCopy *
 copy_of_node(TessStream *stream, int32 node_id)
 {
-	NodeCopy   *copy;
+	NodeCopy *copy;
 
 	for (int i = 0; i < stream->copy_count; i++)
 	{
@@ -366,7 +361,7 @@ finish_copy(NodeCopy *copy)
 static void
 drain_copy(void *owner, TessSession *session)
 {
-	NodeCopy   *copy = owner;
+	NodeCopy *copy = owner;
 
 	copy->session = NULL;
 	(void) tess_session_copy_end(session);

@@ -26,8 +26,8 @@ typedef struct TessStream TessStream;
 extern TessStream *tess_stream_begin(const TessTable *table, List *attnums,
 									 bool include_local);
 /* A stream into one node's copy of a reference table. */
-extern TessStream *tess_stream_begin_node(const TessTable *table,
-										  List *attnums, int32 node_id);
+extern TessStream *tess_stream_begin_node(const TessTable *table, List *attnums,
+										  int32 node_id);
 /* The slot has the relation's own descriptor. */
 extern void tess_stream_put(TessStream *stream, TupleTableSlot *slot);
 /* Sends what is left; the number of rows. */

@@ -23,10 +23,10 @@ static const char binary_signature[11] = "PGCOPY\n\377\r\n\0";
 
 struct TessRowWriter
 {
-	bool		binary;
-	int			count;
+	bool binary;
+	int count;
 	AttrNumber *attnums;
-	FmgrInfo   *functions;		/* send or output functions */
+	FmgrInfo *functions; /* send or output functions */
 	MemoryContext row_context;
 };
 
@@ -37,24 +37,24 @@ TessRowWriter *
 tess_row_writer_make(TupleDesc desc, List *attnums)
 {
 	TessRowWriter *writer = palloc0(sizeof(TessRowWriter));
-	Oid		   *types = palloc(sizeof(Oid) * Max(list_length(attnums), 1));
-	ListCell   *lc;
+	Oid *types = palloc(sizeof(Oid) * Max(list_length(attnums), 1));
+	ListCell *lc;
 
 	writer->attnums = palloc(sizeof(AttrNumber) * Max(list_length(attnums), 1));
 	writer->functions = palloc(sizeof(FmgrInfo) * Max(list_length(attnums), 1));
-	writer->row_context = AllocSetContextCreate(CurrentMemoryContext,
-												"tessera streamed row",
-												ALLOCSET_DEFAULT_SIZES);
+	writer->row_context = AllocSetContextCreate(
+		CurrentMemoryContext, "tessera streamed row", ALLOCSET_DEFAULT_SIZES);
 	foreach(lc, attnums)
 	{
 		writer->attnums[writer->count] = lfirst_int(lc);
-		types[writer->count++] = TupleDescAttr(desc, lfirst_int(lc) - 1)->atttypid;
+		types[writer->count++] =
+			TupleDescAttr(desc, lfirst_int(lc) - 1)->atttypid;
 	}
 	writer->binary = tess_types_travel_binary(writer->count, types);
 	for (int i = 0; i < writer->count; i++)
 	{
-		Oid			function;
-		bool		is_varlena;
+		Oid function;
+		bool is_varlena;
 
 		if (writer->binary)
 			getTypeBinaryOutputInfo(types[i], &function, &is_varlena);
@@ -79,8 +79,8 @@ tess_row_writer_start(const TessRowWriter *writer, StringInfo buffer)
 	if (!writer->binary)
 		return;
 	appendBinaryStringInfo(buffer, binary_signature, sizeof(binary_signature));
-	pq_sendint32(buffer, 0);	/* flags */
-	pq_sendint32(buffer, 0);	/* length of the header's extension */
+	pq_sendint32(buffer, 0); /* flags */
+	pq_sendint32(buffer, 0); /* length of the header's extension */
 }
 
 /* What stands after the last row. */
@@ -96,15 +96,13 @@ tess_row_writer_finish(const TessRowWriter *writer, StringInfo buffer)
 int
 tess_row_writer_pin(const TessRowWriter *writer)
 {
-	int			level = writer->binary ? NewGUCNestLevel() :
-		tess_settings_pin();
+	int level = writer->binary ? NewGUCNestLevel() : tess_settings_pin();
 
 	/* send functions convert text to the client's encoding */
 	if (pg_get_client_encoding() != GetDatabaseEncoding())
-		(void) set_config_option("client_encoding",
-								 GetDatabaseEncodingName(), PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-								 false);
+		(void) set_config_option("client_encoding", GetDatabaseEncodingName(),
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+								 true, 0, false);
 	return level;
 }
 
@@ -126,8 +124,8 @@ tess_row_writer_put(TessRowWriter *writer, TupleTableSlot *slot,
 		pq_sendint16(buffer, writer->count);
 	for (int i = 0; i < writer->count; i++)
 	{
-		AttrNumber	attnum = writer->attnums[i];
-		Datum		value = slot->tts_values[attnum - 1];
+		AttrNumber attnum = writer->attnums[i];
+		Datum value = slot->tts_values[attnum - 1];
 
 		if (!writer->binary && i > 0)
 			appendStringInfoChar(buffer, '\t');
@@ -140,7 +138,7 @@ tess_row_writer_put(TessRowWriter *writer, TupleTableSlot *slot,
 		}
 		else if (writer->binary)
 		{
-			bytea	   *bytes = SendFunctionCall(&writer->functions[i], value);
+			bytea *bytes = SendFunctionCall(&writer->functions[i], value);
 
 			pq_sendint32(buffer, VARSIZE(bytes) - VARHDRSZ);
 			appendBinaryStringInfo(buffer, VARDATA(bytes),

@@ -21,7 +21,7 @@ extern void tess_row_writer_start(const TessRowWriter *writer,
 								  StringInfo buffer);
 extern void tess_row_writer_finish(const TessRowWriter *writer,
 								   StringInfo buffer);
-extern int	tess_row_writer_pin(const TessRowWriter *writer);
+extern int tess_row_writer_pin(const TessRowWriter *writer);
 extern void tess_row_writer_unpin(int level);
 extern void tess_row_writer_put(TessRowWriter *writer, TupleTableSlot *slot,
 								StringInfo buffer);

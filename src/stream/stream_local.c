@@ -18,7 +18,7 @@
 /* What the callback of core's COPY reads: it takes no argument. */
 static StringInfo source;
 
-static int	read_source(void *outbuf, int minread, int maxread);
+static int read_source(void *outbuf, int minread, int maxread);
 static uint64 copy_into(Relation rel, List *column_names, List *options);
 
 /* Complete data of a COPY into a table of this server.  The number of rows.
@@ -27,15 +27,14 @@ uint64
 tess_stream_fill_local(Oid relation, List *column_names, bool binary,
 					   StringInfo copy_data)
 {
-	Relation	rel = table_open(relation, RowExclusiveLock);
-	StringInfo	outer = source;
-	List	   *options = NIL;
-	uint64		rows;
+	Relation rel = table_open(relation, RowExclusiveLock);
+	StringInfo outer = source;
+	List *options = NIL;
+	uint64 rows;
 
 	if (binary)
-		options = list_make1(makeDefElem("format",
-										 (Node *) makeString(pstrdup("binary")),
-										 -1));
+		options = list_make1(
+			makeDefElem("format", (Node *) makeString(pstrdup("binary")), -1));
 	copy_data->cursor = 0;
 	PG_TRY();
 	{
@@ -56,7 +55,7 @@ copy_into(Relation rel, List *column_names, List *options)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	CopyFromState copy;
-	uint64		rows;
+	uint64 rows;
 
 	(void) addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock, NULL,
 										 false, false);
@@ -76,7 +75,7 @@ copy_into(Relation rel, List *column_names, List *options)
 static int
 read_source(void *outbuf, int minread, int maxread)
 {
-	int			length = Min(maxread, source->len - source->cursor);
+	int length = Min(maxread, source->len - source->cursor);
 
 	memcpy(outbuf, source->data + source->cursor, length);
 	source->cursor += length;

@@ -63,9 +63,9 @@ PG_FUNCTION_INFO_V1(tess_shard_drop);
 Datum
 tess_shard_schema_create(PG_FUNCTION_ARGS)
 {
-	char	   *schema = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int			count;
-	int64	   *shard_ids = shard_ids_of_array(PG_GETARG_ARRAYTYPE_P(1), &count);
+	char *schema = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int count;
+	int64 *shard_ids = shard_ids_of_array(PG_GETARG_ARRAYTYPE_P(1), &count);
 
 	PreventCommandIfReadOnly("create_shard_schemas()");
 	tess_shard_schemas_create(schema, count, shard_ids);
@@ -76,10 +76,10 @@ tess_shard_schema_create(PG_FUNCTION_ARGS)
 Datum
 tess_shard_drop(PG_FUNCTION_ARGS)
 {
-	char	   *schema = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	int			count;
-	int64	   *shard_ids = shard_ids_of_array(PG_GETARG_ARRAYTYPE_P(2), &count);
+	char *schema = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int count;
+	int64 *shard_ids = shard_ids_of_array(PG_GETARG_ARRAYTYPE_P(2), &count);
 
 	PreventCommandIfReadOnly("drop_shards()");
 	tess_shards_drop(schema, name, count, shard_ids, PG_GETARG_BOOL(3), true);
@@ -89,9 +89,9 @@ tess_shard_drop(PG_FUNCTION_ARGS)
 static int64 *
 shard_ids_of_array(ArrayType *array, int *count)
 {
-	Datum	   *elements;
-	bool	   *nulls;
-	int64	   *shard_ids;
+	Datum *elements;
+	bool *nulls;
+	int64 *shard_ids;
 
 	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
 					  TYPALIGN_DOUBLE, &elements, &nulls, count);
@@ -116,16 +116,15 @@ shard_ids_of_array(ArrayType *array, int *count)
  * may create neither in it nor in the database, 42P06 if a name is taken.
  */
 void
-tess_shard_schemas_create(const char *schema, int count,
-						  const int64 *shard_ids)
+tess_shard_schemas_create(const char *schema, int count, const int64 *shard_ids)
 {
-	Oid			source = get_namespace_oid(schema, false);
-	Oid			caller = GetUserId();
-	Oid			owner = tess_extension_owner();
-	List	   *created = NIL;
-	List	   *to_grant = NIL;
-	Oid			saved_user;
-	int			saved_context;
+	Oid source = get_namespace_oid(schema, false);
+	Oid caller = GetUserId();
+	Oid owner = tess_extension_owner();
+	List *created = NIL;
+	List *to_grant = NIL;
+	Oid saved_user;
+	int saved_context;
 
 	if (pg_namespace_aclcheck(source, caller, ACL_CREATE) != ACLCHECK_OK &&
 		pg_database_aclcheck(MyDatabaseId, caller, ACL_CREATE) != ACLCHECK_OK)
@@ -136,12 +135,11 @@ tess_shard_schemas_create(const char *schema, int count,
 						 schema)));
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
-	SetUserIdAndSecContext(owner,
-						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(owner, saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	for (int i = 0; i < count; i++)
 	{
-		char	   *name = tess_shard_schema_name(schema, shard_ids[i]);
-		Oid			namespace = get_namespace_oid(name, true);
+		char *name = tess_shard_schema_name(schema, shard_ids[i]);
+		Oid namespace = get_namespace_oid(name, true);
 
 		if (!OidIsValid(namespace))
 		{
@@ -150,16 +148,17 @@ tess_shard_schemas_create(const char *schema, int count,
 			to_grant = lappend(to_grant, makeString(name));
 		}
 		else if (!is_shard_schema(namespace, schema, shard_ids[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_SCHEMA),
-					 errmsg("schema \"%s\" already exists", name),
-					 errdetail("A shard of schema \"%s\" needs that name.", schema),
-					 errhint("Rename the schema that has it.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_DUPLICATE_SCHEMA),
+				 errmsg("schema \"%s\" already exists", name),
+				 errdetail("A shard of schema \"%s\" needs that name.", schema),
+				 errhint("Rename the schema that has it.")));
 		else
 		{
 			copy_usage(source, namespace, name);
-			if (pg_namespace_aclcheck(namespace, caller,
-									  ACL_CREATE) != ACLCHECK_OK)
+			if (pg_namespace_aclcheck(namespace, caller, ACL_CREATE) !=
+				ACLCHECK_OK)
 				to_grant = lappend(to_grant, makeString(name));
 		}
 	}
@@ -179,24 +178,24 @@ tess_shard_schemas_create(const char *schema, int count,
 static char *
 shard_schema_comment(const char *schema, int64 shard_id)
 {
-	return psprintf("tessera: shard " INT64_FORMAT " of schema %s",
-					shard_id, quote_identifier(schema));
+	return psprintf("tessera: shard " INT64_FORMAT " of schema %s", shard_id,
+					quote_identifier(schema));
 }
 
 static bool
 is_shard_schema(Oid namespace, const char *schema, int64 shard_id)
 {
-	char	   *comment = GetComment(namespace, NamespaceRelationId, 0);
+	char *comment = GetComment(namespace, NamespaceRelationId, 0);
 
 	return comment != NULL &&
-		strcmp(comment, shard_schema_comment(schema, shard_id)) == 0 &&
-		pg_namespace_ownercheck(namespace, tess_extension_owner());
+		   strcmp(comment, shard_schema_comment(schema, shard_id)) == 0 &&
+		   pg_namespace_ownercheck(namespace, tess_extension_owner());
 }
 
 static void
 create_one(const char *name, const char *schema, int64 shard_id, Oid owner)
 {
-	Oid			namespace = NamespaceCreate(name, owner, false);
+	Oid namespace = NamespaceCreate(name, owner, false);
 
 	CreateComments(namespace, NamespaceRelationId, 0,
 				   shard_schema_comment(schema, shard_id));
@@ -208,28 +207,28 @@ create_one(const char *name, const char *schema, int64 shard_id, Oid owner)
 static List *
 usage_roles(Oid namespace, bool only_use)
 {
-	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID,
-										ObjectIdGetDatum(namespace));
-	List	   *roles = NIL;
+	HeapTuple tuple =
+		SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
+	List *roles = NIL;
 	Form_pg_namespace form;
-	Datum		value;
-	bool		isnull;
+	Datum value;
+	bool isnull;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for schema %u", namespace);
 	form = (Form_pg_namespace) GETSTRUCT(tuple);
 	if (!only_use)
 		roles = lappend_oid(roles, form->nspowner);
-	value = SysCacheGetAttr(NAMESPACEOID, tuple, Anum_pg_namespace_nspacl,
-							&isnull);
+	value =
+		SysCacheGetAttr(NAMESPACEOID, tuple, Anum_pg_namespace_nspacl, &isnull);
 	if (!isnull)
 	{
-		Acl		   *acl = DatumGetAclPCopy(value);
-		AclItem    *items = ACL_DAT(acl);
+		Acl *acl = DatumGetAclPCopy(value);
+		AclItem *items = ACL_DAT(acl);
 
 		for (int i = 0; i < ACL_NUM(acl); i++)
 		{
-			AclMode		privileges = ACLITEM_GET_PRIVS(items[i]);
+			AclMode privileges = ACLITEM_GET_PRIVS(items[i]);
 
 			if ((privileges & ACL_USAGE) != 0 &&
 				!(only_use && (privileges & ACL_CREATE) != 0) &&
@@ -245,11 +244,9 @@ usage_roles(Oid namespace, bool only_use)
 static void
 copy_usage(Oid source, Oid namespace, const char *name)
 {
-	List	   *wanted = usage_roles(source, false);
-	List	   *missing = list_difference_oid(wanted,
-											  usage_roles(namespace, false));
-	List	   *surplus = list_difference_oid(usage_roles(namespace, true),
-											  wanted);
+	List *wanted = usage_roles(source, false);
+	List *missing = list_difference_oid(wanted, usage_roles(namespace, false));
+	List *surplus = list_difference_oid(usage_roles(namespace, true), wanted);
 
 	if (missing != NIL)
 		grant_on_schemas(true, list_make1(makeString(pstrdup(name))),
@@ -262,8 +259,8 @@ copy_usage(Oid source, Oid namespace, const char *name)
 static List *
 role_specs(List *roles)
 {
-	List	   *specs = NIL;
-	ListCell   *lc;
+	List *specs = NIL;
+	ListCell *lc;
 
 	foreach(lc, roles)
 		specs = lappend(specs, role_spec(lfirst_oid(lc)));
@@ -273,7 +270,7 @@ role_specs(List *roles)
 static RoleSpec *
 role_spec(Oid role)
 {
-	RoleSpec   *spec = makeNode(RoleSpec);
+	RoleSpec *spec = makeNode(RoleSpec);
 
 	spec->location = -1;
 	if (role == ACL_ID_PUBLIC)
@@ -288,11 +285,10 @@ role_spec(Oid role)
 
 /* privileges: list of char * */
 static void
-grant_on_schemas(bool is_grant, List *schemas, List *privileges,
-				 List *grantees)
+grant_on_schemas(bool is_grant, List *schemas, List *privileges, List *grantees)
 {
-	GrantStmt  *grant = makeNode(GrantStmt);
-	ListCell   *lc;
+	GrantStmt *grant = makeNode(GrantStmt);
+	ListCell *lc;
 
 	grant->is_grant = is_grant;
 	grant->targtype = ACL_TARGET_OBJECT;
@@ -322,19 +318,18 @@ void
 tess_shards_drop(const char *schema, const char *name, int count,
 				 const int64 *shard_ids, bool drop_schemas, bool as_caller)
 {
-	Oid			source = get_namespace_oid(schema, true);
+	Oid source = get_namespace_oid(schema, true);
 	ObjectAddresses *tables = new_object_addresses();
 
 	for (int i = 0; i < Max(count, 1); i++)
 	{
-		Oid			namespace = source;
+		Oid namespace = source;
 		ObjectAddress address;
-		Oid			relation;
+		Oid relation;
 
 		if (count > 0)
-			namespace = get_namespace_oid(tess_shard_schema_name(schema,
-																 shard_ids[i]),
-										  true);
+		namespace = get_namespace_oid(
+			tess_shard_schema_name(schema, shard_ids[i]), true);
 		if (!OidIsValid(namespace))
 			continue;
 		relation = get_relname_relid(name, namespace);
@@ -370,8 +365,8 @@ tess_shards_drop(const char *schema, const char *name, int count,
 static void
 drop_if_ours(const char *schema, int64 shard_id, ObjectAddresses *objects)
 {
-	char	   *name = tess_shard_schema_name(schema, shard_id);
-	Oid			namespace = get_namespace_oid(name, true);
+	char *name = tess_shard_schema_name(schema, shard_id);
+	Oid namespace = get_namespace_oid(name, true);
 	ObjectAddress address;
 
 	if (!OidIsValid(namespace))
@@ -388,17 +383,17 @@ drop_if_ours(const char *schema, int64 shard_id, ObjectAddresses *objects)
 static bool
 schema_is_empty(Oid namespace)
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	Relation depend = table_open(DependRelationId, AccessShareLock);
 	ScanKeyData keys[2];
 	SysScanDesc scan;
-	bool		is_empty;
+	bool is_empty;
 
 	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(NamespaceRelationId));
 	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(namespace));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2,
-							  keys);
+	scan =
+		systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
 	is_empty = !HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);

@@ -27,16 +27,16 @@ extern void tess_table_check_indexes(Relation rel);
 
 typedef struct TessNodeWork
 {
-	int32		node_id;
-	bool		is_local;
-	int			shard_count;	/* 0: the node has a copy of a reference table */
-	int64	   *shard_ids;
-	List	   *commands;		/* of char * */
+	int32 node_id;
+	bool is_local;
+	int shard_count; /* 0: the node has a copy of a reference table */
+	int64 *shard_ids;
+	List *commands; /* of char * */
 } TessNodeWork;
 
 typedef struct TessWork
 {
-	int			count;
+	int count;
 	TessNodeWork *nodes;
 } TessWork;
 

@@ -36,21 +36,23 @@ static void check_schema(Relation rel);
 Relation
 tess_table_open_owned(Oid relation)
 {
-	Relation	rel;
-	char	   *name = get_rel_name(relation);
+	Relation rel;
+	char *name = get_rel_name(relation);
 
 	/* Before the lock is asked for: a stranger must not block the table. */
 	if (name != NULL && !pg_class_ownercheck(relation, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of relation %s", name),
-				 errhint("Ask the owner of the table to do it, or become a member of the owner's role.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("must be owner of relation %s", name),
+			 errhint(
+				 "Ask the owner of the table to do it, or become a member of the owner's role.")));
 	LockRelationOid(relation, AccessExclusiveLock);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 name ? errmsg("relation \"%s\" does not exist", name) :
-				 errmsg("relation with OID %u does not exist", relation),
+				 name ? errmsg("relation \"%s\" does not exist", name)
+					  : errmsg("relation with OID %u does not exist", relation),
 				 errhint("Look for the name of the table with \\d.")));
 	rel = relation_open(relation, NoLock);
 	if (!pg_class_ownercheck(relation, GetUserId()))
@@ -66,12 +68,15 @@ tess_table_check_candidate(Relation rel)
 	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
 
 	if (table != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 table->kind == TESS_REFERENCE ?
-				 errmsg("table \"%s\" is a reference table already", table->name) :
-				 errmsg("table \"%s\" is distributed already", table->name),
-				 errhint("Use tessera.undistribute_table() first to change how it is distributed.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 table->kind == TESS_REFERENCE
+				 ? errmsg("table \"%s\" is a reference table already",
+						  table->name)
+				 : errmsg("table \"%s\" is distributed already", table->name),
+			 errhint(
+				 "Use tessera.undistribute_table() first to change how it is distributed.")));
 	check_relkind(rel);
 	check_schema(rel);
 	check_persistence(rel);
@@ -90,10 +95,12 @@ check_relkind(Relation rel)
 		case RELKIND_RELATION:
 			return;
 		case RELKIND_PARTITIONED_TABLE:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot distribute partitioned table \"%s\"", name),
-					 errhint("Distribute an ordinary table: its shards are partitions of a kind.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute partitioned table \"%s\"", name),
+				 errhint(
+					 "Distribute an ordinary table: its shards are partitions of a kind.")));
 			break;
 		case RELKIND_VIEW:
 		case RELKIND_MATVIEW:
@@ -103,10 +110,12 @@ check_relkind(Relation rel)
 					 errhint("Distribute the tables that the view reads.")));
 			break;
 		case RELKIND_FOREIGN_TABLE:
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("\"%s\" is a foreign table", name),
-					 errhint("Copy its rows into an ordinary table and distribute that one.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a foreign table", name),
+				 errhint(
+					 "Copy its rows into an ordinary table and distribute that one.")));
 			break;
 		default:
 			ereport(ERROR,
@@ -119,17 +128,17 @@ check_relkind(Relation rel)
 static void
 check_schema(Relation rel)
 {
-	Oid			namespace = RelationGetNamespace(rel);
-	char	   *schema = get_namespace_name(namespace);
+	Oid namespace = RelationGetNamespace(rel);
+	char *schema = get_namespace_name(namespace);
 
 	if (namespace == PG_CATALOG_NAMESPACE || namespace == PG_TOAST_NAMESPACE ||
 		strcmp(schema, "information_schema") == 0 ||
 		strcmp(schema, TESS_SCHEMA) == 0 ||
 		strcmp(schema, TESS_INTERNAL_SCHEMA) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is a system catalog", RelationGetRelationName(rel)),
-				 errhint("Only tables of users can be distributed.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is a system catalog",
+							   RelationGetRelationName(rel)),
+						errhint("Only tables of users can be distributed.")));
 }
 
 static void
@@ -138,17 +147,20 @@ check_persistence(Relation rel)
 	const char *name = RelationGetRelationName(rel);
 
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute temporary table \"%s\"", name),
-				 errdetail("A temporary table lives in one session of one server."),
-				 errhint("Create the table without TEMPORARY.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot distribute temporary table \"%s\"", name),
+			 errdetail("A temporary table lives in one session of one server."),
+			 errhint("Create the table without TEMPORARY.")));
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute unlogged table \"%s\"", name),
-				 errdetail("After a crash each server would empty its own shards, and the rest of the rows would stay."),
-				 errhint("Use ALTER TABLE ... SET LOGGED first.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot distribute unlogged table \"%s\"", name),
+			 errdetail(
+				 "After a crash each server would empty its own shards, and the rest of the rows would stay."),
+			 errhint("Use ALTER TABLE ... SET LOGGED first.")));
 }
 
 static void
@@ -163,15 +175,17 @@ check_hierarchy(Relation rel)
 				 errhint("Detach it from its partitioned table first.")));
 	if (has_superclass(RelationGetRelid(rel)) ||
 		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute table \"%s\", which takes part in inheritance", name),
-				 errhint("Use ALTER TABLE ... NO INHERIT first.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "cannot distribute table \"%s\", which takes part in inheritance",
+				 name),
+			 errhint("Use ALTER TABLE ... NO INHERIT first.")));
 	if (OidIsValid(rel->rd_rel->reloftype))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute typed table \"%s\"", name),
-				 errhint("Use ALTER TABLE ... NOT OF first.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("cannot distribute typed table \"%s\"", name),
+						errhint("Use ALTER TABLE ... NOT OF first.")));
 }
 
 /* What would run beside the table's rows and cannot do so in a shard. */
@@ -181,26 +195,32 @@ check_attachments(Relation rel)
 	const char *name = RelationGetRelationName(rel);
 
 	if (rel->rd_rules != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute table \"%s\", which has rules", name),
-				 errhint("Drop the rules first.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot distribute table \"%s\", which has rules", name),
+			 errhint("Drop the rules first.")));
 	if (rel->rd_rel->relrowsecurity)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute table \"%s\", which has row-level security", name),
-				 errdetail("The shards would not have its policies."),
-				 errhint("Use ALTER TABLE ... DISABLE ROW LEVEL SECURITY first.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "cannot distribute table \"%s\", which has row-level security",
+				 name),
+			 errdetail("The shards would not have its policies."),
+			 errhint("Use ALTER TABLE ... DISABLE ROW LEVEL SECURITY first.")));
 	if (rel->trigdesc != NULL)
 	{
 		for (int i = 0; i < rel->trigdesc->numtriggers; i++)
 		{
 			if (!rel->trigdesc->triggers[i].tgisinternal)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot distribute table \"%s\", which has trigger \"%s\"",
-								name, rel->trigdesc->triggers[i].tgname),
-						 errhint("Drop the trigger first.")));
+				ereport(
+					ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg(
+						 "cannot distribute table \"%s\", which has trigger \"%s\"",
+						 name, rel->trigdesc->triggers[i].tgname),
+					 errhint("Drop the trigger first.")));
 		}
 	}
 }
@@ -208,8 +228,8 @@ check_attachments(Relation rel)
 static List *
 column_names(Relation rel)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	List	   *names = NIL;
+	TupleDesc desc = RelationGetDescr(rel);
+	List *names = NIL;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -223,8 +243,8 @@ column_names(Relation rel)
 void
 tess_table_resolve_key(TessTableRequest *request)
 {
-	Relation	rel = request->rel;
-	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), request->key);
+	Relation rel = request->rel;
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), request->key);
 	Form_pg_attribute attribute;
 	const char *reason = NULL;
 
@@ -233,20 +253,21 @@ tess_table_resolve_key(TessTableRequest *request)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
 						request->key, RelationGetRelationName(rel)),
-				 column_names(rel) == NIL ?
-				 errhint("A table needs a column to be distributed by.") :
-				 errhint("The table has the columns %s.",
-						 tess_name_list(column_names(rel)))));
+				 column_names(rel) == NIL
+					 ? errhint("A table needs a column to be distributed by.")
+					 : errhint("The table has the columns %s.",
+							   tess_name_list(column_names(rel)))));
 	if (attnum < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("cannot distribute by system column \"%s\"", request->key),
-				 errhint("Name a column of the table's own.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+						errmsg("cannot distribute by system column \"%s\"",
+							   request->key),
+						errhint("Name a column of the table's own.")));
 	attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 	if (attribute->attgenerated != '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute by generated column \"%s\"", request->key),
+				 errmsg("cannot distribute by generated column \"%s\"",
+						request->key),
 				 errdetail("Its value is known only in the shard."),
 				 errhint("Distribute by a column that it is computed from.")));
 	if (!tess_meta_hasher_init(&request->hasher, attribute->atttypid,

@@ -27,7 +27,7 @@ static bool is_key_operator(const TessHasher *hasher, Oid operator);
 static void check_foreign_key(const TessTableRequest *request,
 							  const ForeignKeyCacheInfo *key,
 							  int32 colocation_id);
-static int	position_of(const AttrNumber *columns, int count, AttrNumber column);
+static int position_of(const AttrNumber *columns, int count, AttrNumber column);
 static void check_actions(const TessTableRequest *request,
 						  const ForeignKeyCacheInfo *key, const char *name);
 static char *constraint_name(Oid constraint);
@@ -37,26 +37,30 @@ static char *constraint_name(Oid constraint);
 void
 tess_table_check_unique(const TessTableRequest *request)
 {
-	List	   *indexes = RelationGetIndexList(request->rel);
-	ListCell   *lc;
+	List *indexes = RelationGetIndexList(request->rel);
+	ListCell *lc;
 
 	foreach(lc, indexes)
 	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
 		Form_pg_index form = index->rd_index;
 
 		if ((form->indisunique || form->indisexclusion) &&
 			!index_holds_key(index, request))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-					 form->indisexclusion ?
-					 errmsg("exclusion constraint \"%s\" does not compare the distribution key with =",
-							RelationGetRelationName(index)) :
-					 errmsg("unique constraint or index \"%s\" does not contain the distribution key",
-							RelationGetRelationName(index)),
-					 errdetail("A shard sees only its own rows."),
-					 errhint("Add column \"%s\" to it, or distribute by one of its columns.",
-							 request->key)));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 form->indisexclusion
+					 ? errmsg(
+						   "exclusion constraint \"%s\" does not compare the distribution key with =",
+						   RelationGetRelationName(index))
+					 : errmsg(
+						   "unique constraint or index \"%s\" does not contain the distribution key",
+						   RelationGetRelationName(index)),
+				 errdetail("A shard sees only its own rows."),
+				 errhint(
+					 "Add column \"%s\" to it, or distribute by one of its columns.",
+					 request->key)));
 		index_close(index, NoLock);
 	}
 	list_free(indexes);
@@ -81,29 +85,28 @@ tess_table_check_indexes(Relation rel)
 static bool
 index_holds_key(Relation index, const TessTableRequest *request)
 {
-	Oid		   *operators = NULL;
+	Oid *operators = NULL;
 
 	if (index->rd_index->indisexclusion)
 	{
-		Oid		   *procs;
-		uint16	   *strategies;
+		Oid *procs;
+		uint16 *strategies;
 
 		RelationGetExclusionInfo(index, &operators, &procs, &strategies);
 	}
 	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
 	{
-		Oid			collation = index->rd_indcollation[i];
-		Oid			operator;
+		Oid collation = index->rd_indcollation[i];
+		Oid operator;
 
 		if (index->rd_index->indkey.values[i] != request->key_attnum)
 			continue;
 		if (operators != NULL)
-			operator = operators[i];
+			operator= operators[i];
 		else
-			operator = get_opfamily_member(index->rd_opfamily[i],
-										   index->rd_opcintype[i],
-										   index->rd_opcintype[i],
-										   BTEqualStrategyNumber);
+			operator= get_opfamily_member(
+				index->rd_opfamily[i], index->rd_opcintype[i],
+				index->rd_opcintype[i], BTEqualStrategyNumber);
 		if (is_key_operator(&request->hasher, operator) &&
 			(collation == request->hasher.collation ||
 			 (get_collation_isdeterministic(collation) &&
@@ -118,8 +121,8 @@ static bool
 is_key_operator(const TessHasher *hasher, Oid operator)
 {
 	return OidIsValid(operator) &&
-		get_op_opfamily_strategy(operator, hasher->opfamily) ==
-		HTEqualStrategyNumber;
+		   get_op_opfamily_strategy(operator, hasher->opfamily) ==
+			   HTEqualStrategyNumber;
 }
 
 /* Foreign keys of a table that is to join a colocation group. */
@@ -127,7 +130,7 @@ void
 tess_table_check_foreign_keys(const TessTableRequest *request,
 							  int32 colocation_id)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, RelationGetFKeyList(request->rel))
 		check_foreign_key(request, lfirst(lc), colocation_id);
@@ -137,40 +140,49 @@ static void
 check_foreign_key(const TessTableRequest *request,
 				  const ForeignKeyCacheInfo *key, int32 colocation_id)
 {
-	bool		is_self = key->confrelid == RelationGetRelid(request->rel);
+	bool is_self = key->confrelid == RelationGetRelid(request->rel);
 	const TessTable *referenced = tess_meta_table(key->confrelid);
-	char	   *name = constraint_name(key->conoid);
-	AttrNumber	referenced_key;
-	int			position;
+	char *name = constraint_name(key->conoid);
+	AttrNumber referenced_key;
+	int position;
 
 	if (!is_self && referenced == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("foreign key \"%s\" references local table \"%s\"",
-						name, get_rel_name(key->confrelid)),
-				 errdetail("The shards could not look into it."),
-				 errhint("Distribute table \"%s\" first, or make it a reference table.",
-						 get_rel_name(key->confrelid))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("foreign key \"%s\" references local table \"%s\"", name,
+					get_rel_name(key->confrelid)),
+			 errdetail("The shards could not look into it."),
+			 errhint(
+				 "Distribute table \"%s\" first, or make it a reference table.",
+				 get_rel_name(key->confrelid))));
 	check_actions(request, key, name);
 	if (!is_self && referenced->kind == TESS_REFERENCE)
 		return;
 	if (!is_self && referenced->group->colocation_id != colocation_id)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("foreign key \"%s\" references table \"%s\", which is not colocated",
-						name, referenced->name),
-				 errhint("Use colocate_with => '%s', which needs the same type of key, or make \"%s\" a reference table.",
-						 referenced->name, referenced->name)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "foreign key \"%s\" references table \"%s\", which is not colocated",
+				 name, referenced->name),
+			 errhint(
+				 "Use colocate_with => '%s', which needs the same type of key, or make \"%s\" a reference table.",
+				 referenced->name, referenced->name)));
 
 	referenced_key = is_self ? request->key_attnum : referenced->key_attnum;
 	position = position_of(key->conkey, key->nkeys, request->key_attnum);
 	if (position < 0 || key->confkey[position] != referenced_key ||
 		!is_key_operator(&request->hasher, key->conpfeqop[position]))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("foreign key \"%s\" does not link the distribution keys", name),
-				 errdetail("Referencing and referenced row could be in different shards."),
-				 errhint("Add the distribution key to both sides of the foreign key.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("foreign key \"%s\" does not link the distribution keys",
+					name),
+			 errdetail(
+				 "Referencing and referenced row could be in different shards."),
+			 errhint(
+				 "Add the distribution key to both sides of the foreign key.")));
 }
 
 static int
@@ -190,11 +202,11 @@ static void
 check_actions(const TessTableRequest *request, const ForeignKeyCacheInfo *key,
 			  const char *name)
 {
-	HeapTuple	tuple;
+	HeapTuple tuple;
 	Form_pg_constraint form;
-	bool		changes_key;
-	Datum		columns;
-	bool		isnull;
+	bool changes_key;
+	Datum columns;
+	bool isnull;
 
 	if (position_of(key->conkey, key->nkeys, request->key_attnum) < 0)
 		return;
@@ -203,7 +215,7 @@ check_actions(const TessTableRequest *request, const ForeignKeyCacheInfo *key,
 		elog(ERROR, "cache lookup failed for constraint %u", key->conoid);
 	form = (Form_pg_constraint) GETSTRUCT(tuple);
 	changes_key = form->confupdtype == FKCONSTR_ACTION_SETNULL ||
-		form->confupdtype == FKCONSTR_ACTION_SETDEFAULT;
+				  form->confupdtype == FKCONSTR_ACTION_SETDEFAULT;
 	if (form->confdeltype == FKCONSTR_ACTION_SETNULL ||
 		form->confdeltype == FKCONSTR_ACTION_SETDEFAULT)
 	{
@@ -213,7 +225,7 @@ check_actions(const TessTableRequest *request, const ForeignKeyCacheInfo *key,
 			changes_key = true;
 		else
 		{
-			ArrayType  *array = DatumGetArrayTypeP(columns);
+			ArrayType *array = DatumGetArrayTypeP(columns);
 
 			if (position_of((AttrNumber *) ARR_DATA_PTR(array),
 							ARR_DIMS(array)[0], request->key_attnum) >= 0)
@@ -222,18 +234,21 @@ check_actions(const TessTableRequest *request, const ForeignKeyCacheInfo *key,
 	}
 	ReleaseSysCache(tuple);
 	if (changes_key)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("foreign key \"%s\" may set the distribution key", name),
-				 errdetail("SET NULL or SET DEFAULT would have to move rows to another shard."),
-				 errhint("Use another action, or name the columns: ON DELETE SET NULL (...).")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("foreign key \"%s\" may set the distribution key", name),
+			 errdetail(
+				 "SET NULL or SET DEFAULT would have to move rows to another shard."),
+			 errhint(
+				 "Use another action, or name the columns: ON DELETE SET NULL (...).")));
 }
 
 /* Foreign keys of a table that is to be a reference table: only to others. */
 void
 tess_table_check_reference_keys(Relation rel)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, RelationGetFKeyList(rel))
 	{
@@ -244,13 +259,16 @@ tess_table_check_reference_keys(Relation rel)
 			continue;
 		referenced = tess_meta_table(key->confrelid);
 		if (referenced == NULL || referenced->kind != TESS_REFERENCE)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("foreign key \"%s\" references table \"%s\", which is not a reference table",
-							constraint_name(key->conoid),
-							get_rel_name(key->confrelid)),
-					 errhint("Make \"%s\" a reference table first, or drop the foreign key.",
-							 get_rel_name(key->confrelid))));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg(
+					 "foreign key \"%s\" references table \"%s\", which is not a reference table",
+					 constraint_name(key->conoid),
+					 get_rel_name(key->confrelid)),
+				 errhint(
+					 "Make \"%s\" a reference table first, or drop the foreign key.",
+					 get_rel_name(key->confrelid))));
 	}
 }
 
@@ -258,16 +276,17 @@ tess_table_check_reference_keys(Relation rel)
 List *
 tess_table_referrers(Relation rel)
 {
-	List	   *referrers = NIL;
+	List *referrers = NIL;
 
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers;
+		 i++)
 	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		Trigger *trigger = &rel->trigdesc->triggers[i];
 
 		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK &&
 			trigger->tgconstrrelid != RelationGetRelid(rel))
-			referrers = list_append_unique_oid(referrers,
-											   trigger->tgconstrrelid);
+			referrers =
+				list_append_unique_oid(referrers, trigger->tgconstrrelid);
 	}
 	return referrers;
 }
@@ -276,17 +295,19 @@ tess_table_referrers(Relation rel)
 void
 tess_table_notice_referrers(Relation rel)
 {
-	List	   *names = NIL;
-	ListCell   *lc;
+	List *names = NIL;
+	ListCell *lc;
 
 	foreach(lc, tess_table_referrers(rel))
 		names = lappend(names, get_rel_name(lfirst_oid(lc)));
 	if (names != NIL)
-		ereport(NOTICE,
-				(errmsg("foreign keys reference table \"%s\" from %s",
-						RelationGetRelationName(rel), tess_name_list(names)),
-				 errdetail("Until those tables are distributed too, rows of \"%s\" cannot be deleted or get other keys.",
-						   RelationGetRelationName(rel))));
+		ereport(
+			NOTICE,
+			(errmsg("foreign keys reference table \"%s\" from %s",
+					RelationGetRelationName(rel), tess_name_list(names)),
+			 errdetail(
+				 "Until those tables are distributed too, rows of \"%s\" cannot be deleted or get other keys.",
+				 RelationGetRelationName(rel))));
 }
 
 /* Errors if shards have foreign keys to the table (55000).  to_references
@@ -294,7 +315,7 @@ tess_table_notice_referrers(Relation rel)
 void
 tess_table_check_unreferenced(Relation rel, bool to_references)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, tess_table_referrers(rel))
 	{
@@ -302,19 +323,20 @@ tess_table_check_unreferenced(Relation rel, bool to_references)
 
 		if (referrer != NULL &&
 			(to_references || referrer->kind == TESS_DISTRIBUTED))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table \"%s\" has a foreign key to table \"%s\"",
-							referrer->name, RelationGetRelationName(rel)),
-					 errhint("Use tessera.undistribute_table() on \"%s\" first.",
-							 referrer->name)));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has a foreign key to table \"%s\"",
+						referrer->name, RelationGetRelationName(rel)),
+				 errhint("Use tessera.undistribute_table() on \"%s\" first.",
+						 referrer->name)));
 	}
 }
 
 static char *
 constraint_name(Oid constraint)
 {
-	char	   *name = get_constraint_name(constraint);
+	char *name = get_constraint_name(constraint);
 
 	return name ? name : pstrdup("?");
 }

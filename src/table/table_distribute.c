@@ -21,7 +21,8 @@
 #include "deparse/deparse.h"
 #include "table/table_internal.h"
 
-static void refuse_null(FunctionCallInfo fcinfo, int argument, const char *name);
+static void refuse_null(FunctionCallInfo fcinfo, int argument,
+						const char *name);
 static TessStrategy strategy_by_name(const char *name);
 static void distribute(TessTableRequest *request);
 static void add_needed_objects(TessWork *work, Oid relation);
@@ -48,10 +49,12 @@ tess_table_distribute(PG_FUNCTION_ARGS)
 	{
 		request.shard_count = PG_GETARG_INT32(4);
 		if (request.shard_count < 1 || request.shard_count > 64000)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("shard_count %d is out of range", request.shard_count),
-					 errhint("It must be between 1 and 64000; NULL takes tessera.shard_count.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("shard_count %d is out of range", request.shard_count),
+				 errhint(
+					 "It must be between 1 and 64000; NULL takes tessera.shard_count.")));
 	}
 	request.rel = tess_table_open_owned(PG_GETARG_OID(0));
 	tess_table_check_candidate(request.rel);
@@ -65,10 +68,9 @@ static void
 refuse_null(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name),
-				 errhint("Leave an argument out to get its default.")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("%s must not be null", name),
+						errhint("Leave an argument out to get its default.")));
 }
 
 static TessStrategy
@@ -77,25 +79,23 @@ strategy_by_name(const char *name)
 	if (strcmp(name, "hash") == 0)
 		return TESS_HASH;
 	if (strcmp(name, "range") == 0 || strcmp(name, "directory") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("strategy \"%s\" is not supported yet", name),
-				 errhint("Use 'hash'.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unrecognized strategy \"%s\"", name),
-			 errhint("Use 'hash'.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("strategy \"%s\" is not supported yet", name),
+						errhint("Use 'hash'.")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("unrecognized strategy \"%s\"", name),
+					errhint("Use 'hash'.")));
 }
 
 static void
 distribute(TessTableRequest *request)
 {
-	Relation	rel = request->rel;
-	Oid			relation = RelationGetRelid(rel);
-	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
+	Relation rel = request->rel;
+	Oid relation = RelationGetRelid(rel);
+	char *schema = get_namespace_name(RelationGetNamespace(rel));
 	TessTableRow row = {0};
-	TessWork   *work;
-	uint64		rows;
+	TessWork *work;
+	uint64 rows;
 
 	tess_table_check_unique(request);
 	row.relation = relation;
@@ -112,8 +112,10 @@ distribute(TessTableRequest *request)
 	tess_table_empty_shell(rel);
 	if (rows > 0)
 		ereport(NOTICE,
-				(errmsg_plural("moved " UINT64_FORMAT " row of table \"%s\" to its shard",
-							   "moved " UINT64_FORMAT " rows of table \"%s\" to its shards",
+				(errmsg_plural("moved " UINT64_FORMAT
+							   " row of table \"%s\" to its shard",
+							   "moved " UINT64_FORMAT
+							   " rows of table \"%s\" to its shards",
 							   rows, rows, RelationGetRelationName(rel))));
 	tess_table_notice_referrers(rel);
 }
@@ -122,7 +124,7 @@ distribute(TessTableRequest *request)
 static void
 add_needed_objects(TessWork *work, Oid relation)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, tess_ddl_needed_objects(relation))
 		tess_work_add(work, lfirst(lc));
@@ -133,18 +135,18 @@ add_needed_objects(TessWork *work, Oid relation)
 static uint64
 build(Relation rel, TessWork *work, bool as_reference)
 {
-	Oid			relation = RelationGetRelid(rel);
-	uint64		rows = 0;
+	Oid relation = RelationGetRelid(rel);
+	uint64 rows = 0;
 
-	tess_work_add_templates(work, tess_ddl_table_pre_data(relation,
-														  as_reference));
+	tess_work_add_templates(work,
+							tess_ddl_table_pre_data(relation, as_reference));
 	if (tess_table_has_rows(rel))
 	{
 		tess_work_run(work);
 		rows = tess_table_send_rows(rel, tess_meta_table(relation));
 	}
-	tess_work_add_templates(work, tess_ddl_table_post_data(relation,
-														   as_reference));
+	tess_work_add_templates(work,
+							tess_ddl_table_post_data(relation, as_reference));
 	tess_work_run(work);
 	return rows;
 }
@@ -154,9 +156,9 @@ Datum
 tess_table_replicate(PG_FUNCTION_ARGS)
 {
 	TessTableRow row = {0};
-	TessWork   *work;
-	Relation	rel;
-	uint64		rows;
+	TessWork *work;
+	Relation rel;
+	uint64 rows;
 
 	PreventCommandIfReadOnly("create_reference_table()");
 	refuse_null(fcinfo, 0, "relation");
@@ -172,8 +174,10 @@ tess_table_replicate(PG_FUNCTION_ARGS)
 	rows = build(rel, work, true);
 	if (rows > 0 && work->count > 0)
 		ereport(NOTICE,
-				(errmsg_plural("copied " UINT64_FORMAT " row of table \"%s\" to the nodes",
-							   "copied " UINT64_FORMAT " rows of table \"%s\" to the nodes",
+				(errmsg_plural("copied " UINT64_FORMAT
+							   " row of table \"%s\" to the nodes",
+							   "copied " UINT64_FORMAT
+							   " rows of table \"%s\" to the nodes",
 							   rows, rows, RelationGetRelationName(rel))));
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();

@@ -25,14 +25,14 @@
 
 typedef struct RowSink
 {
-	DestReceiver dest;			/* first: local/ gives rows to it */
-	Relation	rel;
-	int			column_count;
-	AttrNumber *attnums;		/* of the fetched columns */
+	DestReceiver dest; /* first: local/ gives rows to it */
+	Relation rel;
+	int column_count;
+	AttrNumber *attnums; /* of the fetched columns */
 	TupleTableSlot *slot;
 	BulkInsertState bulk;
-	CommandId	cid;
-	uint64		rows;
+	CommandId cid;
+	uint64 rows;
 	MemoryContext row_context;
 } RowSink;
 
@@ -51,8 +51,8 @@ static void read_replies(RowSink *sink, TessSession *session,
 uint64
 tess_table_fetch_rows(Relation rel, const TessTable *table)
 {
-	RowSink    *sink = make_sink(rel);
-	TessWork   *work = tess_work_of_group(table->group->colocation_id);
+	RowSink *sink = make_sink(rel);
+	TessWork *work = tess_work_of_group(table->group->colocation_id);
 	ReindexParams params = {0};
 
 	for (int i = 0; i < work->count; i++)
@@ -65,8 +65,10 @@ tess_table_fetch_rows(Relation rel, const TessTable *table)
 			continue;
 		}
 		for (int j = 0; j < node->shard_count; j++)
-			(void) tess_local_execute(select_text(sink, tess_meta_shard_relation(table, node->shard_ids[j])),
-									  NULL, false, &sink->dest);
+			(void) tess_local_execute(
+				select_text(
+					sink, tess_meta_shard_relation(table, node->shard_ids[j])),
+				NULL, false, &sink->dest);
 	}
 	FreeBulkInsertState(sink->bulk);
 	table_finish_bulk_insert(rel, 0);
@@ -79,8 +81,8 @@ tess_table_fetch_rows(Relation rel, const TessTable *table)
 static RowSink *
 make_sink(Relation rel)
 {
-	RowSink    *sink = palloc0(sizeof(RowSink));
-	TupleDesc	desc = RelationGetDescr(rel);
+	RowSink *sink = palloc0(sizeof(RowSink));
+	TupleDesc desc = RelationGetDescr(rel);
 
 	sink->dest.receiveSlot = sink_receive;
 	sink->dest.rStartup = sink_startup;
@@ -97,9 +99,8 @@ make_sink(Relation rel)
 	sink->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	sink->bulk = GetBulkInsertState();
 	sink->cid = GetCurrentCommandId(true);
-	sink->row_context = AllocSetContextCreate(CurrentMemoryContext,
-											  "tessera fetched row",
-											  ALLOCSET_DEFAULT_SIZES);
+	sink->row_context = AllocSetContextCreate(
+		CurrentMemoryContext, "tessera fetched row", ALLOCSET_DEFAULT_SIZES);
 	return sink;
 }
 
@@ -148,8 +149,8 @@ select_text(const RowSink *sink, const char *shard_relation)
 	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < sink->column_count; i++)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(sink->rel),
-													sink->attnums[i] - 1);
+		Form_pg_attribute attribute =
+			TupleDescAttr(RelationGetDescr(sink->rel), sink->attnums[i] - 1);
 
 		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "",
 						 quote_identifier(NameStr(attribute->attname)));
@@ -161,11 +162,11 @@ select_text(const RowSink *sink, const char *shard_relation)
 static void
 fetch_remote(RowSink *sink, const TessTable *table, const TessNodeWork *node)
 {
-	TupleDesc	desc = RelationGetDescr(sink->rel);
-	Oid		   *types = palloc(sizeof(Oid) * Max(sink->column_count, 1));
-	int32	   *typmods = palloc(sizeof(int32) * Max(sink->column_count, 1));
+	TupleDesc desc = RelationGetDescr(sink->rel);
+	Oid *types = palloc(sizeof(Oid) * Max(sink->column_count, 1));
+	int32 *typmods = palloc(sizeof(int32) * Max(sink->column_count, 1));
 	TessSession *session;
-	bool		binary;
+	bool binary;
 
 	for (int i = 0; i < sink->column_count; i++)
 	{
@@ -179,9 +180,8 @@ fetch_remote(RowSink *sink, const TessTable *table, const TessNodeWork *node)
 	{
 		/* the tag only says: give me the replies */
 		tess_session_queue(session,
-						   select_text(sink,
-									   tess_meta_shard_relation(table,
-																node->shard_ids[i])),
+						   select_text(sink, tess_meta_shard_relation(
+												 table, node->shard_ids[i])),
 						   NULL, binary, true, sink);
 	}
 	tess_session_flush(session);
@@ -192,14 +192,14 @@ fetch_remote(RowSink *sink, const TessTable *table, const TessNodeWork *node)
 static void
 read_replies(RowSink *sink, TessSession *session, TessDecoder *decoder)
 {
-	Datum	   *values = palloc(sizeof(Datum) * Max(sink->column_count, 1));
-	bool	   *nulls = palloc(sizeof(bool) * Max(sink->column_count, 1));
+	Datum *values = palloc(sizeof(Datum) * Max(sink->column_count, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(sink->column_count, 1));
 
 	for (;;)
 	{
-		PGresult   *result = NULL;
-		void	   *tag;
-		TessPoll	poll = tess_session_poll(session, &result, &tag);
+		PGresult *result = NULL;
+		void *tag;
+		TessPoll poll = tess_session_poll(session, &result, &tag);
 
 		if (poll == TESS_POLL_IDLE)
 			return;

@@ -22,13 +22,13 @@
 #include "table/table_internal.h"
 #include "utils/guc.h"
 
-static int	default_shard_count = 32;
+static int default_shard_count = 32;
 
 static int32 find_default_group(const TessTableRequest *request);
 static int32 find_named_group(const TessTableRequest *request);
 static const TessTable *colocated_table(const char *name);
 static int32 insert_group(const TessTableRequest *request, bool is_default);
-static int	wanted_shard_count(const TessTableRequest *request);
+static int wanted_shard_count(const TessTableRequest *request);
 static bool lock_to_join(int32 colocation_id, Oid namespace);
 static bool schema_has_tables(int32 colocation_id, Oid namespace);
 
@@ -36,20 +36,20 @@ void
 tess_table_init(void)
 {
 	DefineCustomIntVariable("tessera.shard_count",
-							"Number of shards of a new colocation group.",
-							NULL, &default_shard_count, 32, 1, 64000,
-							PGC_USERSET, 0, NULL, NULL, NULL);
+							"Number of shards of a new colocation group.", NULL,
+							&default_shard_count, 32, 1, 64000, PGC_USERSET, 0,
+							NULL, NULL, NULL);
 }
 
 /* The group for a table to be distributed, new if there is none; locked. */
 int32
 tess_table_choose_group(const TessTableRequest *request)
 {
-	Oid			namespace = RelationGetNamespace(request->rel);
+	Oid namespace = RelationGetNamespace(request->rel);
 
 	for (;;)
 	{
-		int32		colocation_id;
+		int32 colocation_id;
 
 		if (strcmp(request->colocate_with, "none") == 0)
 			colocation_id = insert_group(request, false);
@@ -66,21 +66,20 @@ tess_table_choose_group(const TessTableRequest *request)
 static int
 wanted_shard_count(const TessTableRequest *request)
 {
-	return request->shard_count > 0 ? request->shard_count :
-		default_shard_count;
+	return request->shard_count > 0 ? request->shard_count
+									: default_shard_count;
 }
 
 static int32
 find_default_group(const TessTableRequest *request)
 {
-	int32		colocation_id;
+	int32 colocation_id;
 
 	for (int attempt = 0;; attempt++)
 	{
-		colocation_id = tess_cat_group_find_default(request->strategy,
-													request->hasher.type,
-													request->hasher.collation,
-													wanted_shard_count(request));
+		colocation_id = tess_cat_group_find_default(
+			request->strategy, request->hasher.type, request->hasher.collation,
+			wanted_shard_count(request));
 		if (colocation_id != 0)
 			return colocation_id;
 		if (attempt > 0)
@@ -103,22 +102,28 @@ find_named_group(const TessTableRequest *request)
 				 errhint("Colocated tables have the same strategy.")));
 	if (group->key_type != request->hasher.type ||
 		group->key_collation != request->hasher.collation)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("cannot colocate with table \"%s\"", table->name),
-				 group->key_type != request->hasher.type ?
-				 errdetail("Its key is of type %s, column \"%s\" is of type %s.",
-						   format_type_be(group->key_type), request->key,
-						   format_type_be(request->hasher.type)) :
-				 errdetail("Its key has another collation than column \"%s\".",
-						   request->key),
-				 errhint("Choose another key, change the column, or use colocate_with => 'none'.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("cannot colocate with table \"%s\"", table->name),
+			 group->key_type != request->hasher.type
+				 ? errdetail(
+					   "Its key is of type %s, column \"%s\" is of type %s.",
+					   format_type_be(group->key_type), request->key,
+					   format_type_be(request->hasher.type))
+				 : errdetail(
+					   "Its key has another collation than column \"%s\".",
+					   request->key),
+			 errhint(
+				 "Choose another key, change the column, or use colocate_with => 'none'.")));
 	if (request->shard_count > 0 && request->shard_count != group->shard_count)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("table \"%s\" has %d shards, not %d", table->name,
-						group->shard_count, request->shard_count),
-				 errhint("Leave shard_count out when colocate_with names a table.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("table \"%s\" has %d shards, not %d", table->name,
+					group->shard_count, request->shard_count),
+			 errhint(
+				 "Leave shard_count out when colocate_with names a table.")));
 	return group->colocation_id;
 }
 
@@ -126,21 +131,26 @@ find_named_group(const TessTableRequest *request)
 static const TessTable *
 colocated_table(const char *name)
 {
-	RangeVar   *range_var = makeRangeVarFromNameList(stringToQualifiedNameList(name));
-	Oid			relation = RangeVarGetRelid(range_var, AccessShareLock, true);
+	RangeVar *range_var =
+		makeRangeVarFromNameList(stringToQualifiedNameList(name));
+	Oid relation = RangeVarGetRelid(range_var, AccessShareLock, true);
 	const TessTable *table;
 
 	if (!OidIsValid(relation))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"%s\" does not exist", name),
-				 errhint("colocate_with is 'default', 'none', or the name of a distributed table.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation \"%s\" does not exist", name),
+			 errhint(
+				 "colocate_with is 'default', 'none', or the name of a distributed table.")));
 	table = tess_meta_table(relation);
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a distributed table", name),
-				 errhint("colocate_with is 'default', 'none', or the name of a distributed table.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("\"%s\" is not a distributed table", name),
+			 errhint(
+				 "colocate_with is 'default', 'none', or the name of a distributed table.")));
 	return table;
 }
 
@@ -149,11 +159,11 @@ static int32
 insert_group(const TessTableRequest *request, bool is_default)
 {
 	TessGroupRow row = {0};
-	List	   *ranges = NIL;
-	List	   *nodes = tess_meta_shard_nodes();
-	int64	   *shard_ids;
-	int32		colocation_id;
-	int			count = wanted_shard_count(request);
+	List *ranges = NIL;
+	List *nodes = tess_meta_shard_nodes();
+	int64 *shard_ids;
+	int32 colocation_id;
+	int count = wanted_shard_count(request);
 
 	row.strategy = request->strategy;
 	row.key_type = request->hasher.type;
@@ -163,8 +173,8 @@ insert_group(const TessTableRequest *request, bool is_default)
 	for (int i = 0; i < count; i++)
 	{
 		TessRangeRow *range = palloc0(sizeof(TessRangeRow));
-		int64		lower = PG_INT32_MIN + (((int64) i << 32) / count);
-		int64		upper = PG_INT32_MIN + (((int64) (i + 1) << 32) / count) - 1;
+		int64 lower = PG_INT32_MIN + (((int64) i << 32) / count);
+		int64 upper = PG_INT32_MIN + (((int64) (i + 1) << 32) / count) - 1;
 
 		range->shard_id = i;
 		range->lower = psprintf(INT64_FORMAT, lower);
@@ -187,9 +197,10 @@ lock_to_join(int32 colocation_id, Oid namespace)
 {
 	for (;;)
 	{
-		bool		is_first = !schema_has_tables(colocation_id, namespace);
+		bool is_first = !schema_has_tables(colocation_id, namespace);
 
-		tess_cat_group_lock(colocation_id, is_first ? AccessExclusiveLock : ShareLock);
+		tess_cat_group_lock(colocation_id,
+							is_first ? AccessExclusiveLock : ShareLock);
 		if (tess_cat_group(colocation_id) == NULL)
 			return false;
 		if (is_first || schema_has_tables(colocation_id, namespace))
@@ -200,7 +211,7 @@ lock_to_join(int32 colocation_id, Oid namespace)
 static bool
 schema_has_tables(int32 colocation_id, Oid namespace)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, tess_cat_tables_of_group(colocation_id))
 	{
@@ -218,14 +229,14 @@ schema_has_tables(int32 colocation_id, Oid namespace)
 bool
 tess_table_leave_group(int32 colocation_id, const char *schema)
 {
-	Oid			namespace = get_namespace_oid(schema, true);
-	bool		is_last = false;
+	Oid namespace = get_namespace_oid(schema, true);
+	bool is_last = false;
 
 	if (!OidIsValid(namespace) || !schema_has_tables(colocation_id, namespace))
 	{
 		tess_cat_group_lock(colocation_id, AccessExclusiveLock);
 		is_last = !OidIsValid(namespace) ||
-			!schema_has_tables(colocation_id, namespace);
+				  !schema_has_tables(colocation_id, namespace);
 	}
 	if (is_last && tess_cat_tables_of_group(colocation_id) == NIL)
 		tess_cat_group_delete(colocation_id);

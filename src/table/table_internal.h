@@ -14,13 +14,13 @@
 /* What create_distributed_table() was asked for, looked up and checked. */
 typedef struct TessTableRequest
 {
-	Relation	rel;			/* locked AccessExclusive */
-	AttrNumber	key_attnum;
-	char	   *key;
-	TessHasher	hasher;
+	Relation rel; /* locked AccessExclusive */
+	AttrNumber key_attnum;
+	char *key;
+	TessHasher hasher;
 	TessStrategy strategy;
-	const char *colocate_with;	/* "default", "none", or the name of a table */
-	int			shard_count;	/* 0: not given */
+	const char *colocate_with; /* "default", "none", or the name of a table */
+	int shard_count;		   /* 0: not given */
 } TessTableRequest;
 
 /* table_check.c */
@@ -44,8 +44,8 @@ extern bool tess_table_leave_group(int32 colocation_id, const char *schema);
 /* table_work.c */
 extern TessWork *tess_work_of_group(int32 colocation_id);
 extern void tess_work_add(TessWork *work, const char *sql);
-extern void tess_work_drop(TessWork *work, const char *schema,
-						   const char *name, bool drop_schemas);
+extern void tess_work_drop(TessWork *work, const char *schema, const char *name,
+						   bool drop_schemas);
 
 /* table_rows.c */
 extern bool tess_table_has_rows(Relation rel);

@@ -20,33 +20,34 @@ static void append_in_order(Oid relation, List *all, List **visiting,
 void
 tess_table_copy_references(int32 node_id)
 {
-	TessWork   *work = tess_work_of_nodes(list_make1(unconstify(TessNode *, tess_meta_node(node_id))));
-	List	   *relations = reference_tables();
-	ListCell   *lc;
+	TessWork *work = tess_work_of_nodes(
+		list_make1(unconstify(TessNode *, tess_meta_node(node_id))));
+	List *relations = reference_tables();
+	ListCell *lc;
 
 	if (relations == NIL)
 		return;
 	foreach(lc, relations)
 	{
-		ListCell   *object;
+		ListCell *object;
 
 		foreach(object, tess_ddl_needed_objects(lfirst_oid(lc)))
 			tess_work_add(work, lfirst(object));
-		tess_work_add_templates(work, tess_ddl_table_pre_data(lfirst_oid(lc),
-															  true));
+		tess_work_add_templates(work,
+								tess_ddl_table_pre_data(lfirst_oid(lc), true));
 	}
 	tess_work_run(work);
 	foreach(lc, relations)
 	{
-		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		Relation rel = table_open(lfirst_oid(lc), NoLock);
 
 		(void) tess_table_send_copy(rel, tess_meta_table(lfirst_oid(lc)),
 									node_id);
 		table_close(rel, NoLock);
 	}
 	foreach(lc, relations)
-		tess_work_add_templates(work, tess_ddl_table_post_data(lfirst_oid(lc),
-															   true));
+		tess_work_add_templates(work,
+								tess_ddl_table_post_data(lfirst_oid(lc), true));
 	tess_work_run(work);
 }
 
@@ -54,10 +55,10 @@ tess_table_copy_references(int32 node_id)
 static List *
 reference_tables(void)
 {
-	List	   *all = NIL;
-	List	   *ordered = NIL;
-	List	   *visiting = NIL;
-	ListCell   *lc;
+	List *all = NIL;
+	List *ordered = NIL;
+	List *visiting = NIL;
+	ListCell *lc;
 
 	foreach(lc, tess_cat_tables())
 	{
@@ -77,8 +78,8 @@ reference_tables(void)
 static void
 append_in_order(Oid relation, List *all, List **visiting, List **ordered)
 {
-	Relation	rel;
-	ListCell   *lc;
+	Relation rel;
+	ListCell *lc;
 
 	if (list_member_oid(*visiting, relation))
 		return;
@@ -86,7 +87,7 @@ append_in_order(Oid relation, List *all, List **visiting, List **ordered)
 	rel = table_open(relation, NoLock);
 	foreach(lc, RelationGetFKeyList(rel))
 	{
-		Oid			referenced = ((ForeignKeyCacheInfo *) lfirst(lc))->confrelid;
+		Oid referenced = ((ForeignKeyCacheInfo *) lfirst(lc))->confrelid;
 
 		if (list_member_oid(all, referenced))
 			append_in_order(referenced, all, visiting, ordered);

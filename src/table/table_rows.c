@@ -27,10 +27,10 @@ static uint64 scan_into(Relation rel, TessStream *stream);
 bool
 tess_table_has_rows(Relation rel)
 {
-	Snapshot	snapshot;
+	Snapshot snapshot;
 	TupleTableSlot *slot;
 	TableScanDesc scan;
-	bool		found;
+	bool found;
 
 	if (RelationGetNumberOfBlocks(rel) == 0)
 		return false;
@@ -56,16 +56,16 @@ tess_table_send_rows(Relation rel, const TessTable *table)
 uint64
 tess_table_send_copy(Relation rel, const TessTable *table, int32 node_id)
 {
-	return scan_into(rel, tess_stream_begin_node(table, stored_columns(rel),
-												 node_id));
+	return scan_into(
+		rel, tess_stream_begin_node(table, stored_columns(rel), node_id));
 }
 
 /* Columns whose values the nodes do not compute themselves. */
 static List *
 stored_columns(Relation rel)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	List	   *attnums = NIL;
+	TupleDesc desc = RelationGetDescr(rel);
+	List *attnums = NIL;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -80,10 +80,10 @@ stored_columns(Relation rel)
 static uint64
 scan_into(Relation rel, TessStream *stream)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
-	uint64		rows;
+	uint64 rows;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -106,14 +106,14 @@ void
 tess_table_empty_shell(Relation rel)
 {
 	ReindexParams params = {0};
-	Oid			toast = rel->rd_rel->reltoastrelid;
+	Oid toast = rel->rd_rel->reltoastrelid;
 
 	if (RelationGetNumberOfBlocks(rel) == 0)
 		return;
 	RelationSetNewRelfilenode(rel, rel->rd_rel->relpersistence);
 	if (OidIsValid(toast))
 	{
-		Relation	toast_rel = relation_open(toast, AccessExclusiveLock);
+		Relation toast_rel = relation_open(toast, AccessExclusiveLock);
 
 		RelationSetNewRelfilenode(toast_rel, toast_rel->rd_rel->relpersistence);
 		relation_close(toast_rel, NoLock);

@@ -25,16 +25,15 @@ PG_FUNCTION_INFO_V1(tess_table_undistribute);
 Datum
 tess_table_undistribute(PG_FUNCTION_ARGS)
 {
-	Relation	rel;
+	Relation rel;
 	const TessTable *table;
-	uint64		rows = 0;
+	uint64 rows = 0;
 
 	PreventCommandIfReadOnly("undistribute_table()");
 	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("relation must not be null"),
-				 errhint("Name a distributed or reference table.")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("relation must not be null"),
+						errhint("Name a distributed or reference table.")));
 	rel = tess_table_open_owned(PG_GETARG_OID(0));
 	table = table_to_undistribute(rel);
 	if (table->kind == TESS_DISTRIBUTED)
@@ -42,8 +41,10 @@ tess_table_undistribute(PG_FUNCTION_ARGS)
 	tess_table_drop_shards(table->relation, table->schema, table->name);
 	if (rows > 0)
 		ereport(NOTICE,
-				(errmsg_plural("moved " UINT64_FORMAT " row of table \"%s\" back to this server",
-							   "moved " UINT64_FORMAT " rows of table \"%s\" back to this server",
+				(errmsg_plural("moved " UINT64_FORMAT
+							   " row of table \"%s\" back to this server",
+							   "moved " UINT64_FORMAT
+							   " rows of table \"%s\" back to this server",
 							   rows, rows, RelationGetRelationName(rel))));
 	notice_references(rel);
 	relation_close(rel, NoLock);
@@ -56,19 +57,25 @@ table_to_undistribute(Relation rel)
 	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
 
 	if (table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not distributed",
-						RelationGetRelationName(rel)),
-				 errhint("The view tessera.tables lists distributed and reference tables.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" is not distributed",
+					RelationGetRelationName(rel)),
+			 errhint(
+				 "The view tessera.tables lists distributed and reference tables.")));
 
 	/* The shards would be read with a snapshot that is older than our lock. */
 	if (table->kind == TESS_DISTRIBUTED && IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot undistribute a table in a transaction that is not READ COMMITTED"),
-				 errdetail("Rows that are newer than the transaction's snapshot would be lost."),
-				 errhint("Call undistribute_table() in a READ COMMITTED transaction.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "cannot undistribute a table in a transaction that is not READ COMMITTED"),
+			 errdetail(
+				 "Rows that are newer than the transaction's snapshot would be lost."),
+			 errhint(
+				 "Call undistribute_table() in a READ COMMITTED transaction.")));
 	CheckTableNotInUse(rel, "undistribute");
 	tess_table_check_unreferenced(rel, true);
 	return table;
@@ -78,8 +85,8 @@ table_to_undistribute(Relation rel)
 static void
 notice_references(Relation rel)
 {
-	List	   *names = NIL;
-	ListCell   *lc;
+	List *names = NIL;
+	ListCell *lc;
 
 	foreach(lc, RelationGetFKeyList(rel))
 	{
@@ -92,10 +99,12 @@ notice_references(Relation rel)
 	foreach(lc, names)
 		lfirst(lc) = strVal(lfirst(lc));
 	if (names != NIL)
-		ereport(NOTICE,
-				(errmsg("local table \"%s\" has foreign keys to %s",
-						RelationGetRelationName(rel), tess_name_list(names)),
-				 errdetail("Rows there cannot be deleted or get other keys while it has.")));
+		ereport(
+			NOTICE,
+			(errmsg("local table \"%s\" has foreign keys to %s",
+					RelationGetRelationName(rel), tess_name_list(names)),
+			 errdetail(
+				 "Rows there cannot be deleted or get other keys while it has.")));
 }
 
 /* See table.h.  Locks the group if this is its last table in the schema. */
@@ -103,8 +112,8 @@ void
 tess_table_drop_shards(Oid relation, const char *schema, const char *name)
 {
 	TessTableRow *row = tess_cat_table(relation);
-	TessWork   *work;
-	bool		drop_schemas = false;
+	TessWork *work;
+	bool drop_schemas = false;
 
 	if (row == NULL)
 		return;

@@ -19,7 +19,7 @@
 #include "xact/xact.h"
 
 static List *shards_of_group(int32 colocation_id);
-static int	compare_shard_ids(const ListCell *a, const ListCell *b);
+static int compare_shard_ids(const ListCell *a, const ListCell *b);
 static TessNodeWork *node_work(TessWork *work, int32 node_id);
 static char *shard_id_array(const TessNodeWork *node);
 
@@ -31,27 +31,26 @@ static char *shard_id_array(const TessNodeWork *node);
 TessWork *
 tess_work_of_group(int32 colocation_id)
 {
-	TessWork   *work = palloc0(sizeof(TessWork));
-	List	   *shard_ids = shards_of_group(colocation_id);
-	int			node_count;
-	ListCell   *lc;
+	TessWork *work = palloc0(sizeof(TessWork));
+	List *shard_ids = shards_of_group(colocation_id);
+	int node_count;
+	ListCell *lc;
 
 	(void) tess_meta_nodes(&node_count);
 	work->nodes = palloc0(sizeof(TessNodeWork) * Max(node_count, 1));
 	foreach(lc, shard_ids)
 	{
-		int64		shard_id = *(int64 *) lfirst(lc);
-		ListCell   *placement;
+		int64 shard_id = *(int64 *) lfirst(lc);
+		ListCell *placement;
 
 		foreach(placement, tess_cat_placements(shard_id))
 		{
-			TessNodeWork *node =
-				node_work(work,
-						  ((TessPlacementRow *) lfirst(placement))->node_id);
+			TessNodeWork *node = node_work(
+				work, ((TessPlacementRow *) lfirst(placement))->node_id);
 
 			if (node->shard_ids == NULL)
-				node->shard_ids = palloc(sizeof(int64) *
-										 list_length(shard_ids));
+				node->shard_ids =
+					palloc(sizeof(int64) * list_length(shard_ids));
 			node->shard_ids[node->shard_count++] = shard_id;
 		}
 	}
@@ -62,10 +61,10 @@ tess_work_of_group(int32 colocation_id)
 static List *
 shards_of_group(int32 colocation_id)
 {
-	List	   *ranges = tess_cat_ranges(colocation_id);
-	List	   *shard_ids = NIL;
-	int64		last = 0;
-	ListCell   *lc;
+	List *ranges = tess_cat_ranges(colocation_id);
+	List *shard_ids = NIL;
+	int64 last = 0;
+	ListCell *lc;
 
 	list_sort(ranges, compare_shard_ids);
 	foreach(lc, ranges)
@@ -82,8 +81,8 @@ shards_of_group(int32 colocation_id)
 static int
 compare_shard_ids(const ListCell *a, const ListCell *b)
 {
-	int64		left = ((const TessRangeRow *) lfirst(a))->shard_id;
-	int64		right = ((const TessRangeRow *) lfirst(b))->shard_id;
+	int64 left = ((const TessRangeRow *) lfirst(a))->shard_id;
+	int64 right = ((const TessRangeRow *) lfirst(b))->shard_id;
 
 	return left < right ? -1 : left > right;
 }
@@ -101,13 +100,13 @@ tess_work_of_table(const TessTable *table)
 List *
 tess_work_names(const TessNodeWork *node, const TessTable *table)
 {
-	List	   *names = NIL;
+	List *names = NIL;
 
 	if (node->shard_count == 0)
 		return list_make1(tess_quote_qualified(table->schema, table->name));
 	for (int i = 0; i < node->shard_count; i++)
-		names = lappend(names,
-						tess_meta_shard_relation(table, node->shard_ids[i]));
+		names =
+			lappend(names, tess_meta_shard_relation(table, node->shard_ids[i]));
 	return names;
 }
 
@@ -115,8 +114,8 @@ tess_work_names(const TessNodeWork *node, const TessTable *table)
 TessWork *
 tess_work_of_nodes(List *nodes)
 {
-	TessWork   *work = palloc0(sizeof(TessWork));
-	ListCell   *lc;
+	TessWork *work = palloc0(sizeof(TessWork));
+	ListCell *lc;
 
 	work->nodes = palloc0(sizeof(TessNodeWork) * Max(list_length(nodes), 1));
 	foreach(lc, nodes)
@@ -163,13 +162,12 @@ tess_work_add_templates(TessWork *work, List *templates)
 
 		for (int j = 0; j < Max(node->shard_count, 1); j++)
 		{
-			int64		shard_id = node->shard_ids ? node->shard_ids[j] : 0;
-			ListCell   *lc;
+			int64 shard_id = node->shard_ids ? node->shard_ids[j] : 0;
+			ListCell *lc;
 
 			foreach(lc, templates)
-				node->commands = lappend(node->commands,
-										 tess_template_sql(lfirst(lc),
-														   shard_id));
+				node->commands = lappend(
+					node->commands, tess_template_sql(lfirst(lc), shard_id));
 		}
 	}
 }
@@ -188,11 +186,10 @@ tess_work_create_schemas(TessWork *work, const char *schema)
 			tess_shard_schemas_create(schema, node->shard_count,
 									  node->shard_ids);
 		else
-			node->commands =
-				lappend(node->commands,
-						psprintf("SELECT tessera_internal.create_shard_schemas(%s, %s)",
-								 quote_literal_cstr(schema),
-								 shard_id_array(node)));
+			node->commands = lappend(
+				node->commands,
+				psprintf("SELECT tessera_internal.create_shard_schemas(%s, %s)",
+						 quote_literal_cstr(schema), shard_id_array(node)));
 	}
 }
 
@@ -210,13 +207,12 @@ tess_work_drop(TessWork *work, const char *schema, const char *name,
 			tess_shards_drop(schema, name, node->shard_count, node->shard_ids,
 							 drop_schemas, false);
 		else
-			node->commands =
-				lappend(node->commands,
-						psprintf("SELECT tessera_internal.drop_shards(%s, %s, %s, %s)",
-								 quote_literal_cstr(schema),
-								 quote_literal_cstr(name),
-								 shard_id_array(node),
-								 drop_schemas ? "true" : "false"));
+			node->commands = lappend(
+				node->commands,
+				psprintf("SELECT tessera_internal.drop_shards(%s, %s, %s, %s)",
+						 quote_literal_cstr(schema), quote_literal_cstr(name),
+						 shard_id_array(node),
+						 drop_schemas ? "true" : "false"));
 	}
 }
 
@@ -239,10 +235,11 @@ shard_id_array(const TessNodeWork *node)
 void
 tess_work_run(TessWork *work)
 {
-	TessSession **sessions = palloc(sizeof(TessSession *) * Max(work->count, 1));
-	List	  **lists = palloc(sizeof(List *) * Max(work->count, 1));
-	int32	   *node_ids = palloc(sizeof(int32) * Max(work->count, 1));
-	int			count = 0;
+	TessSession **sessions =
+		palloc(sizeof(TessSession *) * Max(work->count, 1));
+	List **lists = palloc(sizeof(List *) * Max(work->count, 1));
+	int32 *node_ids = palloc(sizeof(int32) * Max(work->count, 1));
+	int count = 0;
 
 	for (int i = 0; i < work->count; i++)
 	{
