@@ -15,15 +15,15 @@ static bool
 ends_command(int sqlstate)
 {
 	return sqlstate == ERRCODE_QUERY_CANCELED ||
-		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_OPERATOR_INTERVENTION;
+		   ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_OPERATOR_INTERVENTION;
 }
 
 ErrorData *
-tess_attempt(void (*action) (void *arg), void *arg)
+tess_attempt(void (*action)(void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);

@@ -13,34 +13,34 @@
 /* What a server says of itself; strings are NULL where it did not say. */
 typedef struct TessFacts
 {
-	int			version_num;
-	char	   *version;
-	char	   *identity;		/* of this database in this running server */
-	char	   *encoding;
-	char	   *collate;
-	char	   *ctype;
-	char	   *provider;
-	char	   *icu_locale;
-	char	   *collation_version;
-	bool		in_recovery;
-	char	   *preload_libraries;
-	int			max_prepared_transactions;
-	char	   *wal_level;
-	char	   *plugin_libraries;	/* NULL: the server has no such setting */
-	int			max_connections;
-	char	   *extension_version;	/* NULL: not created in this database */
-	char	   *available_version;	/* NULL: not installed on the machine */
-	int			old_prepared;	/* prepared transactions older than a minute */
+	int version_num;
+	char *version;
+	char *identity; /* of this database in this running server */
+	char *encoding;
+	char *collate;
+	char *ctype;
+	char *provider;
+	char *icu_locale;
+	char *collation_version;
+	bool in_recovery;
+	char *preload_libraries;
+	int max_prepared_transactions;
+	char *wal_level;
+	char *plugin_libraries; /* NULL: the server has no such setting */
+	int max_connections;
+	char *extension_version; /* NULL: not created in this database */
+	char *available_version; /* NULL: not installed on the machine */
+	int old_prepared;		 /* prepared transactions older than a minute */
 } TessFacts;
 
 /* What stands against a server as a node. */
 typedef struct TessProblem
 {
-	bool		is_fatal;		/* it cannot be a node; else a warning */
-	int			sqlstate;
-	char	   *message;
-	char	   *detail;			/* NULL: none */
-	char	   *hint;
+	bool is_fatal; /* it cannot be a node; else a warning */
+	int sqlstate;
+	char *message;
+	char *detail; /* NULL: none */
+	char *hint;
 } TessProblem;
 
 /* node_facts.c */
@@ -50,8 +50,8 @@ extern List *tess_facts_problems(const char *node_name, const TessFacts *facts,
 								 const TessFacts *own);
 
 /* node_server.c: the foreign server behind a node */
-extern Oid	tess_server_create(const char *name, const char *host, int port,
-							   const char *dbname);
+extern Oid tess_server_create(const char *name, const char *host, int port,
+							  const char *dbname);
 extern void tess_server_alter(const char *name, const char *host, int port,
 							  const char *dbname);
 extern void tess_server_drop(const char *name);

@@ -34,23 +34,23 @@ is_one_of(const char *name, const char *const *names)
 static bool
 is_credential(const PQconninfoOption *option)
 {
-	static const char *const credentials[] = {"user", "sslcert", "sslkey", NULL};
+	static const char *const credentials[] = {"user", "sslcert", "sslkey",
+											  NULL};
 
 	return is_one_of(option->keyword, credentials) ||
-		strchr(option->dispchar, '*') != NULL;
+		   strchr(option->dispchar, '*') != NULL;
 }
 
 /* Options that net/ fixes, because results depend on them. */
 static bool
 is_ours(const PQconninfoOption *option)
 {
-	static const char *const ours[] = {
-		"client_encoding", "fallback_application_name", "replication",
-		"options", NULL
-	};
+	static const char *const ours[] = {"client_encoding",
+									   "fallback_application_name",
+									   "replication", "options", NULL};
 
 	return is_one_of(option->keyword, ours) ||
-		strchr(option->dispchar, 'D') != NULL;
+		   strchr(option->dispchar, 'D') != NULL;
 }
 
 static bool
@@ -75,8 +75,7 @@ libpq_options(void)
 		options = PQconndefaults();
 	if (options == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	return options;
 }
 
@@ -114,16 +113,16 @@ raise_invalid_option(const char *name, Oid catalog)
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 			 errmsg("invalid option \"%s\"", name),
-			 valid.len > 0 ?
-			 errhint("Valid options in this context are: %s.", valid.data) :
-			 errhint("There are no valid options in this context.")));
+			 valid.len > 0
+				 ? errhint("Valid options in this context are: %s.", valid.data)
+				 : errhint("There are no valid options in this context.")));
 }
 
 static void
 check_port(const char *value)
 {
-	char	   *end;
-	long		port = strtol(value, &end, 10);
+	char *end;
+	long port = strtol(value, &end, 10);
 
 	if (*value == '\0' || *end != '\0' || port < 1 || port > 65535)
 		ereport(ERROR,
@@ -137,18 +136,19 @@ check_port(const char *value)
 static void
 check_privileged(DefElem *option)
 {
-	bool		privileged;
+	bool privileged;
 
 	privileged = strcmp(option->defname, "sslcert") == 0 ||
-		strcmp(option->defname, "sslkey") == 0 ||
-		(strcmp(option->defname, PASSWORD_REQUIRED) == 0 &&
-		 !defGetBoolean(option));
+				 strcmp(option->defname, "sslkey") == 0 ||
+				 (strcmp(option->defname, PASSWORD_REQUIRED) == 0 &&
+				  !defGetBoolean(option));
 	if (privileged && !superuser())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to set option \"%s\"",
-						option->defname),
-				 errhint("Only superusers may set \"sslcert\" and \"sslkey\" in a user mapping, or \"password_required\" to false.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to set option \"%s\"", option->defname),
+			 errhint(
+				 "Only superusers may set \"sslcert\" and \"sslkey\" in a user mapping, or \"password_required\" to false.")));
 }
 
 /* tessera_internal.fdw_validator(options, catalog).  Errors: HV00D, HV024,
@@ -156,13 +156,13 @@ check_privileged(DefElem *option)
 Datum
 tess_fdw_validate(PG_FUNCTION_ARGS)
 {
-	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
-	Oid			catalog = PG_GETARG_OID(1);
-	ListCell   *cell;
+	List *options = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid catalog = PG_GETARG_OID(1);
+	ListCell *cell;
 
 	foreach(cell, options)
 	{
-		DefElem    *option = lfirst_node(DefElem, cell);
+		DefElem *option = lfirst_node(DefElem, cell);
 
 		if (!is_valid_option(option->defname, catalog))
 			raise_invalid_option(option->defname, catalog);

@@ -28,28 +28,31 @@ refuse_other_cluster(const PGresult *result, const char *node_name,
 					 const char *cluster_id)
 {
 	if (PQgetvalue(result, 0, 4)[0] == 't')
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("node \"%s\" is itself the coordinator of a cluster",
-						node_name),
-				 errhint("Use another database of that server, or remove its nodes and distributed tables first.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("node \"%s\" is itself the coordinator of a cluster",
+					node_name),
+			 errhint(
+				 "Use another database of that server, or remove its nodes and distributed tables first.")));
 	if (!PQgetisnull(result, 0, 0) &&
 		strcmp(PQgetvalue(result, 0, 0), cluster_id) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("node \"%s\" belongs to another cluster", node_name),
-				 errdetail("It is node \"%s\" of the cluster of %s.",
-						   PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 3)),
-				 errhint("Use another database of that server, or remove it from that cluster with tessera.remove_node(); if that cluster is gone, delete the row of tessera_internal.membership there.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("node \"%s\" belongs to another cluster", node_name),
+			 errdetail("It is node \"%s\" of the cluster of %s.",
+					   PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 3)),
+			 errhint(
+				 "Use another database of that server, or remove it from that cluster with tessera.remove_node(); if that cluster is gone, delete the row of tessera_internal.membership there.")));
 }
 
 /* A database under a second name or address. */
 static void
-refuse_second_name(const PGresult *result, const char *node_name,
-				   int32 node_id)
+refuse_second_name(const PGresult *result, const char *node_name, int32 node_id)
 {
-	ListCell   *cell;
-	int32		known_id;
+	ListCell *cell;
+	int32 known_id;
 
 	if (PQgetisnull(result, 0, 1))
 		return;
@@ -61,11 +64,13 @@ refuse_second_name(const PGresult *result, const char *node_name,
 		TessNodeRow *row = lfirst(cell);
 
 		if (row->node_id == known_id)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("node \"%s\" is the same database as node \"%s\"",
-							node_name, row->name),
-					 errhint("Use tessera.update_node() to change the address of a node.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("node \"%s\" is the same database as node \"%s\"",
+						node_name, row->name),
+				 errhint(
+					 "Use tessera.update_node() to change the address of a node.")));
 	}
 }
 
@@ -75,43 +80,46 @@ void
 tess_member_join(TessSession *session, const char *node_name, int32 node_id,
 				 const TessFacts *facts)
 {
-	char	   *cluster_id = tess_cat_cluster_id();
-	PGresult   *result;
-	char	   *insert;
+	char *cluster_id = tess_cat_cluster_id();
+	PGresult *result;
+	char *insert;
 
 	if (facts->extension_version == NULL)
-		tess_net_run_list(session,
-						  list_make1("CREATE EXTENSION tessera VERSION '" TESSERA_VERSION "'"));
+		tess_net_run_list(
+			session,
+			list_make1("CREATE EXTENSION tessera VERSION '" TESSERA_VERSION
+					   "'"));
 
 	result = tess_net_query(session, MEMBER_SQL, NULL);
 	refuse_other_cluster(result, node_name, cluster_id);
 	refuse_second_name(result, node_name, node_id);
 
-	insert = psprintf("INSERT INTO tessera_internal.membership (cluster_id, node_id, node_name, coordinator)"
-					  " VALUES (%s, %d, %s, %s)",
-					  quote_literal_cstr(cluster_id), node_id,
-					  quote_literal_cstr(node_name),
-					  quote_literal_cstr(get_database_name(MyDatabaseId)));
-	tess_net_run_list(session,
-					  list_make2("DELETE FROM tessera_internal.membership",
-								 insert));
+	insert = psprintf(
+		"INSERT INTO tessera_internal.membership (cluster_id, node_id, node_name, coordinator)"
+		" VALUES (%s, %d, %s, %s)",
+		quote_literal_cstr(cluster_id), node_id, quote_literal_cstr(node_name),
+		quote_literal_cstr(get_database_name(MyDatabaseId)));
+	tess_net_run_list(
+		session, list_make2("DELETE FROM tessera_internal.membership", insert));
 }
 
 /* Errors with 55000 unless the other end is this very node. */
 void
 tess_member_check(TessSession *session, const char *node_name, int32 node_id)
 {
-	char	   *cluster_id = tess_cat_cluster_id();
-	PGresult   *result = tess_net_query(session, MEMBER_SQL, NULL);
+	char *cluster_id = tess_cat_cluster_id();
+	PGresult *result = tess_net_query(session, MEMBER_SQL, NULL);
 
 	refuse_other_cluster(result, node_name, cluster_id);
 	if (PQgetisnull(result, 0, 1) ||
 		pg_strtoint32(PQgetvalue(result, 0, 1)) != node_id)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the database at this address is not node \"%s\"",
-						node_name),
-				 errhint("A node moves to another address with its data. To bring in another database, use tessera.add_node().")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the database at this address is not node \"%s\"",
+					node_name),
+			 errhint(
+				 "A node moves to another address with its data. To bring in another database, use tessera.add_node().")));
 }
 
 /* What a node forgets when it leaves: the membership and its copies of
@@ -119,9 +127,9 @@ tess_member_check(TessSession *session, const char *node_name, int32 node_id)
 List *
 tess_member_leave_commands(void)
 {
-	List	   *commands = NIL;
+	List *commands = NIL;
 	StringInfoData drop;
-	ListCell   *cell;
+	ListCell *cell;
 
 	initStringInfo(&drop);
 	foreach(cell, tess_cat_tables())
@@ -133,8 +141,8 @@ tess_member_leave_commands(void)
 							 tess_relation_qualified_name(row->relation));
 	}
 	if (drop.len > 0)
-		commands = lappend(commands,
-						   psprintf("DROP TABLE IF EXISTS %s", drop.data));
+		commands =
+			lappend(commands, psprintf("DROP TABLE IF EXISTS %s", drop.data));
 	return lappend(commands, "DELETE FROM tessera_internal.membership");
 }
 
@@ -143,13 +151,15 @@ void
 tess_member_refuse_on_node(void)
 {
 	SPI_connect();
-	if (SPI_execute("SELECT coordinator FROM tessera_internal.membership", true, 1) == SPI_OK_SELECT &&
+	if (SPI_execute("SELECT coordinator FROM tessera_internal.membership", true,
+					1) == SPI_OK_SELECT &&
 		SPI_processed > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this database is itself a node, of the cluster of %s",
-						SPI_getvalue(SPI_tuptable->vals[0],
-									 SPI_tuptable->tupdesc, 1)),
-				 errhint("Call the function on the coordinator of that cluster.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg(
+				 "this database is itself a node, of the cluster of %s",
+				 SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
+			 errhint("Call the function on the coordinator of that cluster.")));
 	SPI_finish();
 }

@@ -35,10 +35,10 @@ tess_server_create(const char *name, const char *host, int port,
 
 	stmt->servername = pstrdup(name);
 	stmt->fdwname = TESS_WRAPPER;
-	stmt->options = list_make3(make_option("host", host, DEFELEM_UNSPEC),
-							   make_option("port", psprintf("%d", port),
-										   DEFELEM_UNSPEC),
-							   make_option("dbname", dbname, DEFELEM_UNSPEC));
+	stmt->options =
+		list_make3(make_option("host", host, DEFELEM_UNSPEC),
+				   make_option("port", psprintf("%d", port), DEFELEM_UNSPEC),
+				   make_option("dbname", dbname, DEFELEM_UNSPEC));
 	return CreateForeignServer(stmt).objectId;
 }
 
@@ -46,11 +46,11 @@ tess_server_create(const char *name, const char *host, int port,
 const char *
 tess_server_option(Oid server, const char *option)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, GetForeignServer(server)->options)
 	{
-		DefElem    *element = lfirst_node(DefElem, cell);
+		DefElem *element = lfirst_node(DefElem, cell);
 
 		if (strcmp(element->defname, option) == 0)
 			return defGetString(element);
@@ -67,7 +67,10 @@ tess_server_address(Oid server)
 	const char *port = tess_server_option(server, "port");
 	const char *dbname = tess_server_option(server, "dbname");
 
-	return psprintf("%s:%s/%s", host ? host : hostaddr ? hostaddr : "",
+	return psprintf("%s:%s/%s",
+					host	   ? host
+					: hostaddr ? hostaddr
+							   : "",
 					port ? port : DEF_PGPORT_STR, dbname ? dbname : "");
 }
 
@@ -88,20 +91,20 @@ tess_server_alter(const char *name, const char *host, int port,
 				  const char *dbname)
 {
 	AlterForeignServerStmt *stmt = makeNode(AlterForeignServerStmt);
-	Oid			server = get_foreign_server_oid(name, false);
+	Oid server = get_foreign_server_oid(name, false);
 
 	stmt->servername = pstrdup(name);
 	stmt->options = change_option(NIL, server, "host", host);
 	if (port != 0)
-		stmt->options = change_option(stmt->options, server, "port",
-									  psprintf("%d", port));
+		stmt->options =
+			change_option(stmt->options, server, "port", psprintf("%d", port));
 	stmt->options = change_option(stmt->options, server, "dbname", dbname);
 
 	/* hostaddr would win over the new host */
 	if (host != NULL && tess_server_option(server, "hostaddr") != NULL)
-		stmt->options = lappend(stmt->options,
-								makeDefElemExtended(NULL, "hostaddr", NULL,
-													DEFELEM_DROP, -1));
+		stmt->options =
+			lappend(stmt->options, makeDefElemExtended(NULL, "hostaddr", NULL,
+													   DEFELEM_DROP, -1));
 	if (stmt->options != NIL)
 		AlterForeignServer(stmt);
 }
@@ -111,7 +114,7 @@ void
 tess_server_drop(const char *name)
 {
 	ObjectAddress address;
-	Oid			server = get_foreign_server_oid(name, true);
+	Oid server = get_foreign_server_oid(name, true);
 
 	if (!OidIsValid(server))
 		return;
@@ -122,19 +125,21 @@ tess_server_drop(const char *name)
 static void
 refuse_if_node(const char *server_name, const char *what)
 {
-	int			count;
+	int count;
 	const TessNode *const *nodes = tess_meta_nodes(&count);
-	Oid			server = get_foreign_server_oid(server_name, true);
+	Oid server = get_foreign_server_oid(server_name, true);
 
 	for (int i = 0; i < count; i++)
 	{
 		if (!OidIsValid(server) || nodes[i]->server != server)
 			continue;
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot %s server \"%s\" because it is a node",
-						what, server_name),
-				 errhint("Use tessera.remove_node() to take it out of the cluster.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot %s server \"%s\" because it is a node", what,
+					server_name),
+			 errhint(
+				 "Use tessera.remove_node() to take it out of the cluster.")));
 	}
 }
 
@@ -145,13 +150,13 @@ server_utility(PlannedStmt *statement, const char *query_string,
 			   ParamListInfo params, QueryEnvironment *environment,
 			   DestReceiver *dest, QueryCompletion *completion)
 {
-	Node	   *parse = statement->utilityStmt;
+	Node *parse = statement->utilityStmt;
 
 	if (IsA(parse, DropStmt) &&
 		castNode(DropStmt, parse)->removeType == OBJECT_FOREIGN_SERVER &&
 		tess_is_active())
 	{
-		ListCell   *cell;
+		ListCell *cell;
 
 		foreach(cell, castNode(DropStmt, parse)->objects)
 			refuse_if_node(strVal(lfirst(cell)), "drop");
@@ -166,8 +171,7 @@ server_utility(PlannedStmt *statement, const char *query_string,
 						 params, environment, dest, completion);
 	else
 		standard_ProcessUtility(statement, query_string, read_only_tree,
-								context, params, environment, dest,
-								completion);
+								context, params, environment, dest, completion);
 }
 
 void

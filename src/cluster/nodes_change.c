@@ -39,37 +39,38 @@ static void
 refuse_null(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", name),
-				 errhint("Leave the argument out to get its default, if it has one.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("\"%s\" must not be NULL", name),
+			 errhint(
+				 "Leave the argument out to get its default, if it has one.")));
 }
 
 static char *
 text_argument(FunctionCallInfo fcinfo, int argument)
 {
-	return PG_ARGISNULL(argument) ? NULL :
-		text_to_cstring(PG_GETARG_TEXT_PP(argument));
+	return PG_ARGISNULL(argument)
+			   ? NULL
+			   : text_to_cstring(PG_GETARG_TEXT_PP(argument));
 }
 
 static void
 check_name(const char *name)
 {
 	if (name[0] == '\0' || strlen(name) >= NAMEDATALEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("invalid node name: \"%s\"", name),
-				 errhint("A name has 1 to %d bytes.", NAMEDATALEN - 1)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
+						errmsg("invalid node name: \"%s\"", name),
+						errhint("A name has 1 to %d bytes.", NAMEDATALEN - 1)));
 }
 
 static void
 check_port(int port)
 {
 	if (port < 1 || port > 65535)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid port: %d", port),
-				 errhint("A port is a number from 1 to 65535.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid port: %d", port),
+						errhint("A port is a number from 1 to 65535.")));
 }
 
 static TessNodeRow *
@@ -78,10 +79,9 @@ find_node(const char *name)
 	TessNodeRow *row = tess_cat_node_by_name(name);
 
 	if (row == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("node \"%s\" does not exist", name),
-				 errhint("See the view tessera.nodes.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("node \"%s\" does not exist", name),
+						errhint("See the view tessera.nodes.")));
 	return row;
 }
 
@@ -92,28 +92,34 @@ server_for(const char *name, const char *host, int port, const char *dbname)
 	ForeignServer *server = GetForeignServerByName(name, true);
 
 	if (server == NULL && host == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("server \"%s\" does not exist", name),
-				 errhint("Give a host, or use CREATE SERVER ... FOREIGN DATA WRAPPER tessera first.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("server \"%s\" does not exist", name),
+			 errhint(
+				 "Give a host, or use CREATE SERVER ... FOREIGN DATA WRAPPER tessera first.")));
 	if (server == NULL)
 	{
-		Oid			created = tess_server_create(name, host, port, dbname);
+		Oid created = tess_server_create(name, host, port, dbname);
 
 		CommandCounterIncrement();
 		return created;
 	}
-	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, TESS_WRAPPER) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("server \"%s\" is not of the foreign-data wrapper \"%s\"",
-						name, TESS_WRAPPER),
-				 errhint("Use another name for the node.")));
+	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, TESS_WRAPPER) !=
+		0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("server \"%s\" is not of the foreign-data wrapper \"%s\"",
+					name, TESS_WRAPPER),
+			 errhint("Use another name for the node.")));
 	if (host != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("server \"%s\" already exists", name),
-				 errhint("Leave out the address to make this server a node, or use another name.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("server \"%s\" already exists", name),
+			 errhint(
+				 "Leave out the address to make this server a node, or use another name.")));
 	if (tess_server_option(server->serverid, "dbname") == NULL)
 	{
 		tess_server_alter(name, NULL, 0, get_database_name(MyDatabaseId));
@@ -126,31 +132,35 @@ static void
 refuse_duplicate_name(const char *name)
 {
 	if (tess_cat_node_by_name(name) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("node \"%s\" already exists", name),
-				 errhint("Use tessera.update_node() to change it, or another name.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("node \"%s\" already exists", name),
+			 errhint(
+				 "Use tessera.update_node() to change it, or another name.")));
 }
 
 static void
 refuse_duplicate_address(const char *name, Oid server)
 {
-	char	   *address = tess_server_address(server);
-	ListCell   *cell;
+	char *address = tess_server_address(server);
+	ListCell *cell;
 
 	foreach(cell, tess_cat_nodes())
 	{
 		TessNodeRow *row = lfirst(cell);
-		Oid			other = row->server ?
-		get_foreign_server_oid(row->server, true) : InvalidOid;
+		Oid other = row->server ? get_foreign_server_oid(row->server, true)
+								: InvalidOid;
 
 		if (OidIsValid(other) && other != server &&
 			strcmp(tess_server_address(other), address) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("node \"%s\" has the same address as node \"%s\"",
-							name, row->name),
-					 errhint("A node is a database of a server: use another database, or another server.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("node \"%s\" has the same address as node \"%s\"", name,
+						row->name),
+				 errhint(
+					 "A node is a database of a server: use another database, or another server.")));
 	}
 }
 
@@ -158,17 +168,18 @@ refuse_duplicate_address(const char *name, Oid server)
 static void
 raise_problems(const char *name, const TessFacts *facts, const TessFacts *own)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, tess_facts_problems(name, facts, own))
 	{
 		TessProblem *problem = lfirst(cell);
 
-		ereport(problem->is_fatal ? ERROR : WARNING,
-				(errcode(problem->sqlstate),
-				 errmsg_internal("%s", problem->message),
-				 problem->detail ? errdetail_internal("%s", problem->detail) : 0,
-				 errhint("%s", problem->hint)));
+		ereport(
+			problem->is_fatal ? ERROR : WARNING,
+			(errcode(problem->sqlstate),
+			 errmsg_internal("%s", problem->message),
+			 problem->detail ? errdetail_internal("%s", problem->detail) : 0,
+			 errhint("%s", problem->hint)));
 	}
 }
 
@@ -176,7 +187,7 @@ raise_problems(const char *name, const TessFacts *facts, const TessFacts *own)
 static int32
 add_this_server(TessNodeRow *added, bool server_is_new)
 {
-	ListCell   *cell;
+	ListCell *cell;
 	TessNodeRow *row = NULL;
 
 	foreach(cell, tess_cat_nodes())
@@ -188,11 +199,10 @@ add_this_server(TessNodeRow *added, bool server_is_new)
 	if (row == NULL || row->server != NULL)
 		elog(ERROR, "this server has no row in tessera.node");
 	if (row->holds_shards)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("this server is already a node, named \"%s\"",
-						row->name),
-				 errhint("Use tessera.update_node() to change it.")));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("this server is already a node, named \"%s\"",
+							   row->name),
+						errhint("Use tessera.update_node() to change it.")));
 
 	if (server_is_new)
 		tess_server_drop(added->name);
@@ -200,9 +210,10 @@ add_this_server(TessNodeRow *added, bool server_is_new)
 	row->holds_shards = added->holds_shards;
 	row->zone = added->zone;
 	tess_cat_node_update(row);
-	ereport(NOTICE,
-			(errmsg("node \"%s\" is this very server", row->name),
-			 errdetail("Its shards are used in process, without a connection.")));
+	ereport(
+		NOTICE,
+		(errmsg("node \"%s\" is this very server", row->name),
+		 errdetail("Its shards are used in process, without a connection.")));
 	return row->node_id;
 }
 
@@ -230,13 +241,13 @@ static int32
 add_node(TessNodeRow *added, Oid server, bool server_is_new)
 {
 	TessSession *session;
-	int32		node_id;
+	int32 node_id;
 
 	session = tess_net_open_server(server, added->name, GetUserId());
 	PG_TRY();
 	{
-		TessFacts  *facts = tess_facts_ask(session);
-		TessFacts  *own = tess_facts_local();
+		TessFacts *facts = tess_facts_ask(session);
+		TessFacts *own = tess_facts_local();
 
 		if (facts->identity && strcmp(facts->identity, own->identity) == 0)
 			node_id = add_this_server(added, server_is_new);
@@ -259,9 +270,9 @@ Datum
 tess_node_add(PG_FUNCTION_ARGS)
 {
 	TessNodeRow added = {0};
-	char	   *host = text_argument(fcinfo, 1);
-	bool		server_is_new;
-	Oid			server;
+	char *host = text_argument(fcinfo, 1);
+	bool server_is_new;
+	Oid server;
 
 	refuse_null(fcinfo, 0, "name");
 	refuse_null(fcinfo, 2, "port");
@@ -288,10 +299,9 @@ tess_node_add(PG_FUNCTION_ARGS)
 
 /* A new address has to lead to the same database. */
 static void
-change_address(TessNodeRow *row, const char *host, int port,
-			   const char *dbname)
+change_address(TessNodeRow *row, const char *host, int port, const char *dbname)
 {
-	Oid			server;
+	Oid server;
 	TessSession *session;
 
 	if (row->server == NULL)
@@ -324,9 +334,9 @@ Datum
 tess_node_update(PG_FUNCTION_ARGS)
 {
 	TessNodeRow *row;
-	char	   *host = text_argument(fcinfo, 1);
-	int			port = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
-	char	   *dbname = text_argument(fcinfo, 3);
+	char *host = text_argument(fcinfo, 1);
+	int port = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
+	char *dbname = text_argument(fcinfo, 3);
 
 	refuse_null(fcinfo, 0, "name");
 	if (!PG_ARGISNULL(2))
@@ -351,8 +361,8 @@ static void
 leave_on_node(void *arg)
 {
 	const TessNodeRow *row = arg;
-	TessSession *session = tess_xact_session(row->node_id, InvalidOid,
-											 TESS_WRITE);
+	TessSession *session =
+		tess_xact_session(row->node_id, InvalidOid, TESS_WRITE);
 
 	tess_net_run_list(session, tess_member_leave_commands());
 }
@@ -362,17 +372,19 @@ Datum
 tess_node_remove(PG_FUNCTION_ARGS)
 {
 	TessNodeRow *row;
-	ErrorData  *error;
+	ErrorData *error;
 
 	refuse_null(fcinfo, 0, "name");
 	lock_catalog("node");
 	lock_catalog("placement");
 	row = find_node(text_argument(fcinfo, 0));
 	if (tess_cat_node_has_placements(row->node_id))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("node \"%s\" holds shards", row->name),
-				 errhint("Undistribute or drop the tables that have shards there first: see the view tessera.placements.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("node \"%s\" holds shards", row->name),
+			 errhint(
+				 "Undistribute or drop the tables that have shards there first: see the view tessera.placements.")));
 	if (row->server == NULL)
 	{
 		/* the coordinator itself stays; it only gets no more shards */
@@ -383,12 +395,14 @@ tess_node_remove(PG_FUNCTION_ARGS)
 
 	error = tess_attempt(leave_on_node, row);
 	if (error != NULL)
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("node \"%s\" is removed without having been told",
-						row->name),
-				 errdetail_internal("%s", error->message),
-				 errhint("Before it can join a cluster again, drop its copies of reference tables and delete the row of tessera_internal.membership there.")));
+		ereport(
+			WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("node \"%s\" is removed without having been told",
+					row->name),
+			 errdetail_internal("%s", error->message),
+			 errhint(
+				 "Before it can join a cluster again, drop its copies of reference tables and delete the row of tessera_internal.membership there.")));
 	tess_cat_node_delete(row->node_id);
 	tess_server_drop(row->server);
 	tess_net_forget_node(row->node_id);

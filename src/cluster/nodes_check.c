@@ -23,13 +23,13 @@ PG_FUNCTION_INFO_V1(tess_nodes_check);
 typedef struct Visit
 {
 	const TessNode *node;
-	TessFacts  *facts;			/* NULL until it has answered */
+	TessFacts *facts; /* NULL until it has answered */
 } Visit;
 
 static void
 visit_node(void *arg)
 {
-	Visit	   *visit = arg;
+	Visit *visit = arg;
 	TessSession *session;
 
 	if (visit->node->is_local)
@@ -43,8 +43,7 @@ visit_node(void *arg)
 	{
 		visit->facts = tess_facts_ask(session);
 		if (visit->facts->extension_version != NULL)
-			tess_member_check(session, visit->node->name,
-							  visit->node->node_id);
+			tess_member_check(session, visit->node->name, visit->node->node_id);
 	}
 	PG_FINALLY();
 	{
@@ -64,17 +63,17 @@ static void
 put_row(ReturnSetInfo *output, const Visit *visit, const char *problem,
 		const char *hint)
 {
-	Datum		values[6];
-	bool		nulls[6] = {false};
-	NameData	name;
+	Datum values[6];
+	bool nulls[6] = {false};
+	NameData name;
 
 	namestrcpy(&name, visit->node->name);
 	values[0] = NameGetDatum(&name);
 	values[1] = BoolGetDatum(visit->facts != NULL);
-	values[2] = text_or_null(visit->facts ? visit->facts->version : NULL,
-							 &nulls[2]);
-	values[3] = text_or_null(visit->facts ? visit->facts->extension_version : NULL,
-							 &nulls[3]);
+	values[2] =
+		text_or_null(visit->facts ? visit->facts->version : NULL, &nulls[2]);
+	values[3] = text_or_null(
+		visit->facts ? visit->facts->extension_version : NULL, &nulls[3]);
 	values[4] = text_or_null(problem, &nulls[4]);
 	values[5] = text_or_null(hint, &nulls[5]);
 	tuplestore_putvalues(output->setResult, output->setDesc, values, nulls);
@@ -99,11 +98,11 @@ problems_of(const Visit *visit, const TessFacts *own)
 static void
 check_node(ReturnSetInfo *output, const TessNode *node, const TessFacts *own)
 {
-	Visit		visit = {node, NULL};
-	ErrorData  *error = tess_attempt(visit_node, &visit);
-	List	   *problems = problems_of(&visit, own);
-	ListCell   *cell;
-	bool		sound = true;
+	Visit visit = {node, NULL};
+	ErrorData *error = tess_attempt(visit_node, &visit);
+	List *problems = problems_of(&visit, own);
+	ListCell *cell;
+	bool sound = true;
 
 	if (error != NULL)
 	{
@@ -115,16 +114,17 @@ check_node(ReturnSetInfo *output, const TessNode *node, const TessFacts *own)
 	{
 		TessProblem *problem = lfirst(cell);
 
-		put_row(output, &visit,
-				with_detail(problem->message, problem->detail), problem->hint);
+		put_row(output, &visit, with_detail(problem->message, problem->detail),
+				problem->hint);
 		sound = false;
 	}
 	if (visit.facts && visit.facts->old_prepared > 0)
 	{
-		put_row(output, &visit,
-				psprintf(_("%d prepared transactions are older than a minute"),
-						 visit.facts->old_prepared),
-				_("They hold locks and keep VACUUM from working: see pg_prepared_xacts there."));
+		put_row(
+			output, &visit,
+			psprintf(_("%d prepared transactions are older than a minute"),
+					 visit.facts->old_prepared),
+			_("They hold locks and keep VACUUM from working: see pg_prepared_xacts there."));
 		sound = false;
 	}
 	if (sound)
@@ -135,8 +135,8 @@ check_node(ReturnSetInfo *output, const TessNode *node, const TessFacts *own)
 Datum
 tess_nodes_check(PG_FUNCTION_ARGS)
 {
-	TessFacts  *own = tess_facts_local();
-	int			count;
+	TessFacts *own = tess_facts_local();
+	int count;
 	const TessNode *const *nodes = tess_meta_nodes(&count);
 
 	InitMaterializedSRF(fcinfo, 0);

@@ -34,12 +34,12 @@ PG_FUNCTION_INFO_V1(tess_run_on_shards);
 typedef struct Job
 {
 	const TessNode *node;
-	int64		shard_id;		/* 0: of a node */
-	char	   *sql;
-	bool		is_shard_local; /* runs as a shard's statement, here */
-	bool		finished;
-	bool		success;
-	char	   *result;			/* first value, command tag, or message */
+	int64 shard_id; /* 0: of a node */
+	char *sql;
+	bool is_shard_local; /* runs as a shard's statement, here */
+	bool finished;
+	bool success;
+	char *result; /* first value, command tag, or message */
 } Job;
 
 /* A connection to a node, with the node's jobs to come on it. */
@@ -62,24 +62,25 @@ finish_job(Job *job, bool success, const char *result)
 static char *
 command_tag(const char *sql, uint64 processed)
 {
-	List	   *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
-	CommandTag	tag;
+	List *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
+	CommandTag tag;
 
 	if (parsed == NIL)
 		return NULL;
 	tag = CreateCommandTag(llast_node(RawStmt, parsed)->stmt);
 	if (!command_tag_display_rowcount(tag))
 		return pstrdup(GetCommandTagName(tag));
-	return psprintf(tag == CMDTAG_INSERT ? "%s 0 " UINT64_FORMAT :
-					"%s " UINT64_FORMAT, GetCommandTagName(tag), processed);
+	return psprintf(tag == CMDTAG_INSERT ? "%s 0 " UINT64_FORMAT
+										 : "%s " UINT64_FORMAT,
+					GetCommandTagName(tag), processed);
 }
 
 /* Keeps the first column of the first row, as text. */
 typedef struct FirstValue
 {
 	DestReceiver receiver;
-	bool		has_row;
-	char	   *value;
+	bool has_row;
+	char *value;
 	MemoryContext context;
 } FirstValue;
 
@@ -87,8 +88,8 @@ static bool
 first_value_receive(TupleTableSlot *slot, DestReceiver *receiver)
 {
 	FirstValue *first = (FirstValue *) receiver;
-	bool		is_null;
-	Datum		value;
+	bool is_null;
+	Datum value;
 
 	if (first->has_row || slot->tts_tupleDescriptor->natts == 0)
 		return true;
@@ -97,8 +98,8 @@ first_value_receive(TupleTableSlot *slot, DestReceiver *receiver)
 	if (!is_null)
 	{
 		MemoryContext old = MemoryContextSwitchTo(first->context);
-		Oid			output;
-		bool		is_varlena;
+		Oid output;
+		bool is_varlena;
 
 		getTypeOutputInfo(TupleDescAttr(slot->tts_tupleDescriptor, 0)->atttypid,
 						  &output, &is_varlena);
@@ -121,33 +122,35 @@ first_value_nothing(DestReceiver *receiver)
 static void
 run_as_shard(void *arg)
 {
-	Job		   *job = arg;
-	FirstValue	first = {{first_value_receive, first_value_startup,
-	first_value_nothing, first_value_nothing, DestNone}};
-	uint64		processed;
+	Job *job = arg;
+	FirstValue first = {{first_value_receive, first_value_startup,
+						 first_value_nothing, first_value_nothing, DestNone}};
+	uint64 processed;
 
 	first.context = CurrentMemoryContext;
 	processed = tess_local_execute(job->sql, NULL, false, &first.receiver);
-	finish_job(job, true, first.has_row ? first.value :
-			   command_tag(job->sql, processed));
+	finish_job(job, true,
+			   first.has_row ? first.value : command_tag(job->sql, processed));
 }
 
 static void
 run_as_user(void *arg)
 {
-	Job		   *job = arg;
+	Job *job = arg;
 	MemoryContext context = CurrentMemoryContext;
-	char	   *result = NULL;
-	int			code;
+	char *result = NULL;
+	int code;
 
 	SPI_connect();
 	code = SPI_execute(job->sql, false, 0);
 	if (code < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot run this command here: %s",
-						SPI_result_code_string(code)),
-				 errhint("Transaction control and COPY cannot be run in this way.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot run this command here: %s",
+					SPI_result_code_string(code)),
+			 errhint(
+				 "Transaction control and COPY cannot be run in this way.")));
 	if (SPI_tuptable == NULL)
 		result = command_tag(job->sql, SPI_processed);
 	else if (SPI_processed > 0)
@@ -162,17 +165,17 @@ run_as_user(void *arg)
 static void
 run_here(List *jobs)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, jobs)
 	{
-		Job		   *job = lfirst(cell);
-		ErrorData  *error;
+		Job *job = lfirst(cell);
+		ErrorData *error;
 
 		if (!job->node->is_local)
 			continue;
-		error = tess_attempt(job->is_shard_local ? run_as_shard : run_as_user,
-							 job);
+		error =
+			tess_attempt(job->is_shard_local ? run_as_shard : run_as_user, job);
 		if (error != NULL)
 			finish_job(job, false, error->message);
 	}
@@ -183,7 +186,7 @@ run_here(List *jobs)
 static void
 open_session(void *arg)
 {
-	Visit	   *visit = arg;
+	Visit *visit = arg;
 
 	visit->session = tess_net_open_server(visit->node->server,
 										  visit->node->name, GetUserId());
@@ -192,11 +195,11 @@ open_session(void *arg)
 static void
 send_jobs(const Visit *visit, List *jobs, const char *failure)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, jobs)
 	{
-		Job		   *job = lfirst(cell);
+		Job *job = lfirst(cell);
 
 		if (job->node != visit->node)
 			continue;
@@ -219,8 +222,8 @@ note_answer(Job *job, const PGresult *result, const ErrorData *error)
 	if (error != NULL)
 		finish_job(job, false, error->message);
 	else if (PQntuples(result) > 0 && PQnfields(result) > 0)
-		finish_job(job, true, PQgetisnull(result, 0, 0) ? NULL :
-				   PQgetvalue(result, 0, 0));
+		finish_job(job, true,
+				   PQgetisnull(result, 0, 0) ? NULL : PQgetvalue(result, 0, 0));
 	else if (PQnfields(result) > 0)
 		finish_job(job, true, NULL);
 	else
@@ -233,9 +236,9 @@ read_answers(TessSession *session)
 {
 	for (;;)
 	{
-		PGresult   *result = NULL;
-		void	   *tag = NULL;
-		ErrorData  *error = NULL;
+		PGresult *result = NULL;
+		void *tag = NULL;
+		ErrorData *error = NULL;
 
 		switch (tess_session_poll_quiet(session, &result, &tag, &error))
 		{
@@ -257,7 +260,7 @@ read_all(int count, TessSession **sessions)
 {
 	while (count > 0)
 	{
-		int			open = 0;
+		int open = 0;
 
 		for (int i = 0; i < count; i++)
 		{
@@ -274,14 +277,14 @@ read_all(int count, TessSession **sessions)
 static List *
 remote_visits(List *jobs)
 {
-	List	   *visits = NIL;
-	ListCell   *cell;
+	List *visits = NIL;
+	ListCell *cell;
 
 	foreach(cell, jobs)
 	{
 		const TessNode *node = ((Job *) lfirst(cell))->node;
-		Visit	   *visit = NULL;
-		ListCell   *other;
+		Visit *visit = NULL;
+		ListCell *other;
 
 		foreach(other, visits)
 		{
@@ -291,11 +294,13 @@ remote_visits(List *jobs)
 		if (node->is_local || visit != NULL)
 			continue;
 		if (tess_xact_has_written(node->node_id))
-			ereport(ERROR,
-					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-					 errmsg("this transaction has written on node \"%s\"",
-							node->name),
-					 errhint("Commit first: the command would run outside the transaction and could wait for it.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("this transaction has written on node \"%s\"",
+						node->name),
+				 errhint(
+					 "Commit first: the command would run outside the transaction and could wait for it.")));
 		visit = palloc0(sizeof(Visit));
 		visit->node = node;
 		visits = lappend(visits, visit);
@@ -306,18 +311,19 @@ remote_visits(List *jobs)
 static void
 run_there(List *jobs)
 {
-	List	   *visits = remote_visits(jobs);
-	TessSession **sessions = palloc(sizeof(TessSession *) * (list_length(visits) + 1));
-	ListCell   *cell;
+	List *visits = remote_visits(jobs);
+	TessSession **sessions =
+		palloc(sizeof(TessSession *) * (list_length(visits) + 1));
+	ListCell *cell;
 
 	PG_TRY();
 	{
-		int			count = 0;
+		int count = 0;
 
 		foreach(cell, visits)
 		{
-			Visit	   *visit = lfirst(cell);
-			ErrorData  *error = tess_attempt(open_session, visit);
+			Visit *visit = lfirst(cell);
+			ErrorData *error = tess_attempt(open_session, visit);
 
 			send_jobs(visit, jobs, error ? error->message : NULL);
 			if (visit->session != NULL)
@@ -339,17 +345,18 @@ run_there(List *jobs)
 static void
 run_jobs(List *jobs)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	run_there(jobs);
 	run_here(jobs);
 	foreach(cell, jobs)
 	{
-		Job		   *job = lfirst(cell);
+		Job *job = lfirst(cell);
 
 		if (!job->finished)
-			finish_job(job, false, psprintf(_("lost connection to node \"%s\""),
-											job->node->name));
+			finish_job(
+				job, false,
+				psprintf(_("lost connection to node \"%s\""), job->node->name));
 	}
 }
 
@@ -369,24 +376,23 @@ static void
 refuse_null(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", name),
-				 errhint("Give the command to run.")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("\"%s\" must not be NULL", name),
+						errhint("Give the command to run.")));
 }
 
 static void
 put_rows(ReturnSetInfo *output, List *jobs, bool with_shard)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, jobs)
 	{
-		const Job  *job = lfirst(cell);
-		Datum		values[4];
-		bool		nulls[4] = {false};
-		NameData	name;
-		int			column = 0;
+		const Job *job = lfirst(cell);
+		Datum values[4];
+		bool nulls[4] = {false};
+		NameData name;
+		int column = 0;
 
 		namestrcpy(&name, job->node->name);
 		if (with_shard)
@@ -403,8 +409,8 @@ put_rows(ReturnSetInfo *output, List *jobs, bool with_shard)
 Datum
 tess_run_on_nodes(PG_FUNCTION_ARGS)
 {
-	List	   *jobs = NIL;
-	int			count;
+	List *jobs = NIL;
+	int count;
 	const TessNode *const *nodes;
 
 	refuse_others("run_on_nodes");
@@ -412,7 +418,7 @@ tess_run_on_nodes(PG_FUNCTION_ARGS)
 	nodes = tess_meta_nodes(&count);
 	for (int i = 0; i < count; i++)
 	{
-		Job		   *job = palloc0(sizeof(Job));
+		Job *job = palloc0(sizeof(Job));
 
 		if (!nodes[i]->active)
 			continue;
@@ -455,7 +461,7 @@ fill_command(const char *command, const char *name)
 static List *
 shard_jobs(const TessTable *table, const char *command)
 {
-	List	   *jobs = NIL;
+	List *jobs = NIL;
 
 	for (int i = 0; i < table->group->shard_count; i++)
 	{
@@ -463,14 +469,13 @@ shard_jobs(const TessTable *table, const char *command)
 
 		for (int j = 0; j < shard->node_count; j++)
 		{
-			Job		   *job = palloc0(sizeof(Job));
+			Job *job = palloc0(sizeof(Job));
 
 			job->node = tess_meta_node(shard->node_ids[j]);
 			job->shard_id = shard->shard_id;
 			job->is_shard_local = job->node->is_local;
-			job->sql = fill_command(command,
-									tess_meta_shard_relation(table,
-															 shard->shard_id));
+			job->sql = fill_command(
+				command, tess_meta_shard_relation(table, shard->shard_id));
 			jobs = lappend(jobs, job);
 		}
 	}
@@ -482,19 +487,18 @@ Datum
 tess_run_on_shards(PG_FUNCTION_ARGS)
 {
 	const TessTable *table;
-	List	   *jobs;
+	List *jobs;
 
 	refuse_others("run_on_shards");
 	refuse_null(fcinfo, 0, "relation");
 	refuse_null(fcinfo, 1, "command");
 	table = tess_meta_table(PG_GETARG_OID(0));
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation %s is not a distributed table",
-						DatumGetCString(DirectFunctionCall1(regclassout,
-															PG_GETARG_DATUM(0)))),
-				 errhint("See the view tessera.tables.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("relation %s is not a distributed table",
+							   DatumGetCString(DirectFunctionCall1(
+								   regclassout, PG_GETARG_DATUM(0)))),
+						errhint("See the view tessera.tables.")));
 
 	jobs = shard_jobs(table, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	InitMaterializedSRF(fcinfo, 0);

@@ -16,7 +16,7 @@ static List *
 add_copy(List *copies, const TessTable *table, int64 shard_id,
 		 const TessNode *node)
 {
-	TessCopy   *copy = palloc0(sizeof(TessCopy));
+	TessCopy *copy = palloc0(sizeof(TessCopy));
 
 	copy->table = table;
 	copy->shard_id = shard_id;
@@ -28,11 +28,11 @@ add_copy(List *copies, const TessTable *table, int64 shard_id,
 List *
 tess_copies_of_table(const TessTable *table)
 {
-	List	   *copies = NIL;
+	List *copies = NIL;
 
 	if (table->kind == TESS_REFERENCE)
 	{
-		int			count;
+		int count;
 		const TessNode *const *nodes = tess_meta_nodes(&count);
 
 		for (int i = 0; i < count; i++)
@@ -58,8 +58,9 @@ tess_copies_of_table(const TessTable *table)
 char *
 tess_copy_schema(const TessCopy *copy)
 {
-	return copy->shard_id == 0 ? pstrdup(copy->table->schema) :
-		tess_shard_schema_name(copy->table->schema, copy->shard_id);
+	return copy->shard_id == 0
+			   ? pstrdup(copy->table->schema)
+			   : tess_shard_schema_name(copy->table->schema, copy->shard_id);
 }
 
 /* tessera_internal.shard_relation(relation, shard_id); NULL for tables that
@@ -68,7 +69,7 @@ Datum
 tess_shard_relation(PG_FUNCTION_ARGS)
 {
 	const TessTable *table;
-	char	   *name;
+	char *name;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();

@@ -12,12 +12,12 @@
 typedef struct TessCopy
 {
 	const TessTable *table;
-	int64		shard_id;		/* 0: a reference table */
+	int64 shard_id; /* 0: a reference table */
 	const TessNode *node;
-	bool		is_known;		/* the node has answered */
-	int64		bytes;			/* with indexes and TOAST */
-	int64		main_bytes;
-	int64		estimated_rows; /* -1: never counted */
+	bool is_known; /* the node has answered */
+	int64 bytes;   /* with indexes and TOAST */
+	int64 main_bytes;
+	int64 estimated_rows; /* -1: never counted */
 } TessCopy;
 
 /* copies.c */

@@ -20,19 +20,17 @@ static const TessTable *
 distributed_table(Oid relation)
 {
 	const TessTable *table = tess_meta_table(relation);
-	char	   *name = DatumGetCString(DirectFunctionCall1(regclassout,
-														   ObjectIdGetDatum(relation)));
+	char *name = DatumGetCString(
+		DirectFunctionCall1(regclassout, ObjectIdGetDatum(relation)));
 
 	if (table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation %s is not a distributed table", name),
-				 errhint("See the view tessera.tables.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("relation %s is not a distributed table", name),
+						errhint("See the view tessera.tables.")));
 	if (table->kind != TESS_DISTRIBUTED)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation %s has no shards", name),
-				 errhint("A reference table is whole on every node.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("relation %s has no shards", name),
+						errhint("A reference table is whole on every node.")));
 	return table;
 }
 
@@ -41,10 +39,10 @@ distributed_table(Oid relation)
 static Datum
 read_as_key(const TessTable *table, Datum value, Oid type)
 {
-	Oid			output;
-	Oid			input;
-	Oid			io_param;
-	bool		is_varlena;
+	Oid output;
+	Oid input;
+	Oid io_param;
+	bool is_varlena;
 
 	if (type != TEXTOID &&
 		!can_coerce_type(1, &type, &table->key_type, COERCION_IMPLICIT))
@@ -65,26 +63,24 @@ read_as_key(const TessTable *table, Datum value, Oid type)
 Datum
 tess_shard_of(PG_FUNCTION_ARGS)
 {
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
-	bool		is_null = PG_ARGISNULL(1);
+	Oid type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	bool is_null = PG_ARGISNULL(1);
 	const TessTable *table;
 	const TessShard *shard;
-	Datum		key;
-	TupleDesc	desc;
-	Datum		values[3];
-	bool		nulls[3] = {false};
-	NameData	node_name;
+	Datum key;
+	TupleDesc desc;
+	Datum values[3];
+	bool nulls[3] = {false};
+	NameData node_name;
 
 	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"relation\" must not be NULL"),
-				 errhint("Give the name of a distributed table.")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("\"relation\" must not be NULL"),
+						errhint("Give the name of a distributed table.")));
 	table = distributed_table(PG_GETARG_OID(0));
 	key = is_null ? (Datum) 0 : PG_GETARG_DATUM(1);
-	if (is_null ||
-		!tess_route_type_is_compatible(&table->group->hasher,
-									   getBaseType(type)))
+	if (is_null || !tess_route_type_is_compatible(&table->group->hasher,
+												  getBaseType(type)))
 	{
 		if (!is_null)
 			key = read_as_key(table, key, type);
@@ -96,11 +92,11 @@ tess_shard_of(PG_FUNCTION_ARGS)
 	namestrcpy(&node_name, tess_meta_node(shard->node_ids[0])->name);
 	values[0] = Int64GetDatum(shard->shard_id);
 	values[1] = NameGetDatum(&node_name);
-	values[2] = CStringGetTextDatum(tess_meta_shard_relation(table,
-															 shard->shard_id));
+	values[2] =
+		CStringGetTextDatum(tess_meta_shard_relation(table, shard->shard_id));
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "shard_of returns no row type");
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
-													  values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(
+		heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -41,20 +41,20 @@ PG_FUNCTION_INFO_V1(tess_total_relation_size);
 typedef struct Visit
 {
 	const TessNode *node;
-	List	   *copies;
+	List *copies;
 	TessSession *session;
-	bool		answered;
+	bool answered;
 } Visit;
 
 static const char *
 name_array(List *names)
 {
-	Datum	   *datums = palloc(sizeof(Datum) * (list_length(names) + 1));
-	int			count = 0;
-	ListCell   *cell;
-	ArrayType  *array;
-	Oid			output;
-	bool		is_varlena;
+	Datum *datums = palloc(sizeof(Datum) * (list_length(names) + 1));
+	int count = 0;
+	ListCell *cell;
+	ArrayType *array;
+	Oid output;
+	bool is_varlena;
 
 	foreach(cell, names)
 		datums[count++] = CStringGetTextDatum(lfirst(cell));
@@ -69,15 +69,15 @@ send_visit(Visit *visit)
 	static const Oid types[2] = {TEXTARRAYOID, TEXTARRAYOID};
 	static const int formats[2] = {0, 0};
 	const char *values[2];
-	int			lengths[2];
-	TessParams	params = {2, types, values, lengths, formats};
-	List	   *schemas = NIL;
-	List	   *names = NIL;
-	ListCell   *cell;
+	int lengths[2];
+	TessParams params = {2, types, values, lengths, formats};
+	List *schemas = NIL;
+	List *names = NIL;
+	ListCell *cell;
 
 	foreach(cell, visit->copies)
 	{
-		TessCopy   *copy = lfirst(cell);
+		TessCopy *copy = lfirst(cell);
 
 		schemas = lappend(schemas, tess_copy_schema(copy));
 		names = lappend(names, copy->table->name);
@@ -97,8 +97,8 @@ note_sizes(Visit *visit, const PGresult *result)
 {
 	for (int row = 0; row < PQntuples(result); row++)
 	{
-		int			position = pg_strtoint32(PQgetvalue(result, row, 0)) - 1;
-		TessCopy   *copy = list_nth(visit->copies, position);
+		int position = pg_strtoint32(PQgetvalue(result, row, 0)) - 1;
+		TessCopy *copy = list_nth(visit->copies, position);
 
 		/* a table that was dropped meanwhile has no size */
 		if (PQgetisnull(result, row, 1) || PQgetisnull(result, row, 2))
@@ -116,8 +116,8 @@ read_visit(Visit *visit)
 {
 	for (;;)
 	{
-		PGresult   *result = NULL;
-		void	   *tag = NULL;
+		PGresult *result = NULL;
+		void *tag = NULL;
 
 		switch (tess_session_poll(visit->session, &result, &tag))
 		{
@@ -138,18 +138,18 @@ read_visit(Visit *visit)
 static void
 ask_nodes(void *arg)
 {
-	List	   *visits = arg;
-	int			count = list_length(visits);
-	int32	   *node_ids = palloc(sizeof(int32) * count);
+	List *visits = arg;
+	int count = list_length(visits);
+	int32 *node_ids = palloc(sizeof(int32) * count);
 	TessSession **sessions = palloc(sizeof(TessSession *) * count);
-	int			open;
+	int open;
 
 	for (int i = 0; i < count; i++)
 		node_ids[i] = ((Visit *) list_nth(visits, i))->node->node_id;
 	tess_xact_sessions(count, node_ids, InvalidOid, TESS_READ, sessions);
 	for (int i = 0; i < count; i++)
 	{
-		Visit	   *visit = list_nth(visits, i);
+		Visit *visit = list_nth(visits, i);
 
 		visit->session = sessions[i];
 		visit->answered = false;
@@ -161,7 +161,7 @@ ask_nodes(void *arg)
 		open = 0;
 		for (int i = 0; i < count; i++)
 		{
-			Visit	   *visit = list_nth(visits, i);
+			Visit *visit = list_nth(visits, i);
 
 			if (!visit->answered)
 				visit->answered = read_visit(visit);
@@ -177,19 +177,18 @@ ask_nodes(void *arg)
 static void
 ask_each(List *visits)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, visits)
 	{
-		Visit	   *visit = lfirst(cell);
-		ErrorData  *error = tess_attempt(ask_nodes, list_make1(visit));
+		Visit *visit = lfirst(cell);
+		ErrorData *error = tess_attempt(ask_nodes, list_make1(visit));
 
 		if (error != NULL)
-			ereport(WARNING,
-					(errcode(ERRCODE_WARNING),
-					 errmsg("sizes on node \"%s\" are not known",
-							visit->node->name),
-					 errdetail_internal("%s", error->message)));
+			ereport(WARNING, (errcode(ERRCODE_WARNING),
+							  errmsg("sizes on node \"%s\" are not known",
+									 visit->node->name),
+							  errdetail_internal("%s", error->message)));
 	}
 }
 
@@ -197,10 +196,11 @@ ask_each(List *visits)
 static void
 measure_here(TessCopy *copy)
 {
-	Oid			schema = get_namespace_oid(tess_copy_schema(copy), true);
-	Oid			relation = OidIsValid(schema) ?
-	get_relname_relid(copy->table->name, schema) : InvalidOid;
-	Relation	opened;
+	Oid schema = get_namespace_oid(tess_copy_schema(copy), true);
+	Oid relation = OidIsValid(schema)
+					   ? get_relname_relid(copy->table->name, schema)
+					   : InvalidOid;
+	Relation opened;
 
 	if (!OidIsValid(relation))
 		return;
@@ -209,21 +209,19 @@ measure_here(TessCopy *copy)
 		return;
 	copy->is_known = true;
 	copy->estimated_rows = (int64) opened->rd_rel->reltuples;
-	copy->bytes =
-		DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
-										  ObjectIdGetDatum(relation)));
-	copy->main_bytes =
-		DatumGetInt64(DirectFunctionCall2(pg_relation_size,
-										  ObjectIdGetDatum(relation),
-										  CStringGetTextDatum("main")));
+	copy->bytes = DatumGetInt64(DirectFunctionCall1(
+		pg_total_relation_size, ObjectIdGetDatum(relation)));
+	copy->main_bytes = DatumGetInt64(
+		DirectFunctionCall2(pg_relation_size, ObjectIdGetDatum(relation),
+							CStringGetTextDatum("main")));
 	relation_close(opened, AccessShareLock);
 }
 
 static Visit *
 visit_for(List **visits, const TessNode *node)
 {
-	ListCell   *cell;
-	Visit	   *visit;
+	ListCell *cell;
+	Visit *visit;
 
 	foreach(cell, *visits)
 	{
@@ -244,18 +242,18 @@ visit_for(List **visits, const TessNode *node)
 void
 tess_copies_measure(List *copies, bool must_be_complete)
 {
-	List	   *visits = NIL;
-	ListCell   *cell;
+	List *visits = NIL;
+	ListCell *cell;
 
 	foreach(cell, copies)
 	{
-		TessCopy   *copy = lfirst(cell);
+		TessCopy *copy = lfirst(cell);
 
 		if (copy->node->is_local)
 			measure_here(copy);
 		else
 		{
-			Visit	   *visit = visit_for(&visits, copy->node);
+			Visit *visit = visit_for(&visits, copy->node);
 
 			visit->copies = lappend(visit->copies, copy);
 		}
@@ -272,13 +270,13 @@ tess_copies_measure(List *copies, bool must_be_complete)
 static List *
 all_copies(void)
 {
-	List	   *copies = NIL;
-	ListCell   *cell;
+	List *copies = NIL;
+	ListCell *cell;
 
 	foreach(cell, tess_cat_tables())
 	{
 		const TessTable *table =
-		tess_meta_table(((TessTableRow *) lfirst(cell))->relation);
+			tess_meta_table(((TessTableRow *) lfirst(cell))->relation);
 
 		if (table != NULL)
 			copies = list_concat(copies, tess_copies_of_table(table));
@@ -289,8 +287,8 @@ all_copies(void)
 static void
 put_copy(ReturnSetInfo *output, const TessCopy *copy)
 {
-	Datum		values[6];
-	bool		nulls[6] = {false};
+	Datum values[6];
+	bool nulls[6] = {false};
 
 	values[0] = ObjectIdGetDatum(copy->table->relation);
 	values[1] = Int64GetDatum(copy->shard_id);
@@ -308,9 +306,9 @@ put_copy(ReturnSetInfo *output, const TessCopy *copy)
 Datum
 tess_shard_sizes(PG_FUNCTION_ARGS)
 {
-	bool		must_be_complete = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
-	List	   *copies = NIL;
-	ListCell   *cell;
+	bool must_be_complete = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	List *copies = NIL;
+	ListCell *cell;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
@@ -344,15 +342,14 @@ static int64
 sum_sizes(Oid relation, bool total)
 {
 	const TessTable *table = tess_meta_table(relation);
-	List	   *copies;
-	ListCell   *cell;
-	int64		sum = 0;
+	List *copies;
+	ListCell *cell;
+	int64 sum = 0;
 
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relation),
-				 errhint("See the view tessera.tables.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relation),
+						errhint("See the view tessera.tables.")));
 	if (table == NULL)
 		return DatumGetInt64(measure_local(relation, total));
 
@@ -360,7 +357,7 @@ sum_sizes(Oid relation, bool total)
 	tess_copies_measure(copies, true);
 	foreach(cell, copies)
 	{
-		TessCopy   *copy = lfirst(cell);
+		TessCopy *copy = lfirst(cell);
 
 		sum += total ? copy->bytes : copy->main_bytes;
 	}

@@ -11,8 +11,8 @@
 
 typedef enum TessAccess
 {
-	TESS_READ,					/* may run outside a remote transaction if nothing needs one */
-	TESS_LOCK,					/* FOR UPDATE ...: a remote transaction, nothing to commit */
+	TESS_READ, /* may run outside a remote transaction if nothing needs one */
+	TESS_LOCK, /* FOR UPDATE ...: a remote transaction, nothing to commit */
 	TESS_WRITE
 } TessAccess;
 
@@ -39,7 +39,7 @@ extern bool tess_xact_has_written(int32 node_id);
 /* Nesting of executor and utility calls of this backend; exec/ and command/
  * count them.  A read at depth 1 outside a transaction block needs no remote
  * transaction. */
-extern int	tess_xact_depth;
+extern int tess_xact_depth;
 
 extern void tess_xact_init(void);
 

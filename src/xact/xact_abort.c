@@ -29,7 +29,7 @@ make_quiet(TessRemote *remote, TimestampTz deadline)
 static void
 roll_back_open(TimestampTz deadline)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -54,7 +54,7 @@ roll_back_open(TimestampTz deadline)
 static void
 roll_back_prepared(TimestampTz deadline)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
 	tess_round_begin();
@@ -76,20 +76,23 @@ roll_back_prepared(TimestampTz deadline)
 		TessRemote *remote = remotes[i];
 
 		if (remote->phase == TESS_PHASE_PREPARED && !remote->answered)
-			ereport(WARNING,
-					(errcode(ERRCODE_WARNING),
-					 errmsg("the transaction is rolled back, but node \"%s\" has not confirmed it",
-							tess_session_node_name(remote->session)),
-					 errhint("Its part is a prepared transaction there, which is to be rolled back: see pg_prepared_xacts.")));
+			ereport(
+				WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg(
+					 "the transaction is rolled back, but node \"%s\" has not confirmed it",
+					 tess_session_node_name(remote->session)),
+				 errhint(
+					 "Its part is a prepared transaction there, which is to be rolled back: see pg_prepared_xacts.")));
 	}
 }
 
 void
 tess_xact_aborted(void)
 {
-	int			count;
+	int count;
 	MemoryContext context = CurrentMemoryContext;
-	uint32		holdoff = InterruptHoldoffCount;
+	uint32 holdoff = InterruptHoldoffCount;
 	TessRemote **remotes = tess_remotes(&count);
 	TimestampTz deadline;
 
@@ -100,8 +103,8 @@ tess_xact_aborted(void)
 		return;
 	}
 
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   tess_commit_wait_ms);
+	deadline =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tess_commit_wait_ms);
 	PG_TRY();
 	{
 		roll_back_open(deadline);
@@ -148,7 +151,7 @@ lower_level(int *noted, int level)
 void
 tess_xact_subcommitted(int level)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -169,8 +172,8 @@ static bool
 reaches_level(const TessRemote *remote, int level)
 {
 	return remote->phase == TESS_PHASE_OPEN &&
-		remote->savepoint_level >= level &&
-		(remote->release_level == 0 || remote->release_level > level);
+		   remote->savepoint_level >= level &&
+		   (remote->release_level == 0 || remote->release_level > level);
 }
 
 static void
@@ -202,13 +205,13 @@ note_broken(TessRemote *remote, int level)
 static void
 roll_back_to(int level)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 	TimestampTz deadline;
-	char	   *command;
+	char *command;
 
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   SUBABORT_WAIT_MS);
+	deadline =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SUBABORT_WAIT_MS);
 	for (int i = 0; i < count; i++)
 	{
 		/* others may be streaming for a scan outside the subtransaction */
@@ -231,9 +234,9 @@ roll_back_to(int level)
 void
 tess_xact_subaborted(int level)
 {
-	int			count;
+	int count;
 	MemoryContext context = CurrentMemoryContext;
-	uint32		holdoff = InterruptHoldoffCount;
+	uint32 holdoff = InterruptHoldoffCount;
 	TessRemote **remotes = tess_remotes(&count);
 
 	PG_TRY();

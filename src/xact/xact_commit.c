@@ -31,16 +31,16 @@
  * left to whoever clears old records. */
 #define MAX_SETTLED 64
 
-int			tess_commit_wait_ms = 1000;
+int tess_commit_wait_ms = 1000;
 
 static struct
 {
-	char		gid[GIDSIZE];	/* of the commit under way, empty: none */
-	bool		settles;		/* it deletes the records of settled */
+	char gid[GIDSIZE]; /* of the commit under way, empty: none */
+	bool settles;	   /* it deletes the records of settled */
 
 	/* Transactions every node has confirmed: their records may go. */
-	char		settled[MAX_SETTLED][GIDSIZE];
-	int			settled_count;
+	char settled[MAX_SETTLED][GIDSIZE];
+	int settled_count;
 } commit;
 
 static bool
@@ -52,8 +52,8 @@ holds_only_reads(const TessRemote *remote)
 static int
 count_writers(TessRemote **writer)
 {
-	int			count;
-	int			writers = 0;
+	int count;
+	int writers = 0;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -72,8 +72,8 @@ static bool
 has_pending_notify(void)
 {
 	MemoryContext context = CurrentMemoryContext;
-	uint32		holdoff = InterruptHoldoffCount;
-	bool		pending = false;
+	uint32 holdoff = InterruptHoldoffCount;
+	bool pending = false;
 
 	PG_TRY();
 	{
@@ -94,9 +94,9 @@ static bool
 has_nothing_local(void)
 {
 	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
-		XactIsoLevel != XACT_SERIALIZABLE &&
-		(MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) == 0 &&
-		!has_pending_notify();
+		   XactIsoLevel != XACT_SERIALIZABLE &&
+		   (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) == 0 &&
+		   !has_pending_notify();
 }
 
 static void
@@ -112,7 +112,7 @@ raise_reply(TessRemote *remote)
 static void
 send_reader_commits(void)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -131,7 +131,7 @@ send_reader_commits(void)
 static void
 send_locker_checks(void)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -145,7 +145,7 @@ send_locker_checks(void)
 static void
 note_reader_replies(bool raise)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -160,8 +160,8 @@ note_reader_replies(bool raise)
 				remote->phase = TESS_PHASE_ENDED;
 			continue;
 		}
-		if (raise && (remote->locked_level > 0 ||
-					  !tess_round_lost_connection(remote)))
+		if (raise &&
+			(remote->locked_level > 0 || !tess_round_lost_connection(remote)))
 			raise_reply(remote);
 	}
 }
@@ -170,7 +170,7 @@ note_reader_replies(bool raise)
 static void
 end_readers(void)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
 	tess_round_begin();
@@ -193,19 +193,21 @@ end_readers(void)
 static void
 raise_unknown(const TessRemote *writer, const char *cause)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-			 errmsg("node \"%s\" has not said whether it committed the transaction",
-					tess_session_node_name(writer->session)),
-			 cause ? errdetail_internal("%s", cause) : 0,
-			 errhint("Look whether the changes are there before you run the transaction again.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+		 errmsg("node \"%s\" has not said whether it committed the transaction",
+				tess_session_node_name(writer->session)),
+		 cause ? errdetail_internal("%s", cause) : 0,
+		 errhint(
+			 "Look whether the changes are there before you run the transaction again.")));
 }
 
 static void
 commit_one_phase(TessRemote *writer)
 {
 	MemoryContext context = CurrentMemoryContext;
-	uint32		holdoff = InterruptHoldoffCount;
+	uint32 holdoff = InterruptHoldoffCount;
 
 	/* Row locks elsewhere guard what is written here: look at them first. */
 	tess_round_begin();
@@ -223,7 +225,7 @@ commit_one_phase(TessRemote *writer)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -257,7 +259,7 @@ static void
 make_gid(void)
 {
 	unsigned char random[GID_RANDOM_BYTES];
-	char		hex[GID_RANDOM_BYTES * 2 + 1];
+	char hex[GID_RANDOM_BYTES * 2 + 1];
 
 	if (!pg_strong_random(random, sizeof(random)))
 		ereport(ERROR,
@@ -272,8 +274,8 @@ make_gid(void)
 static void
 prepare_writers(void)
 {
-	int			count;
-	int			part = 0;
+	int count;
+	int part = 0;
 	TessRemote **remotes = tess_remotes(&count);
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 
@@ -284,10 +286,10 @@ prepare_writers(void)
 		if (remote->wrote_level == 0)
 			continue;
 		part++;
-		remote->commit_prepared = psprintf("COMMIT PREPARED '%s:%d'",
-										   commit.gid, part);
-		remote->rollback_prepared = psprintf("ROLLBACK PREPARED '%s:%d'",
-											 commit.gid, part);
+		remote->commit_prepared =
+			psprintf("COMMIT PREPARED '%s:%d'", commit.gid, part);
+		remote->rollback_prepared =
+			psprintf("ROLLBACK PREPARED '%s:%d'", commit.gid, part);
 	}
 
 	tess_round_begin();
@@ -300,10 +302,9 @@ prepare_writers(void)
 			continue;
 		part++;
 		remote->phase = TESS_PHASE_PREPARING;
-		tess_round_send(remote,
-						psprintf("PREPARE TRANSACTION '%s:%d'",
-								 commit.gid, part),
-						"PREPARE TRANSACTION");
+		tess_round_send(
+			remote, psprintf("PREPARE TRANSACTION '%s:%d'", commit.gid, part),
+			"PREPARE TRANSACTION");
 	}
 	send_locker_checks();
 	send_reader_commits();
@@ -314,7 +315,7 @@ prepare_writers(void)
 static void
 note_prepare_replies(void)
 {
-	int			count;
+	int count;
 	TessRemote *failed = NULL;
 	TessRemote **remotes = tess_remotes(&count);
 
@@ -344,7 +345,7 @@ note_prepare_replies(void)
 static void
 record_decision(void)
 {
-	List	   *gids = NIL;
+	List *gids = NIL;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (commit.settled_count > 0)
@@ -377,8 +378,8 @@ commit_two_phase(void)
 void
 tess_xact_pre_commit(void)
 {
-	int			count;
-	int			writers;
+	int count;
+	int writers;
 	TessRemote *writer = NULL;
 	TessRemote **remotes = tess_remotes(&count);
 
@@ -418,8 +419,8 @@ tess_xact_pre_commit(void)
 static void
 send_decision(void)
 {
-	int			count;
-	bool		first = true;
+	int count;
+	bool first = true;
 	TessRemote **remotes = tess_remotes(&count);
 
 	tess_round_begin();
@@ -447,16 +448,16 @@ is_confirmed(const TessRemote *remote)
 {
 	/* 42704: somebody else has carried the decision out */
 	return remote->answered ||
-		(remote->error != NULL &&
-		 remote->error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT);
+		   (remote->error != NULL &&
+			remote->error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT);
 }
 
 /* Says which nodes have not confirmed; true if all have. */
 static bool
 note_confirmations(void)
 {
-	int			count;
-	bool		all = true;
+	int count;
+	bool all = true;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -469,13 +470,16 @@ note_confirmations(void)
 		if (is_confirmed(remote))
 			continue;
 		all = false;
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("the transaction is committed, but node \"%s\" has not confirmed it",
-						tess_session_node_name(remote->session)),
-				 remote->error ?
-				 errdetail_internal("%s", remote->error->message) : 0,
-				 errhint("Its part is a prepared transaction there, which is to be committed: see pg_prepared_xacts.")));
+		ereport(
+			WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg(
+				 "the transaction is committed, but node \"%s\" has not confirmed it",
+				 tess_session_node_name(remote->session)),
+			 remote->error ? errdetail_internal("%s", remote->error->message)
+						   : 0,
+			 errhint(
+				 "Its part is a prepared transaction there, which is to be committed: see pg_prepared_xacts.")));
 	}
 	return all;
 }
@@ -493,7 +497,7 @@ note_settled(bool all_confirmed)
 static void
 release_sessions(void)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -504,9 +508,9 @@ release_sessions(void)
 void
 tess_xact_committed(void)
 {
-	int			count;
+	int count;
 	MemoryContext context = CurrentMemoryContext;
-	uint32		holdoff = InterruptHoldoffCount;
+	uint32 holdoff = InterruptHoldoffCount;
 
 	(void) tess_remotes(&count);
 	if (count == 0)
@@ -517,7 +521,7 @@ tess_xact_committed(void)
 
 	PG_TRY();
 	{
-		bool		two_phase = commit.gid[0] != '\0';
+		bool two_phase = commit.gid[0] != '\0';
 
 		if (two_phase)
 			TESS_FAULT_POINT("xact_before_commit_prepared");
@@ -530,15 +534,17 @@ tess_xact_committed(void)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		tess_swallow_error(holdoff);
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("the transaction is committed, but not all nodes have been told"),
-				 errdetail_internal("%s", error->message)));
+		ereport(
+			WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg(
+				 "the transaction is committed, but not all nodes have been told"),
+			 errdetail_internal("%s", error->message)));
 	}
 	PG_END_TRY();
 

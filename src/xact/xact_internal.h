@@ -13,11 +13,11 @@
 /* Where a remote transaction is on its way to the end. */
 typedef enum TessPhase
 {
-	TESS_PHASE_NONE,			/* no remote transaction: single reads */
-	TESS_PHASE_OPEN,			/* BEGIN is queued, sent or answered */
-	TESS_PHASE_PREPARING,		/* PREPARE TRANSACTION sent, outcome unknown */
+	TESS_PHASE_NONE,	  /* no remote transaction: single reads */
+	TESS_PHASE_OPEN,	  /* BEGIN is queued, sent or answered */
+	TESS_PHASE_PREPARING, /* PREPARE TRANSACTION sent, outcome unknown */
 	TESS_PHASE_PREPARED,
-	TESS_PHASE_COMMITTING,		/* plain COMMIT sent, outcome unknown */
+	TESS_PHASE_COMMITTING, /* plain COMMIT sent, outcome unknown */
 	TESS_PHASE_ENDED
 } TessPhase;
 
@@ -28,29 +28,29 @@ typedef enum TessPhase
 typedef struct TessRemote
 {
 	TessSession *session;
-	int32		node_id;
-	Oid			role;
-	TessPhase	phase;
+	int32 node_id;
+	Oid role;
+	TessPhase phase;
 
-	int			begun_level;	/* outermost level that lives in it */
-	int			wrote_level;	/* outermost level with a live write */
-	int			locked_level;	/* same, of row locks */
-	int			savepoint_level;	/* deepest SAVEPOINT there, 1: none */
-	int			release_level;	/* SAVEPOINTs from here on are to be released
+	int begun_level;	 /* outermost level that lives in it */
+	int wrote_level;	 /* outermost level with a live write */
+	int locked_level;	 /* same, of row locks */
+	int savepoint_level; /* deepest SAVEPOINT there, 1: none */
+	int release_level;	 /* SAVEPOINTs from here on are to be released
 								 * before the next statement, 0: none */
-	bool		lost;			/* broke with something in it: cannot commit */
-	bool		replace;		/* with nothing in it: begin on another */
+	bool lost;			 /* broke with something in it: cannot commit */
+	bool replace;		 /* with nothing in it: begin on another */
 
 	/* The statement that is under way in a round, see xact_round.c */
-	const char *command;		/* NULL: takes no part in the round */
-	const char *expected;		/* its command tag, NULL: any */
-	bool		answered;		/* done as expected */
-	bool		finished;		/* answered, failed, or given up */
-	ErrorData  *error;			/* why it is not answered, NULL: no answer */
+	const char *command;  /* NULL: takes no part in the round */
+	const char *expected; /* its command tag, NULL: any */
+	bool answered;		  /* done as expected */
+	bool finished;		  /* answered, failed, or given up */
+	ErrorData *error;	  /* why it is not answered, NULL: no answer */
 
 	/* Made before the decision, because after it nothing may be allocated. */
-	char	   *commit_prepared;
-	char	   *rollback_prepared;
+	char *commit_prepared;
+	char *rollback_prepared;
 } TessRemote;
 
 /* All sessions of this transaction; lives in TopTransactionContext. */
@@ -58,7 +58,8 @@ extern TessRemote **tess_remotes(int *count);
 /* Forgets them all: the last act of a transaction. */
 extern void tess_remotes_forget(void);
 extern bool tess_remote_can_commit(const TessRemote *remote);
-extern void tess_remote_raise_lost(const TessRemote *remote) pg_attribute_noreturn();
+extern void tess_remote_raise_lost(const TessRemote *remote)
+	pg_attribute_noreturn();
 
 /* xact_round.c */
 extern void tess_swallow_error(uint32 holdoff);
@@ -72,7 +73,7 @@ extern bool tess_round_lost_connection(const TessRemote *remote);
 /* xact_commit.c */
 extern void tess_xact_pre_commit(void);
 extern void tess_xact_committed(void);
-extern int	tess_commit_wait_ms;
+extern int tess_commit_wait_ms;
 
 /* xact_abort.c */
 extern void tess_xact_aborted(void);

@@ -20,14 +20,14 @@
 #include "xact/xact.h"
 #include "xact/xact_internal.h"
 
-int			tess_xact_depth = 0;
+int tess_xact_depth = 0;
 
 /* The sessions of this transaction; both parts die with it. */
 static struct
 {
 	TessRemote **remotes;
-	int			count;
-	int			capacity;
+	int count;
+	int capacity;
 } joined;
 
 TessRemote **
@@ -57,12 +57,14 @@ tess_remote_can_commit(const TessRemote *remote)
 void
 tess_remote_raise_lost(const TessRemote *remote)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_CONNECTION_FAILURE),
-			 errmsg("connection to node \"%s\" was lost in this transaction",
-					tess_session_node_name(remote->session)),
-			 errdetail("What the transaction did there is rolled back, so it cannot go on."),
-			 errhint("Roll back, and run the transaction again.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_CONNECTION_FAILURE),
+		 errmsg("connection to node \"%s\" was lost in this transaction",
+				tess_session_node_name(remote->session)),
+		 errdetail(
+			 "What the transaction did there is rolled back, so it cannot go on."),
+		 errhint("Roll back, and run the transaction again.")));
 }
 
 static TessRemote *
@@ -90,14 +92,16 @@ refuse_second_role(int32 node_id, Oid role)
 			other->wrote_level == 0)
 			continue;
 
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot use node \"%s\" as role \"%s\" in this transaction",
-						tess_session_node_name(other->session),
-						GetUserNameFromId(role, false)),
-				 errdetail("The transaction has already written there as role \"%s\", in a session of that role.",
-						   GetUserNameFromId(other->role, false)),
-				 errhint("Commit first, or do both as the same role.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot use node \"%s\" as role \"%s\" in this transaction",
+					tess_session_node_name(other->session),
+					GetUserNameFromId(role, false)),
+			 errdetail(
+				 "The transaction has already written there as role \"%s\", in a session of that role.",
+				 GetUserNameFromId(other->role, false)),
+			 errhint("Commit first, or do both as the same role.")));
 	}
 }
 
@@ -108,7 +112,7 @@ reserve_remotes(int more)
 {
 	MemoryContext old;
 	TessRemote **remotes;
-	int			capacity = joined.count + more;
+	int capacity = joined.count + more;
 
 	if (capacity <= joined.capacity)
 		return;
@@ -129,13 +133,13 @@ reserve_remotes(int more)
 static void
 join_nodes(int count, const int32 *node_ids, Oid role)
 {
-	int32	   *missing = palloc(sizeof(int32) * count);
+	int32 *missing = palloc(sizeof(int32) * count);
 	TessSession **sessions = palloc(sizeof(TessSession *) * count);
-	int			missing_count = 0;
+	int missing_count = 0;
 
 	for (int i = 0; i < count; i++)
 	{
-		bool		known = find_remote(node_ids[i], role) != NULL;
+		bool known = find_remote(node_ids[i], role) != NULL;
 
 		for (int j = 0; j < missing_count && !known; j++)
 			known = missing[j] == node_ids[i];
@@ -192,11 +196,9 @@ replace_broken(TessRemote *remote)
 static bool
 needs_transaction(TessAccess access)
 {
-	return access != TESS_READ ||
-		tess_xact_depth > 1 ||
-		IsTransactionBlock() ||
-		GetCurrentTransactionNestLevel() > 1 ||
-		XactIsoLevel != XACT_READ_COMMITTED;
+	return access != TESS_READ || tess_xact_depth > 1 || IsTransactionBlock() ||
+		   GetCurrentTransactionNestLevel() > 1 ||
+		   XactIsoLevel != XACT_READ_COMMITTED;
 }
 
 static const char *
@@ -223,9 +225,10 @@ begin_command(void)
 	 * READ ONLY that was set inside a subtransaction ends with it, and the
 	 * node could not be told; this server refuses writes by itself.
 	 */
-	appendStringInfoString(&sql, XactReadOnly &&
-						   GetCurrentTransactionNestLevel() == 1 ?
-						   " READ ONLY" : " READ WRITE");
+	appendStringInfoString(&sql,
+						   XactReadOnly && GetCurrentTransactionNestLevel() == 1
+							   ? " READ ONLY"
+							   : " READ WRITE");
 	if (XactDeferrable)
 		appendStringInfoString(&sql, " DEFERRABLE");
 	return sql.data;
@@ -241,7 +244,7 @@ queue_silently(TessRemote *remote, const char *sql)
 static void
 queue_preamble(TessRemote *remote)
 {
-	int			level = GetCurrentTransactionNestLevel();
+	int level = GetCurrentTransactionNestLevel();
 
 	if (remote->phase == TESS_PHASE_OPEN && remote->release_level == 0 &&
 		remote->savepoint_level >= level)
@@ -268,8 +271,8 @@ queue_preamble(TessRemote *remote)
 	while (remote->savepoint_level < level)
 	{
 		remote->savepoint_level++;
-		queue_silently(remote, psprintf("SAVEPOINT tessera_%d",
-										remote->savepoint_level));
+		queue_silently(
+			remote, psprintf("SAVEPOINT tessera_%d", remote->savepoint_level));
 	}
 }
 
@@ -284,10 +287,12 @@ static void
 refuse_access(TessAccess access)
 {
 	if (IsInParallelMode())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-				 errmsg("cannot use nodes during a parallel operation"),
-				 errhint("Functions that read or write distributed tables have to be PARALLEL UNSAFE.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+			 errmsg("cannot use nodes during a parallel operation"),
+			 errhint(
+				 "Functions that read or write distributed tables have to be PARALLEL UNSAFE.")));
 	if (access == TESS_WRITE && XactReadOnly)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
@@ -299,7 +304,7 @@ void
 tess_xact_sessions(int count, const int32 *node_ids, Oid role,
 				   TessAccess access, TessSession **sessions)
 {
-	int			level = GetCurrentTransactionNestLevel();
+	int level = GetCurrentTransactionNestLevel();
 
 	if (!OidIsValid(role))
 		role = GetUserId();
@@ -363,13 +368,15 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			if (joined.count > 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot PREPARE a transaction that has used nodes"),
-						 errhint("Use COMMIT: it commits on all nodes or on none.")));
+				ereport(
+					ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has used nodes"),
+					 errhint(
+						 "Use COMMIT: it commits on all nodes or on none.")));
 			break;
 		default:
-			break;				/* parallel workers have no sessions */
+			break; /* parallel workers have no sessions */
 	}
 }
 
@@ -388,12 +395,13 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 void
 tess_xact_init(void)
 {
-	DefineCustomIntVariable("tessera.commit_wait",
-							"How long COMMIT waits for nodes to confirm a decision that is already made.",
-							"A node that has not answered by then is brought to the decision later. "
-							"ROLLBACK waits for the same time before it closes the connection.",
-							&tess_commit_wait_ms, 1000, 1, INT_MAX / 2,
-							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"tessera.commit_wait",
+		"How long COMMIT waits for nodes to confirm a decision that is already made.",
+		"A node that has not answered by then is brought to the decision later. "
+		"ROLLBACK waits for the same time before it closes the connection.",
+		&tess_commit_wait_ms, 1000, 1, INT_MAX / 2, PGC_USERSET, GUC_UNIT_MS,
+		NULL, NULL, NULL);
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
 }

@@ -27,7 +27,7 @@ tess_swallow_error(uint32 holdoff)
 void
 tess_round_begin(void)
 {
-	int			count;
+	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -48,7 +48,7 @@ void
 tess_round_send(TessRemote *remote, const char *command, const char *expected)
 {
 	MemoryContext context = CurrentMemoryContext;
-	uint32		holdoff = InterruptHoldoffCount;
+	uint32 holdoff = InterruptHoldoffCount;
 
 	remote->command = command;
 	remote->expected = expected;
@@ -93,16 +93,16 @@ read_replies(TessRemote *remote)
 {
 	for (;;)
 	{
-		PGresult   *result = NULL;
-		void	   *tag = NULL;
-		ErrorData  *error = NULL;
+		PGresult *result = NULL;
+		void *tag = NULL;
+		ErrorData *error = NULL;
 
 		switch (tess_session_poll_quiet(remote->session, &result, &tag, &error))
 		{
 			case TESS_POLL_WAIT:
 				return;
 			case TESS_POLL_ROWS:
-				break;			/* left over from a scan that is gone */
+				break; /* left over from a scan that is gone */
 			case TESS_POLL_DONE:
 				if (error != NULL)
 				{
@@ -123,8 +123,8 @@ read_replies(TessRemote *remote)
 static int
 unfinished(TessSession **sessions)
 {
-	int			count;
-	int			open = 0;
+	int count;
+	int open = 0;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -147,8 +147,8 @@ unfinished(TessSession **sessions)
 void
 tess_round_finish(void)
 {
-	int			count;
-	int			open;
+	int count;
+	int open;
 	TessSession **sessions;
 
 	(void) tess_remotes(&count);
@@ -163,8 +163,8 @@ tess_round_finish(void)
 void
 tess_round_finish_held(TimestampTz deadline)
 {
-	int			count;
-	int			open;
+	int count;
+	int open;
 	TessSession **sessions;
 
 	(void) tess_remotes(&count);
@@ -186,5 +186,5 @@ tess_round_lost_connection(const TessRemote *remote)
 	if (remote->error == NULL || tess_session_is_broken(remote->session))
 		return true;
 	return ERRCODE_TO_CATEGORY(remote->error->sqlerrcode) ==
-		ERRCODE_CONNECTION_EXCEPTION;
+		   ERRCODE_CONNECTION_EXCEPTION;
 }
