@@ -6,6 +6,7 @@ SET client_min_messages = warning;
 SELECT current_database() AS main, current_setting('port') AS port \gset
 CREATE DATABASE nodes_extra TEMPLATE template0;
 CREATE DATABASE nodes_other TEMPLATE template0;
+CREATE DATABASE nodes_third TEMPLATE template0;
 
 -- options of servers and user mappings are libpq's, each in its place
 CREATE SERVER nodes_s FOREIGN DATA WRAPPER tessera OPTIONS (host '127.0.0.1', sslmode 'disable');
@@ -128,10 +129,13 @@ SELECT node, success, result FROM tessera.run_on_nodes('SELECT 1 / (current_data
 SELECT node, success, result FROM tessera.run_on_nodes('CREATE TABLE IF NOT EXISTS pg_temp.t (a int)') ORDER BY node;
 SELECT tessera.run_on_nodes(NULL);
 
--- the node of a transaction under way is not waited for
+-- what this transaction does on a node is not waited for by itself
 BEGIN;
 SELECT tessera.remove_node('nodes "Ü x');
-SELECT tessera.add_node('nodes_y', '127.0.0.1', :port, 'nodes_extra') > 0 AS added;
+SELECT tessera.add_node('nodes_y', '127.0.0.1', :port, 'nodes_extra');
+ROLLBACK;
+BEGIN;
+SELECT tessera.add_node('nodes_y', '127.0.0.1', :port, 'nodes_third') > 0 AS added;
 SELECT * FROM tessera.run_on_nodes('SELECT 1');
 ROLLBACK;
 
@@ -155,3 +159,4 @@ SELECT count(*) FROM pg_prepared_xacts WHERE database LIKE 'nodes%';
 \c :main
 DROP DATABASE nodes_extra WITH (FORCE);
 DROP DATABASE nodes_other WITH (FORCE);
+DROP DATABASE nodes_third WITH (FORCE);

@@ -74,7 +74,36 @@ refuse_second_name(const PGresult *result, const char *node_name, int32 node_id)
 	}
 }
 
-/* Makes the database at the other end a member.  Errors: 55000, 42710, and
+static void
+lock_membership(void *arg)
+{
+	tess_net_run_list(
+		arg,
+		list_make1(
+			"LOCK TABLE tessera_internal.membership IN EXCLUSIVE MODE NOWAIT"));
+}
+
+/*
+ * Another session that changes the row may be of this very transaction (the
+ * database left under another name), and would be waited for for ever.
+ */
+static void
+refuse_concurrent_change(TessSession *session, const char *node_name)
+{
+	ErrorData *error = tess_attempt(lock_membership, session);
+
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		ReThrowError(error);
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+					errmsg("node \"%s\" is just joining or leaving a cluster",
+						   node_name),
+					errhint("Wait for that transaction to end; if it is "
+							"this one, commit first.")));
+}
+
+/* Makes the database at the other end a member.  Errors: 55000, 55006, 42710, and
  * what CREATE EXTENSION says there. */
 void
 tess_member_join(TessSession *session, const char *node_name, int32 node_id,
@@ -90,6 +119,9 @@ tess_member_join(TessSession *session, const char *node_name, int32 node_id,
 			list_make1("CREATE EXTENSION tessera VERSION '" TESSERA_VERSION
 					   "'"));
 
+	/* without prepared transactions it runs outside this transaction */
+	if (facts->max_prepared_transactions > 0)
+		refuse_concurrent_change(session, node_name);
 	result = tess_net_query(session, MEMBER_SQL, NULL);
 	refuse_other_cluster(result, node_name, cluster_id);
 	refuse_second_name(result, node_name, node_id);

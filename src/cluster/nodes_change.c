@@ -15,6 +15,7 @@
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 
 #include "base/base.h"
@@ -274,6 +275,7 @@ tess_node_add(PG_FUNCTION_ARGS)
 	bool server_is_new;
 	Oid server;
 
+	PreventCommandIfReadOnly("tessera.add_node()");
 	refuse_null(fcinfo, 0, "name");
 	refuse_null(fcinfo, 2, "port");
 	refuse_null(fcinfo, 3, "dbname");
@@ -338,6 +340,7 @@ tess_node_update(PG_FUNCTION_ARGS)
 	int port = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
 	char *dbname = text_argument(fcinfo, 3);
 
+	PreventCommandIfReadOnly("tessera.update_node()");
 	refuse_null(fcinfo, 0, "name");
 	if (!PG_ARGISNULL(2))
 		check_port(port);
@@ -374,6 +377,7 @@ tess_node_remove(PG_FUNCTION_ARGS)
 	TessNodeRow *row;
 	ErrorData *error;
 
+	PreventCommandIfReadOnly("tessera.remove_node()");
 	refuse_null(fcinfo, 0, "name");
 	lock_catalog("node");
 	lock_catalog("placement");
@@ -394,6 +398,9 @@ tess_node_remove(PG_FUNCTION_ARGS)
 	}
 
 	error = tess_attempt(leave_on_node, row);
+	if (error != NULL &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_CONNECTION_EXCEPTION)
+		ReThrowError(error);
 	if (error != NULL)
 		ereport(
 			WARNING,
