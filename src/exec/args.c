@@ -19,17 +19,16 @@
 TessArgs *
 tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
 {
-	TessArgs   *args = palloc0(sizeof(TessArgs));
-	int			count = list_length(fragment->param_types);
+	TessArgs *args = palloc0(sizeof(TessArgs));
+	int count = list_length(fragment->param_types);
 
 	if (list_length(exprs) != count + (fragment->has_prune ? 1 : 0))
-		elog(ERROR, "fragment has %d parameters, but %d expressions",
-			 count, list_length(exprs));
+		elog(ERROR, "fragment has %d parameters, but %d expressions", count,
+			 list_length(exprs));
 
 	args->count = count;
-	args->context = AllocSetContextCreate(CurrentMemoryContext,
-										  "tessera arguments",
-										  ALLOCSET_SMALL_SIZES);
+	args->context = AllocSetContextCreate(
+		CurrentMemoryContext, "tessera arguments", ALLOCSET_SMALL_SIZES);
 	args->types = palloc(count * sizeof(Oid));
 	args->lengths = palloc(count * sizeof(int16));
 	args->by_value = palloc(count * sizeof(bool));
@@ -70,9 +69,9 @@ bool
 tess_args_eval(TessArgs *args, ExprContext *econtext, const TessGroup *group)
 {
 	MemoryContext old_context;
-	Datum	   *values;
-	bool	   *nulls;
-	Bitmapset  *shards = NULL;
+	Datum *values;
+	bool *nulls;
+	Bitmapset *shards = NULL;
 
 	old_context = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	values = palloc(args->count * sizeof(Datum));
@@ -97,8 +96,9 @@ tess_args_eval(TessArgs *args, ExprContext *econtext, const TessGroup *group)
 	for (int i = 0; i < args->count; i++)
 	{
 		args->nulls[i] = nulls[i];
-		args->values[i] = nulls[i] ? (Datum) 0 :
-			datumCopy(values[i], args->by_value[i], args->lengths[i]);
+		args->values[i] = nulls[i] ? (Datum) 0
+								   : datumCopy(values[i], args->by_value[i],
+											   args->lengths[i]);
 	}
 	args->shards = bms_copy(shards);
 	MemoryContextSwitchTo(old_context);

@@ -27,30 +27,30 @@
 typedef struct Batch
 {
 	TessBatches *batches;
-	TessBranch *branch;			/* NULL: copies of a reference table */
-	int			shard_index;	/* -1: copies */
-	int64		shard_id;
+	TessBranch *branch; /* NULL: copies of a reference table */
+	int shard_index;	/* -1: copies */
+	int64 shard_id;
 
-	int			rows;
-	int			returned;		/* RETURNING rows so far */
-	int64	   *ordinals;		/* of its rows, if they are wanted */
-	uint64		rows_here;		/* copies: rows changed on this server */
+	int rows;
+	int returned;	  /* RETURNING rows so far */
+	int64 *ordinals;  /* of its rows, if they are wanted */
+	uint64 rows_here; /* copies: rows changed on this server */
 
 	/* until it is sent */
 	MemoryContext context;
-	int			space;			/* rows there is room for */
-	Size		bytes;
-	const char **wire_values;	/* for other nodes */
-	int		   *wire_lengths;
-	int		   *wire_formats;
-	Datum	   *values;			/* for this server */
-	bool	   *nulls;
+	int space; /* rows there is room for */
+	Size bytes;
+	const char **wire_values; /* for other nodes */
+	int *wire_lengths;
+	int *wire_formats;
+	Datum *values; /* for this server */
+	bool *nulls;
 } Batch;
 
 /* A statement for one node: what comes back with its replies. */
 typedef struct Sending
 {
-	Batch	   *batch;
+	Batch *batch;
 	TessBranch *branch;
 } Sending;
 
@@ -58,29 +58,29 @@ struct TessBatches
 {
 	const TessFragment *fragment;
 	const TessModifySpec *spec;
-	const TessGroup *group;		/* NULL: reference table */
-	const TessArgs *args;		/* parameters of the tail */
-	bool		binary_result;
-	void	   *owner;
+	const TessGroup *group; /* NULL: reference table */
+	const TessArgs *args;	/* parameters of the tail */
+	bool binary_result;
+	void *owner;
 	TessReturnedSink put_returned;
 
 	MemoryContext context;
 	TessReplies *replies;
-	List	   *copies;			/* branches of a reference table */
-	int			column_count;	/* parameters of a row */
-	Oid		   *types;
-	TessEncoder *encoder;		/* of a row */
-	TessParams	tail_params;
-	Oid		   *wire_types;		/* of the tail and MAX_ROWS rows; grows */
-	int			wire_type_count;
+	List *copies;	  /* branches of a reference table */
+	int column_count; /* parameters of a row */
+	Oid *types;
+	TessEncoder *encoder; /* of a row */
+	TessParams tail_params;
+	Oid *wire_types; /* of the tail and MAX_ROWS rows; grows */
+	int wire_type_count;
 
-	Batch	  **open;			/* by shard; one for a reference table */
-	Size		open_bytes;
-	int64		added;			/* rows */
-	int			sent;			/* batches */
-	bool		is_one;
-	uint64		processed;
-	Bitmapset  *shards;
+	Batch **open; /* by shard; one for a reference table */
+	Size open_bytes;
+	int64 added; /* rows */
+	int sent;	 /* batches */
+	bool is_one;
+	uint64 processed;
+	Bitmapset *shards;
 };
 
 static void returned_remote(void *owner, void *tag, const PGresult *result,
@@ -101,12 +101,11 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 				   const TessArgs *args, bool binary_result, void *owner,
 				   TessReturnedSink put_returned)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "tessera batches",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(
+		CurrentMemoryContext, "tessera batches", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	TessBatches *batches = palloc0(sizeof(TessBatches));
-	ListCell   *cell;
+	ListCell *cell;
 
 	batches->fragment = fragment;
 	batches->spec = fragment->modify;
@@ -116,14 +115,13 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 	batches->owner = owner;
 	batches->put_returned = put_returned;
 	batches->context = context;
-	batches->replies = tess_replies_make(batches, returned_remote,
-										 statement_done);
-	batches->types = palloc(list_length(fragment->modify->row_types) *
-							sizeof(Oid));
+	batches->replies =
+		tess_replies_make(batches, returned_remote, statement_done);
+	batches->types =
+		palloc(list_length(fragment->modify->row_types) * sizeof(Oid));
 	foreach(cell, fragment->modify->row_types)
 		batches->types[batches->column_count++] = lfirst_oid(cell);
-	batches->encoder = tess_encoder_make(batches->column_count,
-										 batches->types);
+	batches->encoder = tess_encoder_make(batches->column_count, batches->types);
 	tess_encoder_encode(tess_encoder_make(args->count, args->types),
 						args->values, args->nulls, &batches->tail_params);
 
@@ -132,8 +130,9 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 		foreach(cell, tess_meta_remote_nodes())
 			batches->copies =
 				lappend(batches->copies,
-						tess_replies_branch(batches->replies,
-											((const TessNode *) lfirst(cell))->node_id));
+						tess_replies_branch(
+							batches->replies,
+							((const TessNode *) lfirst(cell))->node_id));
 	}
 	batches->open = palloc0(open_size(batches) * sizeof(Batch *));
 	MemoryContextSwitchTo(old_context);
@@ -144,8 +143,8 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 static const Oid *
 wire_types(TessBatches *batches, int rows)
 {
-	int			tail = batches->args->count;
-	int			count = tail + rows * batches->column_count;
+	int tail = batches->args->count;
+	int count = tail + rows * batches->column_count;
 
 	if (batches->wire_type_count < count)
 	{
@@ -157,9 +156,8 @@ wire_types(TessBatches *batches, int rows)
 		for (int i = 0; i < tail; i++)
 			batches->wire_types[i] = batches->tail_params.types[i];
 		for (int i = tail; i < count; i++)
-			batches->wire_types[i] =
-				tess_type_wire_oid(batches->types[(i - tail) %
-												  batches->column_count]);
+			batches->wire_types[i] = tess_type_wire_oid(
+				batches->types[(i - tail) % batches->column_count]);
 		batches->wire_type_count = count;
 		MemoryContextSwitchTo(old_context);
 	}
@@ -175,8 +173,8 @@ goes_here(const Batch *batch)
 static bool
 goes_elsewhere(const Batch *batch)
 {
-	return batch->branch == NULL ? batch->batches->copies != NIL :
-		!batch->branch->is_local;
+	return batch->branch == NULL ? batch->batches->copies != NIL
+								 : !batch->branch->is_local;
 }
 
 /* An empty batch for a shard. */
@@ -184,7 +182,7 @@ static Batch *
 make_batch(TessBatches *batches, int shard_index)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(batches->context);
-	Batch	   *batch = palloc0(sizeof(Batch));
+	Batch *batch = palloc0(sizeof(Batch));
 
 	batch->batches = batches;
 	batch->shard_index = shard_index;
@@ -199,8 +197,8 @@ make_batch(TessBatches *batches, int shard_index)
 							shard->shard_id),
 					 errhint("See tessera.placement and tessera.node.")));
 		batch->shard_id = shard->shard_id;
-		batch->branch = tess_replies_branch(batches->replies,
-											shard->node_ids[0]);
+		batch->branch =
+			tess_replies_branch(batches->replies, shard->node_ids[0]);
 		batches->shards = bms_add_member(batches->shards, shard_index);
 	}
 	batch->context = AllocSetContextCreate(batches->context, "tessera batch",
@@ -220,7 +218,7 @@ static void
 make_room(Batch *batch)
 {
 	MemoryContext context = batch->context;
-	int			values;
+	int values;
 
 	if (batch->rows < batch->space)
 		return;
@@ -231,12 +229,12 @@ make_room(Batch *batch)
 							   batch->space * sizeof(int64));
 	if (goes_elsewhere(batch))
 	{
-		batch->wire_values = grow(context, batch->wire_values,
-								  values * sizeof(char *));
-		batch->wire_lengths = grow(context, batch->wire_lengths,
-								   values * sizeof(int));
-		batch->wire_formats = grow(context, batch->wire_formats,
-								   values * sizeof(int));
+		batch->wire_values =
+			grow(context, batch->wire_values, values * sizeof(char *));
+		batch->wire_lengths =
+			grow(context, batch->wire_lengths, values * sizeof(int));
+		batch->wire_formats =
+			grow(context, batch->wire_formats, values * sizeof(int));
 	}
 	if (goes_here(batch))
 	{
@@ -248,9 +246,9 @@ make_room(Batch *batch)
 static void
 add_for_others(Batch *batch, const Datum *values, const bool *nulls)
 {
-	int			count = batch->batches->column_count;
-	int			start = batch->rows * count;
-	TessParams	params;
+	int count = batch->batches->column_count;
+	int start = batch->rows * count;
+	TessParams params;
 
 	tess_encoder_encode(batch->batches->encoder, values, nulls, &params);
 	for (int i = 0; i < count; i++)
@@ -265,21 +263,21 @@ add_for_others(Batch *batch, const Datum *values, const bool *nulls)
 static void
 add_for_here(Batch *batch, const Datum *values, const bool *nulls)
 {
-	int			count = batch->batches->column_count;
-	int			start = batch->rows * count;
+	int count = batch->batches->column_count;
+	int start = batch->rows * count;
 
 	for (int i = 0; i < count; i++)
 	{
-		int16		length;
-		bool		by_value;
+		int16 length;
+		bool by_value;
 
 		get_typlenbyval(batch->batches->types[i], &length, &by_value);
 		batch->nulls[start + i] = nulls[i];
-		batch->values[start + i] = nulls[i] ? (Datum) 0 :
-			datumCopy(values[i], by_value, length);
+		batch->values[start + i] =
+			nulls[i] ? (Datum) 0 : datumCopy(values[i], by_value, length);
 		if (!nulls[i] && !by_value)
-			batch->bytes += datumGetSize(batch->values[start + i], by_value,
-										 length);
+			batch->bytes +=
+				datumGetSize(batch->values[start + i], by_value, length);
 	}
 }
 
@@ -291,9 +289,9 @@ void
 tess_batches_add(TessBatches *batches, int shard_index, const Datum *values,
 				 const bool *nulls)
 {
-	int			at = Max(shard_index, 0);
-	Batch	   *batch = batches->open[at];
-	Size		bytes_before;
+	int at = Max(shard_index, 0);
+	Batch *batch = batches->open[at];
+	Size bytes_before;
 	MemoryContext old_context;
 
 	if (batch == NULL)
@@ -316,8 +314,8 @@ tess_batches_add(TessBatches *batches, int shard_index, const Datum *values,
 	if (batches->open_bytes >= MAX_OPEN_BYTES)
 		send_batches(batches, batches->open, open_size(batches));
 	else if (batch->rows >= MAX_ROWS || batch->bytes >= MAX_BYTES ||
-			 (batch->rows + 1) * batches->column_count +
-			 batches->args->count > MAX_PARAMS)
+			 (batch->rows + 1) * batches->column_count + batches->args->count >
+				 MAX_PARAMS)
 		send_batches(batches, &batches->open[at], 1);
 }
 
@@ -326,16 +324,16 @@ static char *
 statement_text(const Batch *batch)
 {
 	const TessModifySpec *spec = batch->batches->spec;
-	int			param = batch->batches->args->count;
+	int param = batch->batches->args->count;
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, tess_template_sql(spec->head,
-												   batch->shard_id));
+	appendStringInfoString(&sql,
+						   tess_template_sql(spec->head, batch->shard_id));
 	for (int row = 0; row < batch->rows; row++)
 	{
 		const char *separator = row == 0 ? "(" : ", (";
-		ListCell   *cell;
+		ListCell *cell;
 
 		foreach(cell, spec->row_casts)
 		{
@@ -345,8 +343,8 @@ statement_text(const Batch *batch)
 		}
 		appendStringInfoChar(&sql, ')');
 	}
-	appendStringInfoString(&sql, tess_template_sql(spec->tail,
-												   batch->shard_id));
+	appendStringInfoString(&sql,
+						   tess_template_sql(spec->tail, batch->shard_id));
 	return sql.data;
 }
 
@@ -356,14 +354,13 @@ queue_batch(Batch *batch, TessBranch *branch, const char *sql)
 {
 	TessBatches *batches = batch->batches;
 	const TessParams *tail = &batches->tail_params;
-	int			row_params = batch->rows * batches->column_count;
-	int			count = tail->count + row_params;
+	int row_params = batch->rows * batches->column_count;
+	int count = tail->count + row_params;
 	const char **values = palloc(count * sizeof(char *));
-	int		   *lengths = palloc(count * sizeof(int));
-	int		   *formats = palloc(count * sizeof(int));
+	int *lengths = palloc(count * sizeof(int));
+	int *formats = palloc(count * sizeof(int));
 	TessParams *params = palloc(sizeof(TessParams));
-	Sending    *sending = MemoryContextAlloc(batches->context,
-											 sizeof(Sending));
+	Sending *sending = MemoryContextAlloc(batches->context, sizeof(Sending));
 
 	for (int i = 0; i < tail->count; i++)
 	{
@@ -394,7 +391,7 @@ queue_batch(Batch *batch, TessBranch *branch, const char *sql)
 static int64
 next_ordinal(Batch *batch)
 {
-	int			row = Min(batch->returned, batch->rows - 1);
+	int row = Min(batch->returned, batch->rows - 1);
 
 	batch->returned++;
 	return batch->ordinals ? batch->ordinals[row] : 0;
@@ -404,7 +401,7 @@ next_ordinal(Batch *batch)
 static void
 returned_here(void *owner, TupleTableSlot *slot)
 {
-	Batch	   *batch = owner;
+	Batch *batch = owner;
 	TessReturned returned = {0};
 
 	returned.ordinal = next_ordinal(batch);
@@ -418,11 +415,11 @@ static void
 returned_remote(void *owner, void *tag, const PGresult *result, int row)
 {
 	TessBatches *batches = owner;
-	Batch	   *batch = ((Sending *) tag)->batch;
+	Batch *batch = ((Sending *) tag)->batch;
 	TessReturned returned = {0};
 
 	if (batch->branch == NULL)
-		return;					/* this server's copy has answered for all */
+		return; /* this server's copy has answered for all */
 	returned.ordinal = next_ordinal(batch);
 	returned.shard_index = batch->shard_index;
 	returned.replies = batches->replies;
@@ -445,9 +442,9 @@ static void
 statement_done(void *owner, void *tag, PGresult *result)
 {
 	TessBatches *batches = owner;
-	Sending    *sending = tag;
-	Batch	   *batch = sending->batch;
-	uint64		processed = strtou64(PQcmdTuples(result), NULL, 10);
+	Sending *sending = tag;
+	Batch *batch = sending->batch;
+	uint64 processed = strtou64(PQcmdTuples(result), NULL, 10);
 
 	if (batch->branch == NULL)
 	{
@@ -470,11 +467,11 @@ execute_here(Batch *batch, const char *sql)
 {
 	TessBatches *batches = batch->batches;
 	const TessArgs *args = batches->args;
-	int			row_params = batch->rows * batches->column_count;
-	int			count = args->count + row_params;
-	Oid		   *types = palloc(count * sizeof(Oid));
-	Datum	   *values = palloc(count * sizeof(Datum));
-	bool	   *nulls = palloc(count * sizeof(bool));
+	int row_params = batch->rows * batches->column_count;
+	int count = args->count + row_params;
+	Oid *types = palloc(count * sizeof(Oid));
+	Datum *values = palloc(count * sizeof(Datum));
+	bool *nulls = palloc(count * sizeof(bool));
 
 	for (int i = 0; i < args->count; i++)
 	{
@@ -487,10 +484,9 @@ execute_here(Batch *batch, const char *sql)
 	memcpy(values + args->count, batch->values, row_params * sizeof(Datum));
 	memcpy(nulls + args->count, batch->nulls, row_params * sizeof(bool));
 
-	batch->rows_here =
-		tess_exec_here(sql, tess_args_param_list(count, types, values, nulls),
-					   NULL, batches->fragment->role,
-					   tess_row_receiver_make(batch, returned_here));
+	batch->rows_here = tess_exec_here(
+		sql, tess_args_param_list(count, types, values, nulls), NULL,
+		batches->fragment->role, tess_row_receiver_make(batch, returned_here));
 	batches->processed += batch->rows_here;
 }
 
@@ -499,8 +495,8 @@ static void
 send_to_copies(Batch *batch)
 {
 	TessBatches *batches = batch->batches;
-	char	   *sql = statement_text(batch);
-	ListCell   *cell;
+	char *sql = statement_text(batch);
+	ListCell *cell;
 
 	execute_here(batch, sql);
 	foreach(cell, batches->copies)
@@ -516,14 +512,14 @@ send_to_copies(Batch *batch)
 static void
 send_to_shards(TessBatches *batches, List *others, List *here)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, others)
-		tess_replies_collect(batches->replies,
-							 ((Batch *) lfirst(cell))->branch, MAX_OWED - 1);
+		tess_replies_collect(batches->replies, ((Batch *) lfirst(cell))->branch,
+							 MAX_OWED - 1);
 	foreach(cell, others)
 	{
-		Batch	   *batch = lfirst(cell);
+		Batch *batch = lfirst(cell);
 		MemoryContext old_context = MemoryContextSwitchTo(batch->context);
 
 		queue_batch(batch, batch->branch, statement_text(batch));
@@ -534,7 +530,7 @@ send_to_shards(TessBatches *batches, List *others, List *here)
 	/* the nodes are at work meanwhile */
 	foreach(cell, here)
 	{
-		Batch	   *batch = lfirst(cell);
+		Batch *batch = lfirst(cell);
 		MemoryContext old_context = MemoryContextSwitchTo(batch->context);
 
 		execute_here(batch, statement_text(batch));
@@ -550,14 +546,14 @@ send_to_shards(TessBatches *batches, List *others, List *here)
 static void
 send_batches(TessBatches *batches, Batch **open, int count)
 {
-	List	   *others = NIL;
-	List	   *here = NIL;
-	List	   *contexts = NIL;
-	ListCell   *cell;
+	List *others = NIL;
+	List *here = NIL;
+	List *contexts = NIL;
+	ListCell *cell;
 
 	for (int i = 0; i < count; i++)
 	{
-		Batch	   *batch = open[i];
+		Batch *batch = open[i];
 
 		if (batch == NULL)
 			continue;
@@ -612,8 +608,8 @@ tess_batches_shards(const TessBatches *batches)
 uint64
 tess_batches_finish(TessBatches *batches, TessScanFigures *figures)
 {
-	batches->is_one = batches->sent == 0 &&
-		bms_membership(batches->shards) == BMS_SINGLETON;
+	batches->is_one =
+		batches->sent == 0 && bms_membership(batches->shards) == BMS_SINGLETON;
 	send_batches(batches, batches->open, open_size(batches));
 	tess_replies_collect(batches->replies, NULL, 0);
 	figures->executed = true;

@@ -23,20 +23,22 @@
 bool
 tess_epq_applies(CustomScanState *node)
 {
-	EPQState   *epq = node->ss.ps.state->es_epq_active;
+	EPQState *epq = node->ss.ps.state->es_epq_active;
 
 	return epq != NULL &&
-		bms_is_member(epq->epqParam, node->ss.ps.plan->extParam);
+		   bms_is_member(epq->epqParam, node->ss.ps.plan->extParam);
 }
 
 static void
 raise_conflict(void)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access due to concurrent update"),
-			 errdetail("The row was changed by another transaction, and the rows of other nodes that it was joined with cannot be looked at again."),
-			 errhint("Run the transaction again.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+		 errmsg("could not serialize access due to concurrent update"),
+		 errdetail(
+			 "The row was changed by another transaction, and the rows of other nodes that it was joined with cannot be looked at again."),
+		 errhint("Run the transaction again.")));
 }
 
 /* Range table index of the relation the scan stands for. */
@@ -59,12 +61,12 @@ fill_slot(CustomScanState *node, Datum whole_row)
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 	HeapTupleHeader header = DatumGetHeapTupleHeader(whole_row);
-	TupleDesc	desc;
+	TupleDesc desc;
 	HeapTupleData tuple;
-	Datum	   *values;
-	bool	   *nulls;
-	ListCell   *cell;
-	int			i = 0;
+	Datum *values;
+	bool *nulls;
+	ListCell *cell;
+	int i = 0;
 
 	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
 								  HeapTupleHeaderGetTypMod(header));
@@ -79,7 +81,7 @@ fill_slot(CustomScanState *node, Datum whole_row)
 	foreach(cell, scan->custom_scan_tlist)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		Var		   *var = (Var *) entry->expr;
+		Var *var = (Var *) entry->expr;
 
 		if (!IsA(var, Var) || var->varattno > desc->natts)
 			raise_conflict();
@@ -107,11 +109,11 @@ fill_slot(CustomScanState *node, Datum whole_row)
 static bool
 fetch_given_row(CustomScanState *node)
 {
-	EPQState   *epq = node->ss.ps.state->es_epq_active;
-	Index		relid = scan_relid(node);
+	EPQState *epq = node->ss.ps.state->es_epq_active;
+	Index relid = scan_relid(node);
 	ExecAuxRowMark *mark;
-	Datum		whole_row;
-	bool		is_null;
+	Datum whole_row;
+	bool is_null;
 	MemoryContext old_context;
 
 	ExecClearTuple(node->ss.ss_ScanTupleSlot);
@@ -124,12 +126,12 @@ fetch_given_row(CustomScanState *node)
 		mark->rowmark->markType != ROW_MARK_COPY)
 		raise_conflict();
 
-	whole_row = ExecGetJunkAttribute(epq->origslot, mark->wholeAttNo,
-									 &is_null);
+	whole_row = ExecGetJunkAttribute(epq->origslot, mark->wholeAttNo, &is_null);
 	if (is_null)
-		return false;			/* an outer join had made it NULL */
+		return false; /* an outer join had made it NULL */
 
-	old_context = MemoryContextSwitchTo(node->ss.ps.ps_ExprContext->ecxt_per_tuple_memory);
+	old_context = MemoryContextSwitchTo(
+		node->ss.ps.ps_ExprContext->ecxt_per_tuple_memory);
 	fill_slot(node, whole_row);
 	MemoryContextSwitchTo(old_context);
 	return true;
@@ -147,10 +149,10 @@ tess_epq_next(CustomScanState *node)
 	{
 		econtext->ecxt_scantuple = node->ss.ss_ScanTupleSlot;
 		if (node->ss.ps.qual == NULL || ExecQual(node->ss.ps.qual, econtext))
-			return projection ? ExecProject(projection) :
-				node->ss.ss_ScanTupleSlot;
+			return projection ? ExecProject(projection)
+							  : node->ss.ss_ScanTupleSlot;
 		InstrCountFiltered1(node, 1);
 	}
-	return projection ? ExecClearTuple(projection->pi_state.resultslot) :
-		ExecClearTuple(node->ss.ss_ScanTupleSlot);
+	return projection ? ExecClearTuple(projection->pi_state.resultslot)
+					  : ExecClearTuple(node->ss.ss_ScanTupleSlot);
 }

@@ -18,9 +18,9 @@
 /* What EXPLAIN ANALYZE tells. */
 typedef struct TessScanFigures
 {
-	bool		executed;
-	int64		rows;
-	int64		bytes;
+	bool executed;
+	int64 rows;
+	int64 bytes;
 } TessScanFigures;
 
 /* replies.c ---------------------------------------------------------- */
@@ -28,27 +28,27 @@ typedef struct TessScanFigures
 /* What one statement has under way at one node. */
 typedef struct TessBranch
 {
-	int32		node_id;
-	bool		is_local;		/* this very server: nothing is ever queued */
-	TessSession *session;		/* NULL until tess_replies_open */
-	bool		unsent;			/* queued since the last flush */
-	bool		busy;			/* flushed, and not yet read to the end */
-	int			owed;			/* statements whose end has not been seen */
+	int32 node_id;
+	bool is_local;		  /* this very server: nothing is ever queued */
+	TessSession *session; /* NULL until tess_replies_open */
+	bool unsent;		  /* queued since the last flush */
+	bool busy;			  /* flushed, and not yet read to the end */
+	int owed;			  /* statements whose end has not been seen */
 } TessBranch;
 
 /* A row that somebody must put away; result is the caller's. */
-typedef void (*TessRowSink) (void *owner, void *tag, const PGresult *result,
-							 int row);
+typedef void (*TessRowSink)(void *owner, void *tag, const PGresult *result,
+							int row);
 /* A statement has ended; called once per queued statement, before the rows
  * that came with its end are given out. */
-typedef void (*TessDoneSink) (void *owner, void *tag, PGresult *result);
+typedef void (*TessDoneSink)(void *owner, void *tag, PGresult *result);
 
 typedef struct TessReplies TessReplies;
 
 extern TessReplies *tess_replies_make(void *owner, TessRowSink put_row,
 									  TessDoneSink done);
 extern TessBranch *tess_replies_branch(TessReplies *replies, int32 node_id);
-extern int	tess_replies_branch_count(const TessReplies *replies);
+extern int tess_replies_branch_count(const TessReplies *replies);
 extern TessBranch *tess_replies_branch_at(const TessReplies *replies, int i);
 extern void tess_replies_open(TessReplies *replies, Oid role,
 							  TessAccess access);
@@ -56,8 +56,8 @@ extern void tess_replies_queue(TessReplies *replies, TessBranch *branch,
 							   const char *sql, const TessParams *params,
 							   bool binary_result, bool single_row, void *tag);
 extern void tess_replies_flush(TessReplies *replies);
-extern bool tess_replies_next(TessReplies *replies, PGresult **result,
-							  int *row, void **tag);
+extern bool tess_replies_next(TessReplies *replies, PGresult **result, int *row,
+							  void **tag);
 extern void tess_replies_collect(TessReplies *replies, TessBranch *branch,
 								 int owed_limit);
 extern void tess_replies_decoding(TessReplies *replies, bool decoding);
@@ -74,13 +74,13 @@ extern TessRowMap *tess_row_map_make(const TessFragment *fragment,
 									 TupleDesc scan_desc, Oid table);
 extern bool tess_row_map_is_binary(const TessRowMap *map);
 extern void tess_row_map_remote(TessRowMap *map, const PGresult *result,
-								int row, int shard_index,
-								Datum *values, bool *nulls);
+								int row, int shard_index, Datum *values,
+								bool *nulls);
 extern void tess_row_map_local(TessRowMap *map, TupleTableSlot *slot,
 							   int shard_index, Datum *values, bool *nulls);
 
 /* A receiver of rows of this server; put gets each slot. */
-typedef void (*TessSlotSink) (void *owner, TupleTableSlot *slot);
+typedef void (*TessSlotSink)(void *owner, TupleTableSlot *slot);
 extern DestReceiver *tess_row_receiver_make(void *owner, TessSlotSink put);
 
 /* Runs a statement in process, as role; see tess_local_execute.  snapshot
@@ -98,18 +98,18 @@ extern void tess_slot_show(TupleTableSlot *virtual_slot,
 /* Parameters of a fragment and the shards it goes to. */
 typedef struct TessArgs
 {
-	int			count;
-	Oid		   *types;
-	int16	   *lengths;		/* typlen */
-	bool	   *by_value;
+	int count;
+	Oid *types;
+	int16 *lengths; /* typlen */
+	bool *by_value;
 	ExprState **exprs;
-	struct TessPruneState *prune;	/* NULL: all shards */
+	struct TessPruneState *prune; /* NULL: all shards */
 
 	/* of the current execution */
-	MemoryContext context;		/* of what follows */
-	Datum	   *values;
-	bool	   *nulls;
-	Bitmapset  *shards;			/* indexes in the group; empty without one */
+	MemoryContext context; /* of what follows */
+	Datum *values;
+	bool *nulls;
+	Bitmapset *shards; /* indexes in the group; empty without one */
 } TessArgs;
 
 extern TessArgs *tess_args_init(const TessFragment *fragment, List *exprs,
@@ -122,7 +122,7 @@ extern ParamListInfo tess_args_param_list(int count, const Oid *types,
 
 /* order.c: nothing sees what is written after it began --------------------- */
 typedef struct TessReader TessReader;
-typedef void (*TessReaderStart) (void *arg);
+typedef void (*TessReaderStart)(void *arg);
 
 extern TessReader *tess_reader_begin(const TessFragment *fragment,
 									 EState *estate, TessReaderStart start,
@@ -141,20 +141,20 @@ typedef struct TessBatches TessBatches;
  * statements in process as slot. */
 typedef struct TessReturned
 {
-	int64		ordinal;
-	int			shard_index;
+	int64 ordinal;
+	int shard_index;
 	TessReplies *replies;
-	const PGresult *result;		/* NULL: slot */
-	int			row;
+	const PGresult *result; /* NULL: slot */
+	int row;
 	TupleTableSlot *slot;
 } TessReturned;
 
-typedef void (*TessReturnedSink) (void *owner, const TessReturned *returned);
+typedef void (*TessReturnedSink)(void *owner, const TessReturned *returned);
 
 extern TessBatches *tess_batches_begin(const TessFragment *fragment,
 									   const TessGroup *group,
-									   const TessArgs *args,
-									   bool binary_result, void *owner,
+									   const TessArgs *args, bool binary_result,
+									   void *owner,
 									   TessReturnedSink put_returned);
 extern void tess_batches_add(TessBatches *batches, int shard_index,
 							 const Datum *values, const bool *nulls);

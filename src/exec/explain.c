@@ -16,7 +16,7 @@ static char *
 template_text(const List *template, const TessShard *shard)
 {
 	StringInfoData text;
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (shard != NULL)
 		return tess_template_sql(template, shard->shard_id);
@@ -24,13 +24,13 @@ template_text(const List *template, const TessShard *shard)
 	initStringInfo(&text);
 	foreach(cell, template)
 	{
-		Node	   *piece = lfirst(cell);
+		Node *piece = lfirst(cell);
 
 		if (IsA(piece, String))
 			appendStringInfoString(&text, strVal(piece));
 		else
-			appendStringInfoString(&text,
-								   quote_identifier(strVal(linitial((List *) piece))));
+			appendStringInfoString(
+				&text, quote_identifier(strVal(linitial((List *) piece))));
 	}
 	return text.data;
 }
@@ -39,16 +39,15 @@ template_text(const List *template, const TessShard *shard)
 static List *
 node_names(const TessGroup *group, const Bitmapset *shards)
 {
-	List	   *seen = NIL;
-	List	   *names = NIL;
-	int			i = -1;
+	List *seen = NIL;
+	List *names = NIL;
+	int i = -1;
 
 	while ((i = bms_next_member(shards, i)) >= 0)
 	{
 		const TessShard *shard = &group->shards[i];
 
-		if (shard->node_count == 0 ||
-			list_member_int(seen, shard->node_ids[0]))
+		if (shard->node_count == 0 || list_member_int(seen, shard->node_ids[0]))
 			continue;
 		seen = lappend_int(seen, shard->node_ids[0]);
 		names = lappend(names, tess_meta_node(shard->node_ids[0])->name);
@@ -57,26 +56,24 @@ node_names(const TessGroup *group, const Bitmapset *shards)
 }
 
 static void
-explain_shards(const TessGroup *group, const Bitmapset *shards,
-			   bool known, ExplainState *es)
+explain_shards(const TessGroup *group, const Bitmapset *shards, bool known,
+			   ExplainState *es)
 {
-	int			count = bms_num_members(shards);
+	int count = bms_num_members(shards);
 
 	if (es->format != EXPLAIN_FORMAT_TEXT)
 	{
 		if (known)
 			ExplainPropertyInteger("Shards", NULL, count, es);
-		ExplainPropertyInteger("Shards of Group", NULL, group->shard_count,
-							   es);
+		ExplainPropertyInteger("Shards of Group", NULL, group->shard_count, es);
 	}
 	else if (known)
-		ExplainPropertyText("Shards",
-							psprintf("%d of %d", count, group->shard_count),
-							es);
+		ExplainPropertyText(
+			"Shards", psprintf("%d of %d", count, group->shard_count), es);
 	else
-		ExplainPropertyText("Shards",
-							psprintf("determined at execution, of %d",
-									 group->shard_count), es);
+		ExplainPropertyText(
+			"Shards",
+			psprintf("determined at execution, of %d", group->shard_count), es);
 	if (known && count > 0)
 		ExplainPropertyList("Nodes", node_names(group, shards), es);
 }
@@ -84,8 +81,8 @@ explain_shards(const TessGroup *group, const Bitmapset *shards,
 static void
 explain_copies(ExplainState *es)
 {
-	List	   *names = NIL;
-	ListCell   *cell;
+	List *names = NIL;
+	ListCell *cell;
 
 	foreach(cell, tess_meta_remote_nodes())
 		names = lappend(names, ((const TessNode *) lfirst(cell))->name);
@@ -101,13 +98,18 @@ explain_sql(const TessFragment *fragment, const TessShard *shard,
 	const TessModifySpec *modify = fragment->modify;
 
 	if (modify == NULL)
-		ExplainPropertyText("Remote SQL",
-							template_text(fragment->template, shard), es);
+	{
+		char *sql = template_text(fragment->template, shard);
+
+		/* core's deparser begins a SELECT with a space */
+		ExplainPropertyText("Remote SQL", sql + strspn(sql, " "), es);
+	}
 	else
 		ExplainPropertyText("Remote SQL",
 							psprintf("%s...%s",
 									 template_text(modify->head, shard),
-									 template_text(modify->tail, shard)), es);
+									 template_text(modify->tail, shard)),
+							es);
 }
 
 /*
@@ -123,18 +125,18 @@ tess_explain_fragment(CustomScanState *node, const TessFragment *fragment,
 	const TessTable *table = tess_meta_table(fragment->anchor);
 	const TessGroup *group = table ? table->group : NULL;
 	const TessShard *first = NULL;
-	List	   *tables = NIL;
-	ListCell   *cell;
-	bool		known = figures->executed;
+	List *tables = NIL;
+	ListCell *cell;
+	bool known = figures->executed;
 
 	foreach(cell, fragment->relations)
-		tables = lappend(tables, tess_relation_qualified_name(lfirst_oid(cell)));
+		tables =
+			lappend(tables, tess_relation_qualified_name(lfirst_oid(cell)));
 
 	if (group != NULL && !known && fragment->modify == NULL)
-		shards = tess_prune_estimate(fragment->has_prune ?
-									 llast(scan->custom_exprs) : NULL,
-									 node->ss.ps.state->es_param_list_info,
-									 group, &known);
+		shards = tess_prune_estimate(
+			fragment->has_prune ? llast(scan->custom_exprs) : NULL,
+			node->ss.ps.state->es_param_list_info, group, &known);
 	if (group != NULL && (known || fragment->modify == NULL))
 		explain_shards(group, shards, known, es);
 	else if (group == NULL)
@@ -144,7 +146,7 @@ tess_explain_fragment(CustomScanState *node, const TessFragment *fragment,
 
 	if (es->verbose)
 	{
-		int			i = known ? bms_next_member(shards, -1) : -1;
+		int i = known ? bms_next_member(shards, -1) : -1;
 
 		if (group != NULL && i >= 0)
 			first = &group->shards[i];

@@ -23,15 +23,15 @@
 /* Rows of a child that were there already, as bits of 64 row numbers. */
 typedef struct SeenKey
 {
-	int32		shard_index;
+	int32 shard_index;
 	BlockNumber block;
-	uint32		chunk;			/* offset / 64 */
+	uint32 chunk; /* offset / 64 */
 } SeenKey;
 
 typedef struct SeenRows
 {
-	SeenKey		key;
-	uint64		offsets;
+	SeenKey key;
+	uint64 offsets;
 } SeenRows;
 
 typedef struct TesseraModifyState
@@ -39,26 +39,26 @@ typedef struct TesseraModifyState
 	CustomScanState css;
 	const TessFragment *fragment;
 	const TessModifySpec *spec;
-	TessArgs   *args;
+	TessArgs *args;
 	TessRowMap *rows;
 
-	bool		done;
-	const TessGroup *group;		/* NULL: reference table */
+	bool done;
+	const TessGroup *group; /* NULL: reference table */
 	TessBatches *batches;
-	HTAB	   *seen;			/* UPDATE, DELETE: rows sent already */
+	HTAB *seen; /* UPDATE, DELETE: rows sent already */
 
 	/* RETURNING rows: in a store, or sorted by ordinal (the last column) */
-	bool		sorting;
-	TupleDesc	stored_desc;
-	TupleTableSlot *stored_slot;	/* to read */
-	TupleTableSlot *sort_slot;	/* to write */
+	bool sorting;
+	TupleDesc stored_desc;
+	TupleTableSlot *stored_slot; /* to read */
+	TupleTableSlot *sort_slot;	 /* to write */
 	Tuplestorestate *store;
 	Tuplesortstate *sort;
 	MemoryContext row_context;
-	Datum	   *row_values;		/* room for the ordinal too */
-	bool	   *row_nulls;
+	Datum *row_values; /* room for the ordinal too */
+	bool *row_nulls;
 
-	Bitmapset  *shards;			/* for EXPLAIN */
+	Bitmapset *shards; /* for EXPLAIN */
 	TessScanFigures figures;
 } TesseraModifyState;
 
@@ -71,17 +71,15 @@ static void explain(CustomScanState *node, List *ancestors, ExplainState *es);
 
 const CustomScanMethods tess_modify_methods = {
 	.CustomName = TESS_MODIFY_METHODS,
-	.CreateCustomScanState = create_state
-};
+	.CreateCustomScanState = create_state};
 
-static const CustomExecMethods exec_methods = {
-	.CustomName = TESS_MODIFY_METHODS,
-	.BeginCustomScan = begin_modify,
-	.ExecCustomScan = exec_modify,
-	.EndCustomScan = end_modify,
-	.ReScanCustomScan = rescan,
-	.ExplainCustomScan = explain
-};
+static const CustomExecMethods exec_methods = {.CustomName =
+												   TESS_MODIFY_METHODS,
+											   .BeginCustomScan = begin_modify,
+											   .ExecCustomScan = exec_modify,
+											   .EndCustomScan = end_modify,
+											   .ReScanCustomScan = rescan,
+											   .ExplainCustomScan = explain};
 
 static Node *
 create_state(CustomScan *scan)
@@ -100,48 +98,45 @@ begin_modify(CustomScanState *node, EState *estate, int eflags)
 {
 	TesseraModifyState *state = (TesseraModifyState *) node;
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
-	Oid			table = state->fragment->anchor;
+	Oid table = state->fragment->anchor;
 
-	node->custom_ps =
-		list_make1(ExecInitNode(linitial(scan->custom_plans), estate,
-								eflags & ~(EXEC_FLAG_REWIND |
-										   EXEC_FLAG_BACKWARD |
-										   EXEC_FLAG_MARK)));
-	state->args = tess_args_init(state->fragment, scan->custom_exprs,
-								 &node->ss.ps);
+	node->custom_ps = list_make1(ExecInitNode(
+		linitial(scan->custom_plans), estate,
+		eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK)));
+	state->args =
+		tess_args_init(state->fragment, scan->custom_exprs, &node->ss.ps);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
 	if (node->ss.ss_currentRelation != NULL)
 		table = RelationGetRelid(node->ss.ss_currentRelation);
 	if (state->spec->has_returning)
-		state->rows = tess_row_map_make(state->fragment,
-										node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-										table);
+		state->rows = tess_row_map_make(
+			state->fragment, node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+			table);
 }
 
 /* Makes what RETURNING rows are collected in. */
 static void
 begin_collecting(TesseraModifyState *state)
 {
-	EState	   *estate = state->css.ss.ps.state;
-	TupleDesc	scan_desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
-	int			natts = scan_desc->natts;
+	EState *estate = state->css.ss.ps.state;
+	TupleDesc scan_desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	int natts = scan_desc->natts;
 
 	state->stored_desc = CreateTemplateTupleDesc(natts + 1);
 	for (int i = 1; i <= natts; i++)
 		TupleDescCopyEntry(state->stored_desc, i, scan_desc, i);
 	TupleDescInitEntry(state->stored_desc, natts + 1, "ordinal", INT8OID, -1,
 					   0);
-	state->stored_slot = ExecInitExtraTupleSlot(estate, state->stored_desc,
-												&TTSOpsMinimalTuple);
-	state->sort_slot = ExecInitExtraTupleSlot(estate, state->stored_desc,
-											  &TTSOpsVirtual);
+	state->stored_slot =
+		ExecInitExtraTupleSlot(estate, state->stored_desc, &TTSOpsMinimalTuple);
+	state->sort_slot =
+		ExecInitExtraTupleSlot(estate, state->stored_desc, &TTSOpsVirtual);
 	state->row_values = palloc((natts + 1) * sizeof(Datum));
 	state->row_nulls = palloc((natts + 1) * sizeof(bool));
-	state->row_context = AllocSetContextCreate(CurrentMemoryContext,
-											   "tessera row",
-											   ALLOCSET_DEFAULT_SIZES);
+	state->row_context = AllocSetContextCreate(
+		CurrentMemoryContext, "tessera row", ALLOCSET_DEFAULT_SIZES);
 }
 
 /* The first row tells whether rows come in order or have to be sorted. */
@@ -149,20 +144,20 @@ static void
 choose_collection(TesseraModifyState *state)
 {
 	MemoryContext old_context;
-	AttrNumber	attno = state->stored_desc->natts;
-	Oid			less = Int8LessOperator;
-	Oid			collation = InvalidOid;
-	bool		nulls_first = false;
+	AttrNumber attno = state->stored_desc->natts;
+	Oid less = Int8LessOperator;
+	Oid collation = InvalidOid;
+	bool nulls_first = false;
 
 	if (state->store != NULL || state->sort != NULL)
 		return;
 	old_context = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
 	state->sorting = state->fragment->command == CMD_INSERT &&
-		!tess_batches_are_in_order(state->batches);
+					 !tess_batches_are_in_order(state->batches);
 	if (state->sorting)
-		state->sort = tuplesort_begin_heap(state->stored_desc, 1, &attno,
-										   &less, &collation, &nulls_first,
-										   work_mem, NULL, TUPLESORT_NONE);
+		state->sort = tuplesort_begin_heap(state->stored_desc, 1, &attno, &less,
+										   &collation, &nulls_first, work_mem,
+										   NULL, TUPLESORT_NONE);
 	else
 		state->store = tuplestore_begin_heap(false, false, work_mem);
 	MemoryContextSwitchTo(old_context);
@@ -173,7 +168,7 @@ static void
 collect_row(void *owner, const TessReturned *returned)
 {
 	TesseraModifyState *state = owner;
-	int			natts = state->stored_desc->natts - 1;
+	int natts = state->stored_desc->natts - 1;
 	MemoryContext old_context;
 
 	choose_collection(state);
@@ -218,14 +213,14 @@ static bool
 is_seen(TesseraModifyState *state, int shard_index, ItemPointer ctid)
 {
 	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(ctid);
-	uint64		bit = UINT64CONST(1) << (offset % 64);
-	SeenKey		key;
-	SeenRows   *entry;
-	bool		found;
+	uint64 bit = UINT64CONST(1) << (offset % 64);
+	SeenKey key;
+	SeenRows *entry;
+	bool found;
 
 	if (state->seen == NULL)
 	{
-		HASHCTL		control = {0};
+		HASHCTL control = {0};
 
 		control.keysize = sizeof(SeenKey);
 		control.entrysize = sizeof(SeenRows);
@@ -250,12 +245,12 @@ static void
 add_row(TesseraModifyState *state, TupleTableSlot *slot)
 {
 	const TessModifySpec *spec = state->spec;
-	int			shard_index = -1;
+	int shard_index = -1;
 
 	slot_getallattrs(slot);
 	if (state->fragment->command == CMD_INSERT)
 	{
-		int			key = spec->key_position;
+		int key = spec->key_position;
 
 		if (state->group != NULL && key >= 0)
 			shard_index = tess_route_value(state->group, slot->tts_values[key],
@@ -270,7 +265,7 @@ add_row(TesseraModifyState *state, TupleTableSlot *slot)
 	}
 
 	if (slot->tts_isnull[0] || slot->tts_isnull[1])
-		return;					/* the nullable side of an outer join */
+		return; /* the nullable side of an outer join */
 	shard_index = DatumGetInt32(slot->tts_values[0]);
 	if (state->group == NULL || shard_index < 0 ||
 		shard_index >= state->group->shard_count)
@@ -302,7 +297,7 @@ read_child_first(PlanState *child)
 static void
 add_rows(TesseraModifyState *state)
 {
-	PlanState  *child = linitial(state->css.custom_ps);
+	PlanState *child = linitial(state->css.custom_ps);
 	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
 	Tuplestorestate *store = NULL;
 	TupleTableSlot *slot = NULL;
@@ -341,20 +336,19 @@ add_rows(TesseraModifyState *state)
 static void
 run(TesseraModifyState *state)
 {
-	EState	   *estate = state->css.ss.ps.state;
+	EState *estate = state->css.ss.ps.state;
 	MemoryContext old_context = MemoryContextSwitchTo(estate->es_query_cxt);
 	const TessTable *table = tess_exec_table(state->fragment);
-	uint64		processed;
+	uint64 processed;
 
 	state->group = table->group;
 	(void) tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext, NULL);
 	if (state->spec->has_returning)
 		begin_collecting(state);
-	state->batches = tess_batches_begin(state->fragment, state->group,
-										state->args,
-										state->rows != NULL &&
-										tess_row_map_is_binary(state->rows),
-										state, collect_row);
+	state->batches = tess_batches_begin(
+		state->fragment, state->group, state->args,
+		state->rows != NULL && tess_row_map_is_binary(state->rows), state,
+		collect_row);
 	add_rows(state);
 	processed = tess_batches_finish(state->batches, &state->figures);
 	if (state->fragment->sets_count)
@@ -373,7 +367,7 @@ next_tuple(ScanState *node)
 {
 	TesseraModifyState *state = (TesseraModifyState *) node;
 	TupleTableSlot *slot = node->ss_ScanTupleSlot;
-	bool		found = false;
+	bool found = false;
 
 	if (!state->done)
 	{
@@ -433,6 +427,6 @@ explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	TesseraModifyState *state = (TesseraModifyState *) node;
 
-	tess_explain_fragment(node, state->fragment, state->shards,
-						  &state->figures, es);
+	tess_explain_fragment(node, state->fragment, state->shards, &state->figures,
+						  es);
 }

@@ -22,29 +22,29 @@
 /* A scan between its begin and its end. */
 struct TessReader
 {
-	dlist_node	link;
-	bool		listed;
+	dlist_node link;
+	bool listed;
 	MemoryContextCallback callback;
 	const TessFragment *fragment;
-	EState	   *estate;
-	ResourceOwner owner;		/* of the statement */
-	uint64		began_at;		/* value of writes */
-	TessReaderStart start;		/* NULL: arguments are not known yet */
-	void	   *arg;
+	EState *estate;
+	ResourceOwner owner;   /* of the statement */
+	uint64 began_at;	   /* value of writes */
+	TessReaderStart start; /* NULL: arguments are not known yet */
+	void *arg;
 };
 
 typedef struct WrittenTable
 {
-	Oid			relation;
-	uint64		write;			/* number of its last write */
+	Oid relation;
+	uint64 write; /* number of its last write */
 } WrittenTable;
 
 static struct
 {
-	dlist_head	readers;
-	uint64		writes;			/* by this backend, ever */
-	HTAB	   *tables;			/* WrittenTable; NULL: none yet */
-}			order = {DLIST_STATIC_INIT(order.readers)};
+	dlist_head readers;
+	uint64 writes; /* by this backend, ever */
+	HTAB *tables;  /* WrittenTable; NULL: none yet */
+} order = {DLIST_STATIC_INIT(order.readers)};
 
 static void
 forget_reader(void *arg)
@@ -70,8 +70,7 @@ tess_reader_begin(const TessFragment *fragment, EState *estate,
 	reader->arg = arg;
 	reader->callback.func = forget_reader;
 	reader->callback.arg = reader;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext,
-									   &reader->callback);
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &reader->callback);
 	dlist_push_tail(&order.readers, &reader->link);
 	reader->listed = true;
 	return reader;
@@ -89,30 +88,34 @@ tess_reader_end(TessReader *reader)
 void
 tess_reader_check(const TessReader *reader)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (reader->began_at == order.writes || order.tables == NULL)
 		return;
 	foreach(cell, reader->fragment->relations)
 	{
-		Oid			relation = lfirst_oid(cell);
-		WrittenTable *table = hash_search(order.tables, &relation, HASH_FIND,
-										  NULL);
+		Oid relation = lfirst_oid(cell);
+		WrittenTable *table =
+			hash_search(order.tables, &relation, HASH_FIND, NULL);
 
 		if (table != NULL && table->write > reader->began_at)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot read table %s as it was when the statement began",
-							tess_relation_qualified_name(relation)),
-					 errdetail("It was changed by this transaction since, and rows that depend on other rows of the statement are fetched one after the other."),
-					 errhint("Read the rows first, into an array or a temporary table, and write then.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg(
+					 "cannot read table %s as it was when the statement began",
+					 tess_relation_qualified_name(relation)),
+				 errdetail(
+					 "It was changed by this transaction since, and rows that depend on other rows of the statement are fetched one after the other."),
+				 errhint(
+					 "Read the rows first, into an array or a temporary table, and write then.")));
 	}
 }
 
 static bool
 covers_one_of(const TessFragment *fragment, const List *relations)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, relations)
 	{
@@ -125,11 +128,11 @@ covers_one_of(const TessFragment *fragment, const List *relations)
 static void
 note_write(const TessFragment *fragment)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (order.tables == NULL)
 	{
-		HASHCTL		control = {0};
+		HASHCTL control = {0};
 
 		control.keysize = sizeof(Oid);
 		control.entrysize = sizeof(WrittenTable);
@@ -140,9 +143,9 @@ note_write(const TessFragment *fragment)
 	order.writes++;
 	foreach(cell, fragment->relations)
 	{
-		Oid			relation = lfirst_oid(cell);
-		WrittenTable *table = hash_search(order.tables, &relation, HASH_ENTER,
-										  NULL);
+		Oid relation = lfirst_oid(cell);
+		WrittenTable *table =
+			hash_search(order.tables, &relation, HASH_ENTER, NULL);
 
 		table->write = order.writes;
 	}

@@ -23,33 +23,33 @@
 typedef struct OwnerLink
 {
 	MemoryContextCallback callback;
-	TessReplies *replies;		/* NULL: closed */
-	LocalTransactionId lxid;	/* replies are gone when this is over */
+	TessReplies *replies;	 /* NULL: closed */
+	LocalTransactionId lxid; /* replies are gone when this is over */
 } OwnerLink;
 
 struct TessReplies
 {
-	void	   *owner;			/* NULL: gone, nobody wants the rows */
-	OwnerLink  *link;
-	ResourceOwner resource_owner;	/* of what the sinks open */
+	void *owner; /* NULL: gone, nobody wants the rows */
+	OwnerLink *link;
+	ResourceOwner resource_owner; /* of what the sinks open */
 	TessRowSink put_row;
 	TessDoneSink done;
 
-	int			branch_count;
-	int			branch_space;
+	int branch_count;
+	int branch_space;
 	TessBranch **branches;
-	TessSession **sessions;		/* room for as many as branches */
-	int			last_read;		/* index of the branch read last */
+	TessSession **sessions; /* room for as many as branches */
+	int last_read;			/* index of the branch read last */
 
 	/* rows that have arrived and were not given out */
-	PGresult   *result;			/* net/'s, until the next poll of its session */
-	void	   *result_tag;
-	int			next_row;
-	int			row_count;
+	PGresult *result; /* net/'s, until the next poll of its session */
+	void *result_tag;
+	int next_row;
+	int row_count;
 
-	bool		decoding;		/* the owner looks into result */
-	int64		rows;
-	int64		bytes;
+	bool decoding; /* the owner looks into result */
+	int64 rows;
+	int64 bytes;
 };
 
 static bool poll_branch(TessReplies *replies, TessBranch *branch, bool *waits);
@@ -60,7 +60,7 @@ static void drain(void *owner, TessSession *session);
 static void
 forget_owner(void *arg)
 {
-	OwnerLink  *link = arg;
+	OwnerLink *link = arg;
 
 	if (link->replies != NULL && link->lxid == MyProc->lxid)
 		link->replies->owner = NULL;
@@ -74,11 +74,11 @@ forget_owner(void *arg)
 TessReplies *
 tess_replies_make(void *owner, TessRowSink put_row, TessDoneSink done)
 {
-	OwnerLink  *link = palloc0(sizeof(OwnerLink));
+	OwnerLink *link = palloc0(sizeof(OwnerLink));
 	TessReplies *replies;
 
-	replies = MemoryContextAllocZero(TopTransactionContext,
-									 sizeof(TessReplies));
+	replies =
+		MemoryContextAllocZero(TopTransactionContext, sizeof(TessReplies));
 	replies->owner = owner;
 	replies->link = link;
 	replies->resource_owner = CurrentResourceOwner;
@@ -113,10 +113,10 @@ tess_replies_branch(TessReplies *replies, int32 node_id)
 	if (replies->branch_count == replies->branch_space)
 	{
 		replies->branch_space *= 2;
-		replies->branches = repalloc(replies->branches,
-									 replies->branch_space * sizeof(TessBranch *));
-		replies->sessions = repalloc(replies->sessions,
-									 replies->branch_space * sizeof(TessSession *));
+		replies->branches = repalloc(
+			replies->branches, replies->branch_space * sizeof(TessBranch *));
+		replies->sessions = repalloc(
+			replies->sessions, replies->branch_space * sizeof(TessSession *));
 	}
 	branch = palloc0(sizeof(TessBranch));
 	branch->node_id = node_id;
@@ -142,8 +142,8 @@ tess_replies_branch_at(const TessReplies *replies, int i)
 void
 tess_replies_open(TessReplies *replies, Oid role, TessAccess access)
 {
-	int32	   *node_ids = palloc(replies->branch_count * sizeof(int32));
-	int			count = 0;
+	int32 *node_ids = palloc(replies->branch_count * sizeof(int32));
+	int count = 0;
 
 	for (int i = 0; i < replies->branch_count; i++)
 	{
@@ -203,8 +203,7 @@ tess_replies_flush(TessReplies *replies)
  * the session is claimed: see tess_replies_decoding.
  */
 bool
-tess_replies_next(TessReplies *replies, PGresult **result, int *row,
-				  void **tag)
+tess_replies_next(TessReplies *replies, PGresult **result, int *row, void **tag)
 {
 	if (replies->next_row >= replies->row_count && !read_any(replies))
 		return false;
@@ -277,11 +276,11 @@ poll_branch(TessReplies *replies, TessBranch *branch, bool *waits)
 	*waits = false;
 	while (branch->busy)
 	{
-		int64		bytes_before = tess_net_counters.bytes_received;
-		PGresult   *result = NULL;
-		void	   *tag = NULL;
-		TessPoll	poll = tess_session_poll(branch->session, &result, &tag);
-		int			row_count;
+		int64 bytes_before = tess_net_counters.bytes_received;
+		PGresult *result = NULL;
+		void *tag = NULL;
+		TessPoll poll = tess_session_poll(branch->session, &result, &tag);
+		int row_count;
 
 		replies->bytes += tess_net_counters.bytes_received - bytes_before;
 		if (poll == TESS_POLL_WAIT)
@@ -323,14 +322,14 @@ read_any(TessReplies *replies)
 {
 	for (;;)
 	{
-		int			waiting = 0;
+		int waiting = 0;
 
 		for (int i = 0; i < replies->branch_count; i++)
 		{
 			/* the one that had rows last has more of them, most likely */
-			int			at = (replies->last_read + i) % replies->branch_count;
+			int at = (replies->last_read + i) % replies->branch_count;
 			TessBranch *branch = replies->branches[at];
-			bool		waits;
+			bool waits;
 
 			if (poll_branch(replies, branch, &waits))
 			{
@@ -357,8 +356,8 @@ put_away_rows(TessReplies *replies)
 
 	CurrentResourceOwner = replies->resource_owner;
 	while (replies->next_row < replies->row_count)
-		replies->put_row(replies->owner, replies->result_tag,
-						 replies->result, replies->next_row++);
+		replies->put_row(replies->owner, replies->result_tag, replies->result,
+						 replies->next_row++);
 	CurrentResourceOwner = old_owner;
 }
 
@@ -370,7 +369,7 @@ drain(void *owner, TessSession *session)
 	TessBranch *branch = NULL;
 
 	if (replies->owner == NULL)
-		return;					/* net/ reads and forgets what is left */
+		return; /* net/ reads and forgets what is left */
 
 	for (int i = 0; i < replies->branch_count; i++)
 	{
@@ -380,17 +379,19 @@ drain(void *owner, TessSession *session)
 	if (branch == NULL || !branch->busy)
 		return;
 	if (replies->decoding)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot use node \"%s\" while a row of it is being read",
-						tess_session_node_name(session)),
-				 errhint("The input function of a data type must not query distributed tables.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot use node \"%s\" while a row of it is being read",
+					tess_session_node_name(session)),
+			 errhint(
+				 "The input function of a data type must not query distributed tables.")));
 
 	/* of any branch: reading this one takes the place of the result */
 	put_away_rows(replies);
 	for (;;)
 	{
-		bool		waits;
+		bool waits;
 
 		if (!poll_branch(replies, branch, &waits))
 		{

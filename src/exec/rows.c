@@ -20,26 +20,26 @@
 
 struct TessRowMap
 {
-	int			column_count;	/* of the node's result */
-	int			scan_count;		/* of the scan tuple */
+	int column_count; /* of the node's result */
+	int scan_count;	  /* of the scan tuple */
 	TessDecoder *decoder;
-	bool		binary;
-	Oid			table;			/* what tableoid says */
+	bool binary;
+	Oid table; /* what tableoid says */
 
-	int		   *sources;		/* NULL: column for column */
-	Datum	   *columns;		/* a row before it is mapped */
-	bool	   *nulls;
+	int *sources;	/* NULL: column for column */
+	Datum *columns; /* a row before it is mapped */
+	bool *nulls;
 
-	TupleDesc	row_desc;		/* of the whole row, NULL: not wanted */
-	int		   *row_sources;
-	Datum	   *row_values;
-	bool	   *row_nulls;
+	TupleDesc row_desc; /* of the whole row, NULL: not wanted */
+	int *row_sources;
+	Datum *row_values;
+	bool *row_nulls;
 };
 
 typedef struct RowReceiver
 {
 	DestReceiver dest;
-	void	   *owner;
+	void *owner;
 	TessSlotSink put;
 } RowReceiver;
 
@@ -47,8 +47,8 @@ typedef struct RowReceiver
 static int
 int_array(List *list, int **array)
 {
-	ListCell   *cell;
-	int			count = 0;
+	ListCell *cell;
+	int count = 0;
 
 	*array = palloc(list_length(list) * sizeof(int));
 	foreach(cell, list)
@@ -59,7 +59,7 @@ int_array(List *list, int **array)
 static void
 init_whole_row(TessRowMap *map, const TessFragment *fragment)
 {
-	int			count = int_array(fragment->whole_row, &map->row_sources);
+	int count = int_array(fragment->whole_row, &map->row_sources);
 
 	map->row_desc = lookup_rowtype_tupdesc_copy(fragment->row_type, -1);
 	if (map->row_desc->natts != count)
@@ -74,11 +74,11 @@ TessRowMap *
 tess_row_map_make(const TessFragment *fragment, TupleDesc scan_desc, Oid table)
 {
 	TessRowMap *map = palloc0(sizeof(TessRowMap));
-	int			count = list_length(fragment->column_types);
-	Oid		   *types = palloc(count * sizeof(Oid));
-	int		   *typmods;
-	ListCell   *cell;
-	int			i = 0;
+	int count = list_length(fragment->column_types);
+	Oid *types = palloc(count * sizeof(Oid));
+	int *typmods;
+	ListCell *cell;
+	int i = 0;
 
 	foreach(cell, fragment->column_types)
 		types[i++] = lfirst_oid(cell);
@@ -93,8 +93,8 @@ tess_row_map_make(const TessFragment *fragment, TupleDesc scan_desc, Oid table)
 	if (fragment->sources == NIL)
 	{
 		if (count != map->scan_count)
-			elog(ERROR, "scan has %d columns, its fragment %d",
-				 map->scan_count, count);
+			elog(ERROR, "scan has %d columns, its fragment %d", map->scan_count,
+				 count);
 		return map;
 	}
 
@@ -120,13 +120,13 @@ whole_row(TessRowMap *map, const Datum *columns, const bool *nulls)
 {
 	for (int i = 0; i < map->row_desc->natts; i++)
 	{
-		int			source = map->row_sources[i];
+		int source = map->row_sources[i];
 
 		map->row_nulls[i] = source < 0 || nulls[source];
 		map->row_values[i] = map->row_nulls[i] ? (Datum) 0 : columns[source];
 	}
-	return HeapTupleGetDatum(heap_form_tuple(map->row_desc, map->row_values,
-											 map->row_nulls));
+	return HeapTupleGetDatum(
+		heap_form_tuple(map->row_desc, map->row_values, map->row_nulls));
 }
 
 /* From the node's columns to the scan's. */
@@ -136,7 +136,7 @@ map_columns(TessRowMap *map, const Datum *columns, const bool *column_nulls,
 {
 	for (int i = 0; i < map->scan_count; i++)
 	{
-		int			source = map->sources[i];
+		int source = map->sources[i];
 
 		nulls[i] = false;
 		if (source >= 0)
@@ -227,9 +227,9 @@ uint64
 tess_exec_here(const char *sql, ParamListInfo params, Snapshot snapshot,
 			   Oid role, DestReceiver *dest)
 {
-	Oid			saved_user;
-	int			saved_context;
-	uint64		processed;
+	Oid saved_user;
+	int saved_context;
+	uint64 processed;
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	if (OidIsValid(role) && role != saved_user)
@@ -253,14 +253,12 @@ tess_exec_here(const char *sql, ParamListInfo params, Snapshot snapshot,
 void
 tess_slot_show(TupleTableSlot *virtual_slot, TupleTableSlot *stored)
 {
-	int			natts = virtual_slot->tts_tupleDescriptor->natts;
+	int natts = virtual_slot->tts_tupleDescriptor->natts;
 
 	slot_getallattrs(stored);
 	ExecClearTuple(virtual_slot);
-	memcpy(virtual_slot->tts_values, stored->tts_values,
-		   natts * sizeof(Datum));
-	memcpy(virtual_slot->tts_isnull, stored->tts_isnull,
-		   natts * sizeof(bool));
+	memcpy(virtual_slot->tts_values, stored->tts_values, natts * sizeof(Datum));
+	memcpy(virtual_slot->tts_isnull, stored->tts_isnull, natts * sizeof(bool));
 	ExecStoreVirtualTuple(virtual_slot);
 }
 
@@ -271,13 +269,16 @@ tess_copy_compare(Oid table, const TessBranch *branch, uint64 rows_here,
 {
 	if (rows_here == rows_there)
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("the copies of reference table %s differ",
-					tess_relation_qualified_name(table)),
-			 errdetail("The statement changed " UINT64_FORMAT " rows on this server and " UINT64_FORMAT " rows on node \"%s\".",
-					   rows_here, rows_there,
-					   tess_session_node_name(branch->session)),
-			 errhint("Compare the table on node \"%s\" with the coordinator's, and make it equal.",
-					 tess_session_node_name(branch->session))));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATA_CORRUPTED),
+		 errmsg("the copies of reference table %s differ",
+				tess_relation_qualified_name(table)),
+		 errdetail(
+			 "The statement changed " UINT64_FORMAT
+			 " rows on this server and " UINT64_FORMAT " rows on node \"%s\".",
+			 rows_here, rows_there, tess_session_node_name(branch->session)),
+		 errhint(
+			 "Compare the table on node \"%s\" with the coordinator's, and make it equal.",
+			 tess_session_node_name(branch->session))));
 }

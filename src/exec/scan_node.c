@@ -28,15 +28,15 @@
  */
 typedef enum Keep
 {
-	KEEP_NOTHING,				/* no rescan can come */
-	KEEP_SMALL,					/* until it does not fit in work_mem */
+	KEEP_NOTHING, /* no rescan can come */
+	KEEP_SMALL,	  /* until it does not fit in work_mem */
 	KEEP_ALL
 } Keep;
 
 typedef struct ScanTask
 {
-	int			shard_index;	/* -1: a copy of a reference table */
-	int64		shard_id;
+	int shard_index; /* -1: a copy of a reference table */
+	int64 shard_id;
 	TessBranch *branch;
 } ScanTask;
 
@@ -44,27 +44,27 @@ typedef struct TesseraScanState
 {
 	CustomScanState css;
 	const TessFragment *fragment;
-	TessArgs   *args;
+	TessArgs *args;
 	TessEncoder *encoder;
 	TessRowMap *rows;
 	TupleTableSlot *stored_slot;
-	TessReader *reader;			/* NULL: it writes */
-	Keep		keep;
-	bool		rescan;			/* arguments may have changed */
+	TessReader *reader; /* NULL: it writes */
+	Keep keep;
+	bool rescan; /* arguments may have changed */
 
 	/* of the current run; all of it in run_context */
 	MemoryContext run_context;
-	TessReplies *replies;		/* NULL: no run yet, or closed */
-	bool		running;
-	bool		keeping;		/* the store has every row from the first on */
+	TessReplies *replies; /* NULL: no run yet, or closed */
+	bool running;
+	bool keeping; /* the store has every row from the first on */
 	Tuplestorestate *store;
-	int64		stored_rows;
-	int64		read_rows;		/* of the store */
-	const ScanTask *here;		/* the task that runs in process */
-	uint64		copy_rows;		/* this server's copy had so many rows changed */
-	MemoryContext row_context;	/* for rows on their way to the store */
-	Datum	   *row_values;
-	bool	   *row_nulls;
+	int64 stored_rows;
+	int64 read_rows;		   /* of the store */
+	const ScanTask *here;	   /* the task that runs in process */
+	uint64 copy_rows;		   /* this server's copy had so many rows changed */
+	MemoryContext row_context; /* for rows on their way to the store */
+	Datum *row_values;
+	bool *row_nulls;
 
 	TessScanFigures figures;
 } TesseraScanState;
@@ -77,19 +77,16 @@ static void rescan(CustomScanState *node);
 static void explain(CustomScanState *node, List *ancestors, ExplainState *es);
 static void start_early(void *arg);
 
-const CustomScanMethods tess_scan_methods = {
-	.CustomName = TESS_SCAN_METHODS,
-	.CreateCustomScanState = create_state
-};
+const CustomScanMethods tess_scan_methods = {.CustomName = TESS_SCAN_METHODS,
+											 .CreateCustomScanState =
+												 create_state};
 
-static const CustomExecMethods exec_methods = {
-	.CustomName = TESS_SCAN_METHODS,
-	.BeginCustomScan = begin_scan,
-	.ExecCustomScan = exec_scan,
-	.EndCustomScan = end_scan,
-	.ReScanCustomScan = rescan,
-	.ExplainCustomScan = explain
-};
+static const CustomExecMethods exec_methods = {.CustomName = TESS_SCAN_METHODS,
+											   .BeginCustomScan = begin_scan,
+											   .ExecCustomScan = exec_scan,
+											   .EndCustomScan = end_scan,
+											   .ReScanCustomScan = rescan,
+											   .ExplainCustomScan = explain};
 
 static Node *
 create_state(CustomScan *scan)
@@ -138,8 +135,8 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	TesseraScanState *state = (TesseraScanState *) node;
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
 	const TessFragment *fragment = state->fragment;
-	TupleDesc	desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
-	Oid			table = fragment->anchor;
+	TupleDesc desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	Oid table = fragment->anchor;
 
 	/* for EXPLAIN too, which shows the shards where it can */
 	state->args = tess_args_init(fragment, scan->custom_exprs, &node->ss.ps);
@@ -150,12 +147,11 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 		table = RelationGetRelid(node->ss.ss_currentRelation);
 	state->encoder = tess_encoder_make(state->args->count, state->args->types);
 	state->rows = tess_row_map_make(fragment, desc, table);
-	state->run_context = AllocSetContextCreate(estate->es_query_cxt,
-											   "tessera run",
-											   ALLOCSET_DEFAULT_SIZES);
+	state->run_context = AllocSetContextCreate(
+		estate->es_query_cxt, "tessera run", ALLOCSET_DEFAULT_SIZES);
 	if (fragment->command == CMD_SELECT)
 	{
-		bool		waits = has_exec_param((Node *) scan->custom_exprs, NULL);
+		bool waits = has_exec_param((Node *) scan->custom_exprs, NULL);
 
 		state->reader = tess_reader_begin(fragment, estate,
 										  waits ? NULL : start_early, state);
@@ -177,10 +173,11 @@ tess_exec_table(const TessFragment *fragment)
 	const TessTable *table = tess_meta_table(fragment->anchor);
 
 	if (table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a table of this statement is not distributed any more"),
-				 errhint("Run the statement again.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("a table of this statement is not distributed any more"),
+			 errhint("Run the statement again.")));
 	return table;
 }
 
@@ -190,8 +187,8 @@ get_store(TesseraScanState *state)
 {
 	if (state->store == NULL)
 	{
-		EState	   *estate = state->css.ss.ps.state;
-		TupleDesc	desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+		EState *estate = state->css.ss.ps.state;
+		TupleDesc desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 		MemoryContext old_context = MemoryContextSwitchTo(state->run_context);
 
 		state->store = tuplestore_begin_heap(false, false, work_mem);
@@ -200,8 +197,8 @@ get_store(TesseraScanState *state)
 		if (state->stored_slot == NULL)
 		{
 			MemoryContextSwitchTo(estate->es_query_cxt);
-			state->stored_slot = ExecInitExtraTupleSlot(estate, desc,
-														&TTSOpsMinimalTuple);
+			state->stored_slot =
+				ExecInitExtraTupleSlot(estate, desc, &TTSOpsMinimalTuple);
 		}
 		MemoryContextSwitchTo(old_context);
 	}
@@ -211,7 +208,7 @@ get_store(TesseraScanState *state)
 static void
 store_values(TesseraScanState *state)
 {
-	TupleDesc	desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	TupleDesc desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 
 	tuplestore_putvalues(state->store, desc, state->row_values,
 						 state->row_nulls);
@@ -227,7 +224,7 @@ store_remote_row(void *owner, void *tag, const PGresult *result, int row)
 	MemoryContext old_context;
 
 	if (task->shard_index < 0)
-		return;					/* this server's copy has answered for all */
+		return; /* this server's copy has answered for all */
 
 	(void) get_store(state);
 	MemoryContextReset(state->row_context);
@@ -262,7 +259,7 @@ count_processed(void *owner, void *tag, PGresult *result)
 {
 	TesseraScanState *state = owner;
 	const ScanTask *task = tag;
-	uint64		processed;
+	uint64 processed;
 
 	if (state->fragment->command == CMD_SELECT)
 		return;
@@ -279,19 +276,18 @@ static uint64
 run_here(TesseraScanState *state, const ScanTask *task)
 {
 	const TessFragment *fragment = state->fragment;
-	EState	   *estate = state->css.ss.ps.state;
+	EState *estate = state->css.ss.ps.state;
 	const TessArgs *args = state->args;
-	bool		reads = fragment->command == CMD_SELECT;
-	uint64		processed;
+	bool reads = fragment->command == CMD_SELECT;
+	uint64 processed;
 
 	state->here = task;
-	processed = tess_exec_here(tess_template_sql(fragment->template,
-												 task->shard_id),
-							   tess_args_param_list(args->count, args->types,
-													args->values, args->nulls),
-							   reads ? estate->es_snapshot : NULL,
-							   fragment->role,
-							   tess_row_receiver_make(state, store_local_row));
+	processed =
+		tess_exec_here(tess_template_sql(fragment->template, task->shard_id),
+					   tess_args_param_list(args->count, args->types,
+											args->values, args->nulls),
+					   reads ? estate->es_snapshot : NULL, fragment->role,
+					   tess_row_receiver_make(state, store_local_row));
 	state->here = NULL;
 	if (fragment->sets_count)
 		estate->es_processed += processed;
@@ -303,26 +299,26 @@ static void
 send_tasks(TesseraScanState *state, ScanTask *tasks, int count)
 {
 	const TessFragment *fragment = state->fragment;
-	bool		writes = fragment->command != CMD_SELECT;
-	TessParams	params;
+	bool writes = fragment->command != CMD_SELECT;
+	TessParams params;
 
 	tess_replies_open(state->replies, fragment->role,
-					  writes ? TESS_WRITE :
-					  fragment->locks_rows ? TESS_LOCK : TESS_READ);
-	tess_encoder_encode(state->encoder, state->args->values,
-						state->args->nulls, &params);
+					  writes				 ? TESS_WRITE
+					  : fragment->locks_rows ? TESS_LOCK
+											 : TESS_READ);
+	tess_encoder_encode(state->encoder, state->args->values, state->args->nulls,
+						&params);
 	for (int i = 0; i < count; i++)
 	{
 		if (tasks[i].branch->is_local)
 			continue;
 
 		/* row by row, because libpq would else hold a whole result */
-		tess_replies_queue(state->replies, tasks[i].branch,
-						   tess_template_sql(fragment->template,
-											 tasks[i].shard_id),
-						   &params, tess_row_map_is_binary(state->rows),
-						   !writes || fragment->column_types != NIL,
-						   &tasks[i]);
+		tess_replies_queue(
+			state->replies, tasks[i].branch,
+			tess_template_sql(fragment->template, tasks[i].shard_id), &params,
+			tess_row_map_is_binary(state->rows),
+			!writes || fragment->column_types != NIL, &tasks[i]);
 	}
 	tess_replies_flush(state->replies);
 }
@@ -330,9 +326,9 @@ send_tasks(TesseraScanState *state, ScanTask *tasks, int count)
 static void
 run_on_shards(TesseraScanState *state, const TessGroup *group)
 {
-	int			count = bms_num_members(state->args->shards);
-	ScanTask   *tasks;
-	int			shard_index = -1;
+	int count = bms_num_members(state->args->shards);
+	ScanTask *tasks;
+	int shard_index = -1;
 
 	if (state->fragment->target == TESS_TO_ONE_SHARD)
 	{
@@ -359,8 +355,8 @@ run_on_shards(TesseraScanState *state, const TessGroup *group)
 					 errhint("See tessera.placement and tessera.node.")));
 		tasks[i].shard_index = shard_index;
 		tasks[i].shard_id = shard->shard_id;
-		tasks[i].branch = tess_replies_branch(state->replies,
-											  shard->node_ids[0]);
+		tasks[i].branch =
+			tess_replies_branch(state->replies, shard->node_ids[0]);
 	}
 
 	if (count > 0)
@@ -380,9 +376,9 @@ run_on_shards(TesseraScanState *state, const TessGroup *group)
 static void
 run_on_copies(TesseraScanState *state)
 {
-	List	   *nodes = tess_meta_remote_nodes();
-	int			count = list_length(nodes);
-	ScanTask   *tasks = palloc0((count + 1) * sizeof(ScanTask));
+	List *nodes = tess_meta_remote_nodes();
+	int count = list_length(nodes);
+	ScanTask *tasks = palloc0((count + 1) * sizeof(ScanTask));
 
 	state->copy_rows = run_here(state, &tasks[count]);
 	for (int i = 0; i < count; i++)
@@ -431,11 +427,10 @@ start_run(TesseraScanState *state, const TessTable *table)
 		tess_order_write(state->fragment, state->css.ss.ps.state);
 	MemoryContextReset(state->run_context);
 	old_context = MemoryContextSwitchTo(state->run_context);
-	state->row_context = AllocSetContextCreate(state->run_context,
-											   "tessera row",
-											   ALLOCSET_DEFAULT_SIZES);
-	state->replies = tess_replies_make(state, store_remote_row,
-									   count_processed);
+	state->row_context = AllocSetContextCreate(
+		state->run_context, "tessera row", ALLOCSET_DEFAULT_SIZES);
+	state->replies =
+		tess_replies_make(state, store_remote_row, count_processed);
 	state->running = true;
 	state->keeping = state->keep != KEEP_NOTHING;
 	state->figures.executed = true;
@@ -454,16 +449,15 @@ static void
 prepare_run(TesseraScanState *state)
 {
 	const TessTable *table = tess_exec_table(state->fragment);
-	bool		changed = true;
+	bool changed = true;
 
 	if (!state->running || state->fragment->command == CMD_SELECT)
 		changed = tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext,
 								 table->group);
 	state->rescan = false;
 
-	if (state->running &&
-		(state->fragment->command != CMD_SELECT ||
-		 (state->keeping && !changed)))
+	if (state->running && (state->fragment->command != CMD_SELECT ||
+						   (state->keeping && !changed)))
 	{
 		if (state->store != NULL)
 			tuplestore_rescan(state->store);
@@ -498,8 +492,7 @@ static TupleTableSlot *
 next_stored(TesseraScanState *state, TupleTableSlot *slot)
 {
 	/* a copy, because a session drained meanwhile may move the store to disk */
-	if (!tuplestore_gettupleslot(state->store, true, true,
-								 state->stored_slot))
+	if (!tuplestore_gettupleslot(state->store, true, true, state->stored_slot))
 		elog(ERROR, "tuplestore ended early");
 	state->read_rows++;
 	tess_slot_show(slot, state->stored_slot);
@@ -530,9 +523,9 @@ next_tuple(ScanState *node)
 	TesseraScanState *state = (TesseraScanState *) node;
 	TupleTableSlot *slot = node->ss_ScanTupleSlot;
 	MemoryContext old_context;
-	PGresult   *result;
-	void	   *tag;
-	int			row;
+	PGresult *result;
+	void *tag;
+	int row;
 
 	if (!state->running || state->rescan)
 		prepare_run(state);
@@ -553,11 +546,12 @@ next_tuple(ScanState *node)
 		return slot;
 	}
 
-	old_context = MemoryContextSwitchTo(node->ps.ps_ExprContext->ecxt_per_tuple_memory);
+	old_context =
+		MemoryContextSwitchTo(node->ps.ps_ExprContext->ecxt_per_tuple_memory);
 	tess_replies_decoding(state->replies, true);
 	tess_row_map_remote(state->rows, result, row,
-						((const ScanTask *) tag)->shard_index,
-						slot->tts_values, slot->tts_isnull);
+						((const ScanTask *) tag)->shard_index, slot->tts_values,
+						slot->tts_isnull);
 	tess_replies_decoding(state->replies, false);
 	MemoryContextSwitchTo(old_context);
 	ExecStoreVirtualTuple(slot);

@@ -22,8 +22,8 @@
 /* True between handing a statement to core and our hook's first sight of it. */
 static bool passthrough = false;
 
-static List *plan_statement(RawStmt *raw, const char *sql,
-							ParamListInfo params, bool read_only);
+static List *plan_statement(RawStmt *raw, const char *sql, ParamListInfo params,
+							bool read_only);
 static uint64 execute_plan(PlannedStmt *plan, const char *sql,
 						   ParamListInfo params, Snapshot snapshot,
 						   DestReceiver *dest);
@@ -34,7 +34,7 @@ static void run_statement(PlannedStmt *plan, const char *sql);
 bool
 tess_local_consume_passthrough(void)
 {
-	bool		was_set = passthrough;
+	bool was_set = passthrough;
 
 	passthrough = false;
 	return was_set;
@@ -48,8 +48,8 @@ tess_local_consume_passthrough(void)
 void
 tess_local_run(List *commands)
 {
-	int			guc_level = tess_settings_pin();
-	ListCell   *cell;
+	int guc_level = tess_settings_pin();
+	ListCell *cell;
 
 	foreach(cell, commands)
 		run_command(lfirst(cell));
@@ -69,15 +69,15 @@ uint64
 tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
 				   DestReceiver *dest)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "tessera local statement",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "tessera local statement",
+							  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
-	uint64		processed = 0;
-	List	   *raw_list;
-	List	   *plans;
-	ListCell   *cell;
-	int			guc_level;
+	uint64 processed = 0;
+	List *raw_list;
+	List *plans;
+	ListCell *cell;
+	int guc_level;
 
 	if (!read_only)
 	{
@@ -95,7 +95,7 @@ tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
 	foreach(cell, plans)
 	{
 		PlannedStmt *plan = lfirst(cell);
-		uint64		count;
+		uint64 count;
 
 		if (plan->commandType == CMD_UTILITY)
 			elog(ERROR, "expected a query, not a utility command");
@@ -128,11 +128,11 @@ static List *
 plan_statement(RawStmt *raw, const char *sql, ParamListInfo params,
 			   bool read_only)
 {
-	int			count = params ? params->numParams : 0;
-	Oid		   *types = palloc(count * sizeof(Oid));
-	List	   *plans = NIL;
-	List	   *queries;
-	ListCell   *cell;
+	int count = params ? params->numParams : 0;
+	Oid *types = palloc(count * sizeof(Oid));
+	List *plans = NIL;
+	List *queries;
+	ListCell *cell;
 
 	for (int i = 0; i < count; i++)
 		types[i] = params->params[i].ptype;
@@ -140,7 +140,7 @@ plan_statement(RawStmt *raw, const char *sql, ParamListInfo params,
 
 	foreach(cell, queries)
 	{
-		Query	   *query = lfirst_node(Query, cell);
+		Query *query = lfirst_node(Query, cell);
 
 		if (query->commandType == CMD_UTILITY)
 		{
@@ -158,10 +158,10 @@ plan_statement(RawStmt *raw, const char *sql, ParamListInfo params,
 		PG_TRY();
 		{
 			passthrough = true;
-			plans = lappend(plans,
-							pg_plan_query(query, sql,
-										  read_only ? CURSOR_OPT_PARALLEL_OK : 0,
-										  params));
+			plans = lappend(
+				plans,
+				pg_plan_query(query, sql,
+							  read_only ? CURSOR_OPT_PARALLEL_OK : 0, params));
 		}
 		PG_FINALLY();
 		{
@@ -177,8 +177,8 @@ static uint64
 execute_plan(PlannedStmt *plan, const char *sql, ParamListInfo params,
 			 Snapshot snapshot, DestReceiver *dest)
 {
-	QueryDesc  *query_desc;
-	uint64		processed;
+	QueryDesc *query_desc;
+	uint64 processed;
 
 	query_desc = CreateQueryDesc(plan, sql, snapshot, InvalidSnapshot,
 								 dest ? dest : None_Receiver, params, NULL, 0);
@@ -194,18 +194,17 @@ execute_plan(PlannedStmt *plan, const char *sql, ParamListInfo params,
 static void
 run_command(const char *sql)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "tessera local command",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(
+		CurrentMemoryContext, "tessera local command", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
-	ListCell   *raw_cell;
+	ListCell *raw_cell;
 
 	foreach(raw_cell, pg_parse_query(sql))
 	{
-		RawStmt    *raw = lfirst_node(RawStmt, raw_cell);
-		bool		needs_snapshot = analyze_requires_snapshot(raw);
-		List	   *plans;
-		ListCell   *cell;
+		RawStmt *raw = lfirst_node(RawStmt, raw_cell);
+		bool needs_snapshot = analyze_requires_snapshot(raw);
+		List *plans;
+		ListCell *cell;
 
 		CommandCounterIncrement();
 		if (needs_snapshot)

@@ -15,20 +15,23 @@
 
 typedef enum FieldKind
 {
-	FIELD_INT,					/* int and enums of its size */
+	FIELD_INT, /* int and enums of its size */
 	FIELD_OID,
 	FIELD_BOOL,
-	FIELD_NODE					/* any node or list, may be NULL */
+	FIELD_NODE /* any node or list, may be NULL */
 } FieldKind;
 
 typedef struct Field
 {
 	const char *name;
-	FieldKind	kind;
-	size_t		offset;
+	FieldKind kind;
+	size_t offset;
 } Field;
 
-#define FIELD(type, name, kind) {#name, kind, offsetof(type, name)}
+#define FIELD(type, name, kind) \
+	{ \
+#name, kind, offsetof(type, name) \
+	}
 
 static const Field fragment_fields[] = {
 	FIELD(TessFragment, command, FIELD_INT),
@@ -48,8 +51,7 @@ static const Field fragment_fields[] = {
 	FIELD(TessFragment, sets_count, FIELD_BOOL),
 	FIELD(TessFragment, role, FIELD_OID),
 	FIELD(TessFragment, modify, FIELD_NODE),
-	{NULL}
-};
+	{NULL}};
 
 static const Field modify_fields[] = {
 	FIELD(TessModifySpec, columns, FIELD_NODE),
@@ -60,11 +62,10 @@ static const Field modify_fields[] = {
 	FIELD(TessModifySpec, key_position, FIELD_INT),
 	FIELD(TessModifySpec, has_returning, FIELD_BOOL),
 	FIELD(TessModifySpec, reads_first, FIELD_BOOL),
-	{NULL}
-};
+	{NULL}};
 
 StaticAssertDecl(sizeof(CmdType) == sizeof(int) &&
-				 sizeof(TessTarget) == sizeof(int),
+					 sizeof(TessTarget) == sizeof(int),
 				 "enums of fragments are copied as int");
 
 static void copy_node(ExtensibleNode *target, const ExtensibleNode *source);
@@ -73,21 +74,22 @@ static void out_node(struct StringInfoData *out, const ExtensibleNode *node);
 static void read_node(ExtensibleNode *node);
 
 static const ExtensibleNodeMethods fragment_methods = {
-	TESS_FRAGMENT_NAME, sizeof(TessFragment),
-	copy_node, equal_nodes, out_node, read_node
-};
+	TESS_FRAGMENT_NAME, sizeof(TessFragment), copy_node, equal_nodes, out_node,
+	read_node};
 
-static const ExtensibleNodeMethods modify_methods = {
-	TESS_MODIFY_SPEC_NAME, sizeof(TessModifySpec),
-	copy_node, equal_nodes, out_node, read_node
-};
+static const ExtensibleNodeMethods modify_methods = {TESS_MODIFY_SPEC_NAME,
+													 sizeof(TessModifySpec),
+													 copy_node,
+													 equal_nodes,
+													 out_node,
+													 read_node};
 
 /* An empty fragment, in the current context. */
 TessFragment *
 tess_fragment_make(void)
 {
-	TessFragment *fragment = (TessFragment *)
-		newNode(sizeof(TessFragment), T_ExtensibleNode);
+	TessFragment *fragment =
+		(TessFragment *) newNode(sizeof(TessFragment), T_ExtensibleNode);
 
 	fragment->extensible.extnodename = TESS_FRAGMENT_NAME;
 	return fragment;
@@ -97,8 +99,8 @@ tess_fragment_make(void)
 TessModifySpec *
 tess_modify_spec_make(void)
 {
-	TessModifySpec *spec = (TessModifySpec *)
-		newNode(sizeof(TessModifySpec), T_ExtensibleNode);
+	TessModifySpec *spec =
+		(TessModifySpec *) newNode(sizeof(TessModifySpec), T_ExtensibleNode);
 
 	spec->extensible.extnodename = TESS_MODIFY_SPEC_NAME;
 	spec->key_position = -1;
@@ -131,8 +133,8 @@ copy_node(ExtensibleNode *target, const ExtensibleNode *source)
 {
 	for (const Field *field = fields_of(source); field->name; field++)
 	{
-		void	   *from = field_in(source, field);
-		void	   *to = field_in(target, field);
+		void *from = field_in(source, field);
+		void *to = field_in(target, field);
 
 		switch (field->kind)
 		{
@@ -157,9 +159,9 @@ equal_nodes(const ExtensibleNode *a, const ExtensibleNode *b)
 {
 	for (const Field *field = fields_of(a); field->name; field++)
 	{
-		void	   *left = field_in(a, field);
-		void	   *right = field_in(b, field);
-		bool		same = false;
+		void *left = field_in(a, field);
+		void *right = field_in(b, field);
+		bool same = false;
 
 		switch (field->kind)
 		{
@@ -187,7 +189,7 @@ out_node(struct StringInfoData *out, const ExtensibleNode *node)
 {
 	for (const Field *field = fields_of(node); field->name; field++)
 	{
-		void	   *from = field_in(node, field);
+		void *from = field_in(node, field);
 
 		appendStringInfo(out, " :%s ", field->name);
 		switch (field->kind)
@@ -213,11 +215,11 @@ read_node(ExtensibleNode *node)
 {
 	for (const Field *field = fields_of(node); field->name; field++)
 	{
-		void	   *to = field_in(node, field);
-		int			length;
+		void *to = field_in(node, field);
+		int length;
 		const char *token;
 
-		(void) pg_strtok(&length);	/* the field's name */
+		(void) pg_strtok(&length); /* the field's name */
 		if (field->kind == FIELD_NODE)
 		{
 			*(void **) to = nodeRead(NULL, 0);

@@ -28,49 +28,50 @@
 
 typedef enum TessTarget
 {
-	TESS_TO_SHARDS,				/* one task for each shard that pruning leaves */
-	TESS_TO_ONE_SHARD,			/* the one pruning leaves; if it leaves none (the
+	TESS_TO_SHARDS,	   /* one task for each shard that pruning leaves */
+	TESS_TO_ONE_SHARD, /* the one pruning leaves; if it leaves none (the
 								 * key is NULL) any: no row matches anywhere */
-	TESS_TO_ALL_COPIES			/* reference table: this server, then each node */
+	TESS_TO_ALL_COPIES /* reference table: this server, then each node */
 } TessTarget;
 
 /* Where an output column of a fragment's scan comes from. */
 #define TESS_FROM_WHOLE_ROW (-1)
 #define TESS_FROM_TABLEOID (-2)
-#define TESS_FROM_SHARD_INDEX (-3)	/* int4 index of the task's shard in its group */
+#define TESS_FROM_SHARD_INDEX \
+	(-3) /* int4 index of the task's shard in its group */
 
 typedef struct TessFragment
 {
 	ExtensibleNode extensible;
 
-	CmdType		command;		/* what the template does: SELECT, INSERT, ... */
-	TessTarget	target;
-	Oid			anchor;			/* a table of the group (or the reference table) */
-	List	   *relations;		/* OIDs of our tables it covers; the anchor too */
+	CmdType command; /* what the template does: SELECT, INSERT, ... */
+	TessTarget target;
+	Oid anchor;		 /* a table of the group (or the reference table) */
+	List *relations; /* OIDs of our tables it covers; the anchor too */
 
-	List	   *template;		/* see above */
-	List	   *param_types;	/* OID list */
-	bool		has_prune;		/* custom_exprs ends with a prune expression */
+	List *template;	   /* see above */
+	List *param_types; /* OID list */
+	bool has_prune;	   /* custom_exprs ends with a prune expression */
 
 	/* Columns of the node's result, in order. */
-	List	   *column_types;	/* OID list */
-	List	   *column_typmods; /* int list */
-	List	   *column_collations;	/* OID list */
+	List *column_types;		 /* OID list */
+	List *column_typmods;	 /* int list */
+	List *column_collations; /* OID list */
 
 	/* For each member of custom_scan_tlist: index of the node's column, or
 	 * one of TESS_FROM_*.  NIL: they are the same. */
-	List	   *sources;
+	List *sources;
 	/* With TESS_FROM_WHOLE_ROW: for each attribute of the relation, the index
 	 * of the node's column, -1 for dropped ones. */
-	List	   *whole_row;
-	Oid			row_type;		/* its composite type */
+	List *whole_row;
+	Oid row_type; /* its composite type */
 
-	bool		locks_rows;		/* FOR UPDATE ... travels in the template */
-	bool		sets_count;		/* es_processed is the sum of the nodes' counts */
-	Oid			role;			/* run as this role; InvalidOid: current user */
+	bool locks_rows; /* FOR UPDATE ... travels in the template */
+	bool sets_count; /* es_processed is the sum of the nodes' counts */
+	Oid role;		 /* run as this role; InvalidOid: current user */
 
 	/* Modify only: see TessFragment use in modify plans below. */
-	struct TessModifySpec *modify;	/* NULL for scans; copied with the node */
+	struct TessModifySpec *modify; /* NULL for scans; copied with the node */
 } TessFragment;
 
 #define TESS_MODIFY_SPEC_NAME "TessModifySpec"
@@ -98,14 +99,14 @@ typedef struct TessModifySpec
 {
 	ExtensibleNode extensible;
 
-	List	   *columns;		/* int list: attribute numbers, ascending */
-	List	   *head;			/* template */
-	List	   *tail;			/* template */
-	List	   *row_types;		/* OID list: types of a row's parameters */
-	List	   *row_casts;		/* String list */
-	int			key_position;	/* INSERT: index of the key in columns, -1: not given */
-	bool		has_returning;
-	bool		reads_first;	/* the child reads from nodes: finish it first */
+	List *columns;	  /* int list: attribute numbers, ascending */
+	List *head;		  /* template */
+	List *tail;		  /* template */
+	List *row_types;  /* OID list: types of a row's parameters */
+	List *row_casts;  /* String list */
+	int key_position; /* INSERT: index of the key in columns, -1: not given */
+	bool has_returning;
+	bool reads_first; /* the child reads from nodes: finish it first */
 } TessModifySpec;
 
 extern TessFragment *tess_fragment_make(void);

@@ -21,12 +21,12 @@ tess_template_sql(const List *template, int64 shard_id)
 	StringInfoData sql;
 	const char *last_schema = NULL;
 	const char *last_name = NULL;
-	ListCell   *cell;
+	ListCell *cell;
 
 	initStringInfo(&sql);
 	foreach(cell, template)
 	{
-		Node	   *piece = lfirst(cell);
+		Node *piece = lfirst(cell);
 		const char *schema;
 
 		if (IsA(piece, String))
@@ -40,8 +40,8 @@ tess_template_sql(const List *template, int64 shard_id)
 		if (last_schema == NULL || strcmp(schema, last_schema) != 0)
 		{
 			last_schema = schema;
-			last_name = quote_identifier(tess_shard_schema_name(schema,
-																shard_id));
+			last_name =
+				quote_identifier(tess_shard_schema_name(schema, shard_id));
 		}
 		appendStringInfoString(&sql, last_name);
 	}
