@@ -43,6 +43,7 @@ static void process_utility(PlannedStmt *plan, const char *query_string,
 static void pass_on(Utility *utility);
 static void own_tree(Utility *utility);
 static bool is_ours_to_see(const Utility *utility);
+static void refuse_late(const Utility *utility);
 static void run_nested(Utility *utility);
 static void run_copy(Utility *utility);
 static void run_truncate(Utility *utility);
@@ -105,6 +106,7 @@ process_utility(PlannedStmt *plan, const char *query_string,
 		default:
 			tess_refuse_command(plan->utilityStmt);
 			pass_on(&utility);
+			refuse_late(&utility);
 			break;
 	}
 	if (IsTransactionState())
@@ -151,6 +153,17 @@ is_ours_to_see(const Utility *utility)
 	}
 }
 
+/*
+ * Names were looked up without a lock: what was a local table then may have
+ * been distributed while PostgreSQL waited for its lock.
+ */
+static void
+refuse_late(const Utility *utility)
+{
+	if (tess_is_active())
+		tess_refuse_command(utility->plan->utilityStmt);
+}
+
 /* Our table behind a name (of itself, or of one of its indexes), or NULL. */
 const TessTable *
 tess_command_table(const RangeVar *name)
@@ -195,6 +208,12 @@ run_copy(Utility *utility)
 {
 	CopyStmt *copy = castNode(CopyStmt, utility->plan->utilityStmt);
 
+	/* The lock that core takes too, before the table is looked at: it may be
+	 * getting distributed just now. */
+	if (copy->relation != NULL)
+		(void) RangeVarGetRelid(
+			copy->relation, copy->is_from ? RowExclusiveLock : AccessShareLock,
+			true);
 	if (tess_command_table(copy->relation) != NULL)
 	{
 		own_tree(utility);
@@ -211,13 +230,16 @@ run_copy(Utility *utility)
 static void
 run_truncate(Utility *utility)
 {
+	TruncateStmt *truncate;
+	List *done;
+
 	/* left over from a statement that failed inside of a block */
 	(void) tess_effects_take_truncated();
 	own_tree(utility);
-	tess_truncate_add_local_shards(
-		castNode(TruncateStmt, utility->plan->utilityStmt));
+	truncate = castNode(TruncateStmt, utility->plan->utilityStmt);
+	done = tess_truncate_add_local_shards(truncate);
 	pass_on(utility);
-	tess_truncate_shards(castNode(TruncateStmt, utility->plan->utilityStmt));
+	tess_truncate_shards(done);
 }
 
 static void
@@ -251,6 +273,11 @@ run_index(Utility *utility)
 	pass_on(utility);
 	if (is_ours)
 		tess_index_after_create(create, old_indexes);
+	else if (tess_command_table(create->relation) != NULL)
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("table \"%s\" was distributed at the same time",
+							   create->relation->relname),
+						errhint("Try again.")));
 }
 
 static void

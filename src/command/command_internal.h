@@ -26,8 +26,8 @@ extern bool tess_copy_from(CopyStmt *copy, const char *query_string,
 extern bool tess_copy_to_rewrite(CopyStmt *copy);
 
 /* command_truncate.c */
-extern void tess_truncate_add_local_shards(TruncateStmt *truncate);
-extern void tess_truncate_shards(const TruncateStmt *truncate);
+extern List *tess_truncate_add_local_shards(TruncateStmt *truncate);
+extern void tess_truncate_shards(const List *done_here);
 
 /* command_vacuum.c */
 extern void *tess_vacuum_prepare(VacuumStmt *vacuum);

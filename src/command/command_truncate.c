@@ -14,13 +14,14 @@
 #include "table/table.h"
 
 static void append_names(StringInfo text, List *names);
-static bool names_table(const TruncateStmt *truncate, const TessTable *table);
 
-/* Changes the statement, which must be the caller's own copy. */
-void
+/* Changes the statement, which must be the caller's own copy.  OIDs of the
+ * tables whose shards here are seen to by it. */
+List *
 tess_truncate_add_local_shards(TruncateStmt *truncate)
 {
 	List *added = NIL;
+	List *tables = NIL;
 	ListCell *lc;
 
 	foreach(lc, truncate->relations)
@@ -30,6 +31,7 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 
 		if (table == NULL || table->kind != TESS_DISTRIBUTED)
 			continue;
+		tables = list_append_unique_oid(tables, table->relation);
 		work = tess_work_of_table(table);
 		for (int i = 0; i < work->count; i++)
 		{
@@ -43,11 +45,13 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 		}
 	}
 	truncate->relations = list_concat(truncate->relations, added);
+	return tables;
 }
 
-/* After the statement: the shards and copies of what was truncated. */
+/* After the statement: the shards and copies of what was truncated, except
+ * for the shards here of the tables in done_here. */
 void
-tess_truncate_shards(const TruncateStmt *truncate)
+tess_truncate_shards(const List *done_here)
 {
 	int node_count;
 	const TessNode *const *nodes = tess_meta_nodes(&node_count);
@@ -67,7 +71,7 @@ tess_truncate_shards(const TruncateStmt *truncate)
 			TessNodeWork *node = &work->nodes[i];
 			int position = 0;
 
-			if (node->is_local && names_table(truncate, table))
+			if (node->is_local && list_member_oid(done_here, table->relation))
 				continue;
 			while (nodes[position]->node_id != node->node_id)
 				position++;
@@ -100,19 +104,4 @@ append_names(StringInfo text, List *names)
 	foreach(lc, names)
 		appendStringInfo(text, "%s%s", text->len > 0 ? ", " : "",
 						 (char *) lfirst(lc));
-}
-
-static bool
-names_table(const TruncateStmt *truncate, const TessTable *table)
-{
-	ListCell *lc;
-
-	foreach(lc, truncate->relations)
-	{
-		const TessTable *named = tess_command_table(lfirst(lc));
-
-		if (named != NULL && named->relation == table->relation)
-			return true;
-	}
-	return false;
 }
