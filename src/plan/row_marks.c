@@ -234,6 +234,7 @@ fence_entry(Query *query, Index rti)
 	ChangeVarNodes((Node *) rte->securityQuals, rti, 1, 0);
 
 	fence->rtekind = RTE_SUBQUERY;
+	fence->relid = rte->relid; /* its whole row is of this type */
 	fence->subquery = inner;
 	fence->alias = copyObject(rte->alias);
 	fence->eref = copyObject(rte->eref);
