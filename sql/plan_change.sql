@@ -170,13 +170,13 @@ EXECUTE many(11); EXECUTE many(NULL);
 PREPARE put(int, int) AS INSERT INTO a (k, n, t) VALUES ($1, $2, 'p'), ($1 + 1, $2, 'q') ON CONFLICT (k, n) DO UPDATE SET t = excluded.t || $2 RETURNING k, n, t;
 EXECUTE put(1000, 1); EXECUTE put(1001, 1);
 PREPARE del(int) AS DELETE FROM a WHERE k > $1 RETURNING k;
-EXECUTE del(1001); EXECUTE del(999);
+EXECUTE del(1001); EXECUTE del(1000); EXECUTE del(999);
 RESET plan_cache_mode;
 
 -- locks of rows: in the scans of distributed tables, here for others
 SELECT n FROM a WHERE n < 4 ORDER BY n FOR UPDATE;
 SELECT n FROM va WHERE n < 4 ORDER BY n FOR NO KEY UPDATE SKIP LOCKED;
-SELECT loc.id, a.n FROM loc JOIN a ON a.k = loc.id WHERE a.n < 3 ORDER BY n, v FOR UPDATE OF loc;
+SELECT loc.id, a.n FROM loc JOIN a ON a.k = loc.id WHERE a.n < 3 ORDER BY loc.id, n FOR UPDATE OF loc;
 SELECT count(*) FROM (SELECT loc.id, a FROM loc LEFT JOIN a ON a.k = loc.id FOR UPDATE OF loc) q;
 
 -- what is refused, and changes nothing
