@@ -103,7 +103,7 @@ static void
 raise_reply(TessRemote *remote)
 {
 	if (remote->error != NULL)
-		ReThrowError(remote->error);
+		ThrowErrorData(remote->error);
 	tess_remote_raise_lost(remote);
 }
 
