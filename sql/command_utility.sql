@@ -98,6 +98,8 @@ ALTER TABLE local_table ADD FOREIGN KEY (id) REFERENCES users;
 ALTER TABLE local_table ADD COLUMN u int REFERENCES users;
 CREATE SCHEMA command_utility_2 CREATE TABLE x (user_id int REFERENCES command_utility.users);
 DROP EXTENSION tessera;
+DROP EXTENSION tessera CASCADE;
+DROP SCHEMA tessera CASCADE;
 DO $$ BEGIN EXECUTE 'ALTER TABLE command_utility.users ADD COLUMN more int'; END $$;
 -- a reference table may be referenced by local tables
 CREATE TABLE by_kind (kind int REFERENCES kinds);

@@ -117,6 +117,9 @@ note_relation_drop(Oid relation, int sub_id)
 {
 	char relkind = get_rel_relkind(relation);
 
+	if (relation == tess_catalog_relation_oid("table") &&
+		tess_cat_tables() != NIL)
+		tess_refuse_extension_drop();
 	if (relkind == RELKIND_INDEX)
 	{
 		Oid table = IndexGetRelation(relation, true);

@@ -35,6 +35,7 @@ extern void tess_vacuum_finish(void *work, bool in_transaction);
 
 /* command_refuse.c */
 extern void tess_refuse_command(Node *statement);
+extern void tess_refuse_extension_drop(void);
 
 /* command_refuse_type.c */
 extern void tess_refuse_type_change(Node *statement);

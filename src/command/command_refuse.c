@@ -298,7 +298,6 @@ refuse_drop(DropStmt *drop)
 	}
 }
 
-/* Without the extension nobody could find the rows again. */
 static void
 refuse_extension_drop(DropStmt *drop)
 {
@@ -308,16 +307,23 @@ refuse_extension_drop(DropStmt *drop)
 	{
 		if (strcmp(strVal(lfirst(lc)), "tessera") == 0 &&
 			tess_cat_tables() != NIL)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg(
-					 "cannot drop extension tessera while there are distributed or reference tables"),
-				 errdetail(
-					 "Their rows are in shards that only the extension finds."),
-				 errhint(
-					 "Drop those tables, or use tessera.undistribute_table() on them, first.")));
+			tess_refuse_extension_drop();
 	}
+}
+
+/* Without the extension nobody could find the rows again.  Also called when
+ * its catalog goes by a CASCADE that did not name it. */
+void
+tess_refuse_extension_drop(void)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+		 errmsg(
+			 "cannot drop extension tessera while there are distributed or reference tables"),
+		 errdetail("Their rows are in shards that only the extension finds."),
+		 errhint(
+			 "Drop those tables, or use tessera.undistribute_table() on them, first.")));
 }
 
 static void
