@@ -99,6 +99,8 @@ has_nothing_local(void)
 		   !has_pending_notify();
 }
 
+/* ThrowErrorData, because net/ made the error without raising it: raised
+ * again as it is, it would be reported to nobody. */
 static void
 raise_reply(TessRemote *remote)
 {
