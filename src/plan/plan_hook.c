@@ -61,8 +61,9 @@ tess_plan_rest(TessJob *job, Query *query, bool *reads)
 	TessJob rest = *job;
 	PlannedStmt *stmt;
 
-	/* a worker must not lock rows on nodes or assign transaction ids */
-	if (tess_row_marks_move(query) || query->commandType != CMD_SELECT ||
+	/* nodes are not asked in parallel mode, not even by the leader */
+	if (tess_row_marks_move(query) || job->survey->distributed != NIL ||
+		query->commandType != CMD_SELECT ||
 		job->parse->commandType != CMD_SELECT)
 		rest.cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
 	stmt = core_planner(query, &rest);
@@ -135,6 +136,10 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 	PG_TRY();
 	{
 		stmt = plan_in_frame(&job);
+		/* our scan may have come with an inlined function: without the mode, a
+		 * Gather runs its plan in this process */
+		if (inner.scans > 0)
+			stmt->parallelModeNeeded = false;
 	}
 	PG_FINALLY();
 	{

@@ -1,0 +1,62 @@
+# The same statements over local tables and over distributed ones, with the same
+# rows, give the same: test/differential has the tables and the statements,
+# test/perl/Differential.pm runs and compares them.
+use strict;
+use warnings;
+use FindBin;
+use Differential;
+use PostgreSQL::Test::Utils;
+use TesseraCluster;
+use Test::More;
+
+my $folder = "$FindBin::Bin/../differential";
+my $cluster = TesseraCluster->new(nodes => 2);
+
+sub load_twins
+{
+	$cluster->query(<<"SQL");
+SET client_min_messages = warning;
+\\i $folder/shared.sql
+SET search_path = twin_local, twin;
+\\i $folder/tables.sql
+SET search_path = twin_dist, twin;
+\\i $folder/tables.sql
+\\i $folder/distribute.sql
+SQL
+	return;
+}
+
+my $runner = Differential->new(
+	sub {
+		my ($script) = @_;
+		my $file = "$PostgreSQL::Test::Utils::tmp_check/script.sql";
+		my ($out, $err);
+
+		PostgreSQL::Test::Utils::append_to_file($file, '');
+		open my $handle, '>', $file or die "$file: $!";
+		print $handle $script;
+		close $handle;
+		IPC::Run::run([ 'psql', '-X', '-A', '-t', '-v', 'ON_ERROR_STOP=0', '-f', $file,
+			'-d', $cluster->coordinator->connstr($TesseraCluster::DATABASE) ],
+			'>', \$out, '2>&1');
+		return $out;
+	});
+
+load_twins();
+for my $name ('select', 'session', 'dml')
+{
+	my @statements = Differential::statements_of("$folder/$name.sql");
+	my $differences = $runner->compare(\@statements);
+
+	cmp_ok(scalar @statements, '>', 300, "$name: there are statements");
+	is($differences, '', "$name: no differences");
+}
+
+my $refused = $runner->refused;
+for my $message (sort keys %$refused)
+{
+	note sprintf('refused %d times: %s', scalar @{ $refused->{$message} }, $message);
+}
+note sprintf('%d statements compared', $runner->compared);
+
+done_testing();
