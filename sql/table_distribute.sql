@@ -179,8 +179,7 @@ SELECT r.* FROM unnest(ARRAY[
     $$SELECT tessera.create_distributed_table('tessera.node', 'name')$$,
     $$SELECT tessera.create_distributed_table('uniquely', 'k')$$,
     $$SELECT tessera.create_distributed_table('excluding', 'k')$$,
-    $$SELECT tessera.create_distributed_table('referring', 'k')$$,
-    $$CREATE TABLE notes (user_id int REFERENCES users)$$]) command,
+    $$SELECT tessera.create_distributed_table('referring', 'k')$$]) command,
     refused(command) r;
 -- a role that does not own the table
 CREATE ROLE regress_stranger;

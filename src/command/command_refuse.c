@@ -28,8 +28,6 @@ static void refuse(const TessTable *table, Node *statement);
 static void refuse_relation(const RangeVar *name, Node *statement);
 static void refuse_name(List *name, Node *statement);
 static void refuse_alter_table(AlterTableStmt *alter);
-static void refuse_reference(const RangeVar *name);
-static void refuse_constraints(const List *constraints);
 static void refuse_create(CreateStmt *create);
 static void refuse_rename(RenameStmt *rename);
 static void refuse_drop(DropStmt *drop);
@@ -168,13 +166,6 @@ refuse_alter_table(AlterTableStmt *alter)
 
 		switch (command->subtype)
 		{
-			case AT_AddConstraint:
-				refuse_constraints(list_make1(command->def));
-				break;
-			case AT_AddColumn:
-				refuse_constraints(
-					castNode(ColumnDef, command->def)->constraints);
-				break;
 			case AT_AddInherit:
 				refuse_relation(castNode(RangeVar, command->def),
 								(Node *) alter);
@@ -189,40 +180,6 @@ refuse_alter_table(AlterTableStmt *alter)
 	}
 }
 
-/* A local table must not get a foreign key to a distributed table: nothing on
- * the shards would hold its rows. */
-static void
-refuse_reference(const RangeVar *name)
-{
-	const TessTable *table = tess_command_table(name);
-
-	if (table != NULL && table->kind == TESS_DISTRIBUTED)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "cannot create a foreign key from a local table to distributed table \"%s\"",
-				 table->name),
-			 errhint(
-				 "Create the table without the foreign key, or undistribute \"%s\", add it, and distribute both.",
-				 table->name)));
-}
-
-static void
-refuse_constraints(const List *constraints)
-{
-	ListCell *lc;
-
-	foreach(lc, constraints)
-	{
-		Constraint *constraint = lfirst(lc);
-
-		if (IsA(constraint, Constraint) &&
-			constraint->contype == CONSTR_FOREIGN)
-			refuse_reference(constraint->pktable);
-	}
-}
-
 static void
 refuse_create(CreateStmt *create)
 {
@@ -230,14 +187,6 @@ refuse_create(CreateStmt *create)
 
 	foreach(lc, create->inhRelations)
 		refuse_relation(lfirst(lc), (Node *) create);
-	refuse_constraints(create->constraints);
-	foreach(lc, create->tableElts)
-	{
-		if (IsA(lfirst(lc), ColumnDef))
-			refuse_constraints(lfirst_node(ColumnDef, lc)->constraints);
-		else if (IsA(lfirst(lc), Constraint))
-			refuse_constraints(list_make1(lfirst(lc)));
-	}
 }
 
 static void
