@@ -5,6 +5,7 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
 
 #include "base/base.h"
 #include "cluster/cluster.h"
@@ -45,4 +46,7 @@ _PG_init(void)
 	tess_command_init();
 	tess_cluster_init();
 	tess_monitor_init();
+
+	/* a setting with a typing error is an error */
+	MarkGUCPrefixReserved(TESS_EXTENSION);
 }

@@ -63,7 +63,7 @@ extern void tess_server_hooks_init(void);
 extern void tess_member_join(TessSession *session, const char *node_name,
 							 int32 node_id, const TessFacts *facts);
 extern void tess_member_check(TessSession *session, const char *node_name,
-							  int32 node_id);
+							  int32 node_id, const TessFacts *facts);
 extern List *tess_member_leave_commands(void);
 extern void tess_member_refuse_on_node(void);
 

@@ -137,13 +137,18 @@ tess_member_join(TessSession *session, const char *node_name, int32 node_id,
 
 /* Errors with 55000 unless the other end is this very node. */
 void
-tess_member_check(TessSession *session, const char *node_name, int32 node_id)
+tess_member_check(TessSession *session, const char *node_name, int32 node_id,
+				  const TessFacts *facts)
 {
-	char *cluster_id = tess_cat_cluster_id();
-	PGresult *result = tess_net_query(session, MEMBER_SQL, NULL);
+	PGresult *result = NULL;
 
-	refuse_other_cluster(result, node_name, cluster_id);
-	if (PQgetisnull(result, 0, 1) ||
+	/* without the extension there is no membership to ask for */
+	if (facts->extension_version != NULL)
+	{
+		result = tess_net_query(session, MEMBER_SQL, NULL);
+		refuse_other_cluster(result, node_name, tess_cat_cluster_id());
+	}
+	if (result == NULL || PQgetisnull(result, 0, 1) ||
 		pg_strtoint32(PQgetvalue(result, 0, 1)) != node_id)
 		ereport(
 			ERROR,

@@ -17,6 +17,8 @@
 #include "meta/meta.h"
 #include "tessera.h"
 
+#define REMOVE_HINT "Use tessera.remove_node() to take it out of the cluster."
+
 static ProcessUtility_hook_type previous_utility = NULL;
 
 static DefElem *
@@ -123,7 +125,7 @@ tess_server_drop(const char *name)
 }
 
 static void
-refuse_if_node(const char *server_name, const char *what)
+refuse_if_node(const char *server_name, const char *what, const char *hint)
 {
 	int count;
 	const TessNode *const *nodes = tess_meta_nodes(&count);
@@ -133,13 +135,32 @@ refuse_if_node(const char *server_name, const char *what)
 	{
 		if (!OidIsValid(server) || nodes[i]->server != server)
 			continue;
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 errmsg("cannot %s server \"%s\" because it is a node", what,
-					server_name),
-			 errhint(
-				 "Use tessera.remove_node() to take it out of the cluster.")));
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("cannot %s server \"%s\" because it is a node",
+							   what, server_name),
+						errhint("%s", hint)));
+	}
+}
+
+/* An address by hand could lead to another node, or to another cluster. */
+static void
+refuse_address(AlterForeignServerStmt *alter)
+{
+	static const char *const address[] = {"host", "hostaddr", "port", "dbname",
+										  "service"};
+	ListCell *cell;
+
+	foreach(cell, alter->options)
+	{
+		const char *option = lfirst_node(DefElem, cell)->defname;
+
+		for (int i = 0; i < lengthof(address); i++)
+		{
+			if (strcmp(option, address[i]) == 0)
+				refuse_if_node(
+					alter->servername, "change the address of",
+					"Use tessera.update_node(), which checks what is there.");
+		}
 	}
 }
 
@@ -159,12 +180,15 @@ server_utility(PlannedStmt *statement, const char *query_string,
 		ListCell *cell;
 
 		foreach(cell, castNode(DropStmt, parse)->objects)
-			refuse_if_node(strVal(lfirst(cell)), "drop");
+			refuse_if_node(strVal(lfirst(cell)), "drop", REMOVE_HINT);
 	}
+	else if (IsA(parse, AlterForeignServerStmt) && tess_is_active())
+		refuse_address(castNode(AlterForeignServerStmt, parse));
 	else if (IsA(parse, RenameStmt) &&
 			 castNode(RenameStmt, parse)->renameType == OBJECT_FOREIGN_SERVER &&
 			 tess_is_active())
-		refuse_if_node(strVal(castNode(RenameStmt, parse)->object), "rename");
+		refuse_if_node(strVal(castNode(RenameStmt, parse)->object), "rename",
+					   REMOVE_HINT);
 
 	if (previous_utility)
 		previous_utility(statement, query_string, read_only_tree, context,

@@ -74,6 +74,19 @@ check_port(int port)
 						errhint("A port is a number from 1 to 65535.")));
 }
 
+/* libpq would take an empty word for its own default. */
+static void
+check_not_empty(const char *value, const char *name)
+{
+	if (value != NULL && value[0] == '\0')
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" must not be empty", name),
+			 errhint(
+				 "Leave the argument out to get its default, if it has one.")));
+}
+
 static TessNodeRow *
 find_node(const char *name)
 {
@@ -285,8 +298,11 @@ tess_node_add(PG_FUNCTION_ARGS)
 	added.holds_shards = PG_GETARG_BOOL(4);
 	added.zone = text_argument(fcinfo, 5);
 	added.active = true;
+	PreventCommandIfReadOnly("add_node()");
 	check_name(added.name);
 	check_port(PG_GETARG_INT32(2));
+	check_not_empty(host, "host");
+	check_not_empty(text_argument(fcinfo, 3), "dbname");
 	tess_member_refuse_on_node();
 
 	lock_catalog("node");
@@ -320,8 +336,10 @@ change_address(TessNodeRow *row, const char *host, int port, const char *dbname)
 	session = tess_net_open_server(server, row->name, GetUserId());
 	PG_TRY();
 	{
-		raise_problems(row->name, tess_facts_ask(session), tess_facts_local());
-		tess_member_check(session, row->name, row->node_id);
+		TessFacts *facts = tess_facts_ask(session);
+
+		raise_problems(row->name, facts, tess_facts_local());
+		tess_member_check(session, row->name, row->node_id, facts);
 	}
 	PG_FINALLY();
 	{
@@ -342,8 +360,11 @@ tess_node_update(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("tessera.update_node()");
 	refuse_null(fcinfo, 0, "name");
+	PreventCommandIfReadOnly("update_node()");
 	if (!PG_ARGISNULL(2))
 		check_port(port);
+	check_not_empty(host, "host");
+	check_not_empty(dbname, "dbname");
 
 	lock_catalog("node");
 	row = find_node(text_argument(fcinfo, 0));
@@ -379,6 +400,7 @@ tess_node_remove(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("tessera.remove_node()");
 	refuse_null(fcinfo, 0, "name");
+	PreventCommandIfReadOnly("remove_node()");
 	lock_catalog("node");
 	lock_catalog("placement");
 	row = find_node(text_argument(fcinfo, 0));

@@ -43,7 +43,8 @@ visit_node(void *arg)
 	{
 		visit->facts = tess_facts_ask(session);
 		if (visit->facts->extension_version != NULL)
-			tess_member_check(session, visit->node->name, visit->node->node_id);
+			tess_member_check(session, visit->node->name, visit->node->node_id,
+							  visit->facts);
 	}
 	PG_FINALLY();
 	{

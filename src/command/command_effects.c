@@ -17,6 +17,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_proc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -92,6 +93,13 @@ note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 		case OAT_POST_ALTER:
 			if (class_id == RelationRelationId)
 				refuse_alter(object_id, arg);
+			else if (class_id == ProcedureRelationId)
+				tess_refuse_function_change(object_id);
+			break;
+		case OAT_POST_CREATE:
+			/* or CREATE OR REPLACE */
+			if (class_id == ProcedureRelationId)
+				tess_refuse_function_change(object_id);
 			break;
 		default:
 			break;

@@ -40,6 +40,9 @@ extern void tess_refuse_extension_drop(void);
 /* command_refuse_type.c */
 extern void tess_refuse_type_change(Node *statement);
 
+/* command_refuse_function.c */
+extern void tess_refuse_function_change(Oid function);
+
 /* command_repeat.c: GRANT, COMMENT */
 extern void tess_repeat_grant(const GrantStmt *grant);
 extern void tess_repeat_comment(const CommentStmt *comment);

@@ -32,9 +32,11 @@ static void refuse_create(CreateStmt *create);
 static void refuse_rename(RenameStmt *rename);
 static void refuse_drop(DropStmt *drop);
 static void refuse_extension_drop(DropStmt *drop);
+static void refuse_create_statistics(CreateStatsStmt *create);
 static void refuse_statistics(const List *name, Node *statement);
 static void refuse_comment(CommentStmt *comment);
 static void refuse_schema(const char *schema, Node *statement);
+static void refuse_membership(AlterExtensionContentsStmt *alter);
 static void refuse_reassign(ReassignOwnedStmt *reassign);
 
 /* Errors with 0A000 if the statement would alter a table of ours. */
@@ -57,6 +59,9 @@ tess_refuse_command(Node *statement)
 				castNode(AlterObjectSchemaStmt, statement)->relation,
 				statement);
 			break;
+		case T_AlterExtensionContentsStmt:
+			refuse_membership(castNode(AlterExtensionContentsStmt, statement));
+			break;
 		case T_AlterObjectDependsStmt:
 			refuse_relation(
 				castNode(AlterObjectDependsStmt, statement)->relation,
@@ -78,11 +83,7 @@ tess_refuse_command(Node *statement)
 							statement);
 			break;
 		case T_CreateStatsStmt:
-			foreach(lc, castNode(CreateStatsStmt, statement)->relations)
-			{
-				if (IsA(lfirst(lc), RangeVar))
-					refuse_relation(lfirst(lc), statement);
-			}
+			refuse_create_statistics(castNode(CreateStatsStmt, statement));
 			break;
 		case T_AlterStatsStmt:
 			refuse_statistics(castNode(AlterStatsStmt, statement)->defnames,
@@ -208,6 +209,16 @@ refuse_schema(const char *schema, Node *statement)
 
 	if (!OidIsValid(namespace))
 		return;
+	if (strcmp(schema, TESS_SCHEMA) == 0 ||
+		strcmp(schema, TESS_INTERNAL_SCHEMA) == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg(
+				 "cannot rename schema \"%s\" because extension tessera requires it",
+				 schema),
+			 errhint(
+				 "Without its catalogs the extension would not find its tables.")));
 	foreach(lc, tess_cat_tables())
 	{
 		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
@@ -276,6 +287,18 @@ tess_refuse_extension_drop(void)
 }
 
 static void
+refuse_create_statistics(CreateStatsStmt *create)
+{
+	ListCell *lc;
+
+	foreach(lc, create->relations)
+	{
+		if (IsA(lfirst(lc), RangeVar))
+			refuse_relation(lfirst(lc), (Node *) create);
+	}
+}
+
+static void
 refuse_statistics(const List *name, Node *statement)
 {
 	Oid statistics = get_statistics_object_oid(unconstify(List *, name), true);
@@ -321,6 +344,14 @@ refuse_comment(CommentStmt *comment)
 		default:
 			break;
 	}
+}
+
+/* A table in an extension cannot be dropped or dumped by itself. */
+static void
+refuse_membership(AlterExtensionContentsStmt *alter)
+{
+	if (alter->objtype == OBJECT_TABLE)
+		refuse_name(castNode(List, alter->object), (Node *) alter);
 }
 
 static void

@@ -15,7 +15,8 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-/* Aliases of oid: their values name objects of one server. */
+/* Aliases of oid, and what has them inside: their values name objects of one
+ * server. */
 static bool
 is_object_alias(Oid type)
 {
@@ -32,6 +33,7 @@ is_object_alias(Oid type)
 		case REGNAMESPACEOID:
 		case REGROLEOID:
 		case REGCOLLATIONOID:
+		case ACLITEMOID:
 			return true;
 		default:
 			return false;

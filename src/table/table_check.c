@@ -8,7 +8,9 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "commands/tablecmds.h"
@@ -139,6 +141,18 @@ check_schema(Relation rel)
 						errmsg("\"%s\" is a system catalog",
 							   RelationGetRelationName(rel)),
 						errhint("Only tables of users can be distributed.")));
+	if (OidIsValid(
+			getExtensionOfObject(RelationRelationId, RelationGetRelid(rel))))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "cannot distribute table \"%s\", which belongs to an extension",
+				 RelationGetRelationName(rel)),
+			 errdetail(
+				 "The extension has a table of that name on each server."),
+			 errhint(
+				 "Copy its rows into a table of your own and distribute that one.")));
 }
 
 static void

@@ -14,18 +14,22 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/regproc.h"
 #include "utils/rel.h"
+#include "utils/varlena.h"
 
 #include "base/base.h"
 #include "catalog/catalog.h"
 #include "table/table_internal.h"
 #include "utils/guc.h"
 
+#define COLOCATE_HINT \
+	"colocate_with is 'default', 'none', or the name of a distributed table."
+
 static int default_shard_count = 32;
 
 static int32 find_default_group(const TessTableRequest *request);
 static int32 find_named_group(const TessTableRequest *request);
+static Oid relation_by_name(const char *name);
 static const TessTable *colocated_table(const char *name);
 static int32 insert_group(const TessTableRequest *request, bool is_default);
 static int wanted_shard_count(const TessTableRequest *request);
@@ -127,30 +131,42 @@ find_named_group(const TessTableRequest *request)
 	return group->colocation_id;
 }
 
+/* Of a table named as in SQL, with or without its schema.  Locked. */
+static Oid
+relation_by_name(const char *name)
+{
+	List *parts;
+	ListCell *lc;
+	Oid relation;
+
+	if (!SplitIdentifierString(pstrdup(name), '.', &parts) || parts == NIL ||
+		list_length(parts) > 2)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
+						errmsg("invalid name of a table: \"%s\"", name),
+						errhint(COLOCATE_HINT)));
+	foreach(lc, parts)
+		lfirst(lc) = makeString(lfirst(lc));
+	relation = RangeVarGetRelid(makeRangeVarFromNameList(parts),
+								AccessShareLock, true);
+	if (!OidIsValid(relation))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation \"%s\" does not exist", name),
+						errhint(COLOCATE_HINT)));
+	return relation;
+}
+
 /* Locked against being dropped until commit. */
 static const TessTable *
 colocated_table(const char *name)
 {
-	RangeVar *range_var =
-		makeRangeVarFromNameList(stringToQualifiedNameList(name));
-	Oid relation = RangeVarGetRelid(range_var, AccessShareLock, true);
+	Oid relation = relation_by_name(name);
 	const TessTable *table;
 
-	if (!OidIsValid(relation))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("relation \"%s\" does not exist", name),
-			 errhint(
-				 "colocate_with is 'default', 'none', or the name of a distributed table.")));
 	table = tess_meta_table(relation);
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("\"%s\" is not a distributed table", name),
-			 errhint(
-				 "colocate_with is 'default', 'none', or the name of a distributed table.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a distributed table", name),
+						errhint(COLOCATE_HINT)));
 	return table;
 }
 
