@@ -150,6 +150,53 @@ DROP TYPE mood CASCADE;
 \set VERBOSITY default
 SELECT m FROM moody;
 
+-- a function that shards compute with is not replaced here alone
+CREATE FUNCTION plus_one(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';
+CREATE FUNCTION one() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE TABLE computed (k int DEFAULT one(), g int GENERATED ALWAYS AS (plus_one(k)) STORED);
+CREATE TABLE checked (k int CHECK (plus_one(k) > 0));
+CREATE TABLE indexed (k int);
+CREATE INDEX ON indexed ((plus_one(k)));
+SELECT tessera.create_distributed_table(t, 'k') FROM unnest('{computed, checked, indexed}'::regclass[]) t;
+CREATE OR REPLACE FUNCTION plus_one(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 2';
+DROP TABLE computed;
+\set VERBOSITY terse
+CREATE OR REPLACE FUNCTION plus_one(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 2';
+DROP TABLE checked;
+CREATE OR REPLACE FUNCTION plus_one(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 2';
+\set VERBOSITY default
+DROP TABLE indexed;
+CREATE OR REPLACE FUNCTION plus_one(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 2';
+CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2';
+
+-- logical replication knows shells only
+SET client_min_messages = error; -- wal_level
+CREATE PUBLICATION regress_p FOR TABLE local_table, users;
+\set VERBOSITY terse
+CREATE PUBLICATION regress_p FOR TABLES IN SCHEMA command_utility;
+CREATE PUBLICATION regress_p FOR TABLES IN SCHEMA CURRENT_SCHEMA;
+CREATE PUBLICATION regress_p FOR TABLE local_table, kinds;
+ALTER PUBLICATION regress_p ADD TABLE users;
+ALTER PUBLICATION regress_p SET TABLE users;
+\set VERBOSITY default
+SELECT tessera.create_distributed_table('local_table', 'id');
+DROP PUBLICATION regress_p;
+SET client_min_messages = warning;
+CREATE PUBLICATION regress_p FOR ALL TABLES;
+DROP PUBLICATION regress_p;
+RESET client_min_messages;
+
+-- the extension does not go with something else while it has tables
+CREATE SCHEMA command_utility_2 CREATE TABLE member ();
+BEGIN;
+ALTER EXTENSION tessera ADD TABLE command_utility_2.member;
+\set VERBOSITY sqlstate
+DROP SCHEMA command_utility_2 CASCADE;
+\set VERBOSITY default
+ROLLBACK;
+DROP SCHEMA command_utility_2 CASCADE;
+SELECT count(*) > 0 AS has_tables FROM tessera.tables;
+
 -- DROP TABLE drops the shards, and comes back with a rollback
 BEGIN;
 DROP TABLE orders;

@@ -31,7 +31,7 @@ static const PinnedSetting pinned_settings[] = {
 	{"quote_all_identifiers", "off"},
 	{"array_nulls", "on"},
 	{"transform_null_equals", "off"},
-	{"search_path", "pg_catalog"},
+	{"search_path", "pg_catalog,pg_temp"},
 };
 
 int

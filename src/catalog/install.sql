@@ -7,7 +7,7 @@ COMMENT ON TABLE tessera.cluster IS 'the identity of this cluster: one row';
 
 CREATE SEQUENCE tessera.node_id_seq AS int;
 CREATE TABLE tessera.node (
-	node_id int NOT NULL PRIMARY KEY DEFAULT nextval('tessera.node_id_seq') CHECK (node_id > 0),
+	node_id int NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('tessera.node_id_seq') CHECK (node_id > 0),
 	name name NOT NULL UNIQUE CHECK (name <> ''),
 	server name UNIQUE,
 	role text NOT NULL DEFAULT 'node' CHECK (role IN ('coordinator', 'node')),
@@ -19,7 +19,7 @@ COMMENT ON TABLE tessera.node IS 'servers of the cluster; server is the foreign 
 
 CREATE SEQUENCE tessera.colocation_id_seq AS int;
 CREATE TABLE tessera.colocation (
-	colocation_id int NOT NULL PRIMARY KEY DEFAULT nextval('tessera.colocation_id_seq') CHECK (colocation_id > 0),
+	colocation_id int NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('tessera.colocation_id_seq') CHECK (colocation_id > 0),
 	strategy text NOT NULL CHECK (strategy IN ('hash', 'range', 'directory')),
 	key_type regtype NOT NULL,
 	key_collation regcollation,
@@ -32,7 +32,7 @@ COMMENT ON TABLE tessera.colocation IS 'groups of tables whose rows with equal k
 
 CREATE SEQUENCE tessera.shard_id_seq START 100001 MINVALUE 100001;
 CREATE TABLE tessera.shard (
-	shard_id bigint NOT NULL PRIMARY KEY DEFAULT nextval('tessera.shard_id_seq') CHECK (shard_id > 0),
+	shard_id bigint NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('tessera.shard_id_seq') CHECK (shard_id > 0),
 	colocation_id int NOT NULL
 );
 CREATE INDEX shard_colocation_id_idx ON tessera.shard (colocation_id);
@@ -67,7 +67,7 @@ COMMENT ON TABLE tessera."table" IS 'distributed and reference tables';
 
 CREATE TABLE tessera.commit_record (
 	gid text NOT NULL PRIMARY KEY,
-	recorded_at timestamptz NOT NULL DEFAULT now()
+	recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE tessera.commit_record IS 'two-phase transactions that are decided to commit, while a node may not have done so';
 

@@ -14,7 +14,7 @@ CREATE TABLE tessera_internal.membership (
 	node_id int NOT NULL,
 	node_name name NOT NULL,
 	coordinator text NOT NULL,
-	joined_at timestamptz NOT NULL DEFAULT now()
+	joined_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 CREATE UNIQUE INDEX membership_only_one ON tessera_internal.membership ((true));
 COMMENT ON TABLE tessera_internal.membership
@@ -23,7 +23,7 @@ GRANT SELECT ON tessera_internal.membership TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('tessera_internal.membership', '');
 
 CREATE FUNCTION tessera.add_node(name text, host text DEFAULT NULL, port int DEFAULT 5432,
-		dbname text DEFAULT current_database(), holds_shards bool DEFAULT true, zone text DEFAULT NULL)
+		dbname text DEFAULT pg_catalog.current_database(), holds_shards bool DEFAULT true, zone text DEFAULT NULL)
 	RETURNS int LANGUAGE c AS 'MODULE_PATHNAME', 'tess_node_add';
 COMMENT ON FUNCTION tessera.add_node(text, text, int, text, bool, text)
 	IS 'makes a PostgreSQL database a node; without a host, that of the foreign server of this name';

@@ -9,8 +9,10 @@
 
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/varlena.h"
 
+#include "base/base.h"
 #include "cluster/cluster_internal.h"
 #include "tessera.h"
 
@@ -95,6 +97,7 @@ tess_facts_local(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	char *values[FACT_COUNT];
+	int settings = tess_settings_pin();
 
 	SPI_connect();
 	if (SPI_execute(FACTS_SQL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
@@ -107,6 +110,7 @@ tess_facts_local(void)
 		values[i] = value ? MemoryContextStrdup(context, value) : NULL;
 	}
 	SPI_finish();
+	AtEOXact_GUC(true, settings);
 	return make_facts(values);
 }
 

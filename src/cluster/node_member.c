@@ -10,6 +10,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 #include "base/base.h"
 #include "catalog/catalog.h"
@@ -187,6 +188,8 @@ tess_member_leave_commands(void)
 void
 tess_member_refuse_on_node(void)
 {
+	int settings = tess_settings_pin();
+
 	SPI_connect();
 	if (SPI_execute("SELECT coordinator FROM tessera_internal.membership", true,
 					1) == SPI_OK_SELECT &&
@@ -199,4 +202,5 @@ tess_member_refuse_on_node(void)
 				 SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
 			 errhint("Call the function on the coordinator of that cluster.")));
 	SPI_finish();
+	AtEOXact_GUC(true, settings);
 }

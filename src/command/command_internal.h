@@ -43,6 +43,9 @@ extern void tess_refuse_type_change(Node *statement);
 /* command_refuse_function.c */
 extern void tess_refuse_function_change(Oid function);
 
+/* command_refuse_replication.c: publications, subscriptions */
+extern void tess_refuse_replication(Node *statement);
+
 /* command_repeat.c: GRANT, COMMENT */
 extern void tess_repeat_grant(const GrantStmt *grant);
 extern void tess_repeat_comment(const CommentStmt *comment);

@@ -46,6 +46,7 @@ tess_refuse_command(Node *statement)
 	ListCell *lc;
 
 	tess_refuse_type_change(statement);
+	tess_refuse_replication(statement);
 	switch (nodeTag(statement))
 	{
 		case T_AlterTableStmt:

@@ -44,6 +44,7 @@ typedef struct TesseraScanState
 {
 	CustomScanState css;
 	const TessFragment *fragment;
+	Oid role; /* as whom it runs */
 	TessArgs *args;
 	TessEncoder *encoder;
 	TessRowMap *rows;
@@ -137,6 +138,9 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	const TessFragment *fragment = state->fragment;
 	TupleDesc desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 	Oid table = fragment->anchor;
+
+	/* Rights were checked for who opens a cursor, not for who fetches. */
+	state->role = OidIsValid(fragment->role) ? fragment->role : GetUserId();
 
 	/* for EXPLAIN too, which shows the shards where it can */
 	state->args = tess_args_init(fragment, scan->custom_exprs, &node->ss.ps);
@@ -286,7 +290,7 @@ run_here(TesseraScanState *state, const ScanTask *task)
 		tess_exec_here(tess_template_sql(fragment->template, task->shard_id),
 					   tess_args_param_list(args->count, args->types,
 											args->values, args->nulls),
-					   reads ? estate->es_snapshot : NULL, fragment->role,
+					   reads ? estate->es_snapshot : NULL, state->role,
 					   tess_row_receiver_make(state, store_local_row));
 	state->here = NULL;
 	if (fragment->sets_count)
@@ -302,7 +306,7 @@ send_tasks(TesseraScanState *state, ScanTask *tasks, int count)
 	bool writes = fragment->command != CMD_SELECT;
 	TessParams params;
 
-	tess_replies_open(state->replies, fragment->role,
+	tess_replies_open(state->replies, state->role,
 					  writes				 ? TESS_WRITE
 					  : fragment->locks_rows ? TESS_LOCK
 											 : TESS_READ);

@@ -27,7 +27,7 @@ typedef struct FixedSetting
 } FixedSetting;
 
 static const FixedSetting fixed_settings[] = {
-	{"search_path", "pg_catalog"},
+	{"search_path", "pg_catalog,pg_temp"},
 	{"IntervalStyle", "postgres"},
 	{"extra_float_digits", "3"},
 	{"bytea_output", "hex"},

@@ -21,7 +21,6 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
@@ -52,6 +51,8 @@ static RoleSpec *role_spec(Oid role);
 static void grant_on_schemas(bool is_grant, List *schemas, List *privileges,
 							 List *grantees);
 static bool schema_is_empty(Oid namespace);
+static Oid lock_table_to_drop(const char *name, Oid namespace, Oid source,
+							  bool as_caller);
 static void drop_if_ours(const char *schema, int64 shard_id,
 						 ObjectAddresses *objects);
 static int64 *shard_ids_of_array(ArrayType *array, int *count);
@@ -113,7 +114,7 @@ shard_ids_of_array(ArrayType *array, int *count)
  * source schema may use them (which is seen to again where they are there);
  * the current user may create tables in them.
  * Errors: 3F000 if there is no source schema here, 42501 if the current user
- * may create neither in it nor in the database, 42P06 if a name is taken.
+ * may not create in it, 42P06 if a name is taken.
  */
 void
 tess_shard_schemas_create(const char *schema, int count, const int64 *shard_ids)
@@ -126,8 +127,7 @@ tess_shard_schemas_create(const char *schema, int count, const int64 *shard_ids)
 	Oid saved_user;
 	int saved_context;
 
-	if (pg_namespace_aclcheck(source, caller, ACL_CREATE) != ACLCHECK_OK &&
-		pg_database_aclcheck(MyDatabaseId, caller, ACL_CREATE) != ACLCHECK_OK)
+	if (pg_namespace_aclcheck(source, caller, ACL_CREATE) != ACLCHECK_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for schema %s", schema),
@@ -310,8 +310,8 @@ grant_on_schemas(bool is_grant, List *schemas, List *privileges, List *grantees)
 /*
  * Drops a table in these shards (count 0: the table of that very schema, a
  * copy of a reference table), with what depends on it, and then the schemas
- * of the shards if wanted and nothing is left in them.  What is not there is
- * left out.  as_caller: only if the current user owns the table or the source
+ * of the shards if wanted and nothing is left in them.  What is not there, or
+ * not in a shard's schema, is left out.  as_caller: only if the current user owns the table or the source
  * schema (42501 otherwise), who could drop the original as well.
  */
 void
@@ -330,18 +330,12 @@ tess_shards_drop(const char *schema, const char *name, int count,
 		if (count > 0)
 		namespace = get_namespace_oid(
 			tess_shard_schema_name(schema, shard_ids[i]), true);
-		if (!OidIsValid(namespace))
+		if (!OidIsValid(namespace) ||
+			(count > 0 && !is_shard_schema(namespace, schema, shard_ids[i])))
 			continue;
-		relation = get_relname_relid(name, namespace);
+		relation = lock_table_to_drop(name, namespace, source, as_caller);
 		if (!OidIsValid(relation))
 			continue;
-		LockRelationOid(relation, AccessExclusiveLock);
-		if (get_rel_relkind(relation) != RELKIND_RELATION)
-			continue;
-		if (as_caller && !pg_class_ownercheck(relation, GetUserId()) &&
-			!(OidIsValid(source) &&
-			  pg_namespace_ownercheck(source, GetUserId())))
-			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 		ObjectAddressSet(address, RelationRelationId, relation);
 		add_exact_object_address(&address, tables);
 	}
@@ -359,6 +353,32 @@ tess_shards_drop(const char *schema, const char *name, int count,
 								 PERFORM_DELETION_QUIETLY);
 		free_object_addresses(schemas);
 		CommandCounterIncrement();
+	}
+}
+
+/*
+ * The table of that name, locked, or InvalidOid if there is none.  Nobody
+ * locks what he may not drop: rights are looked at first, and again if the
+ * name means another table after the wait.
+ */
+static Oid
+lock_table_to_drop(const char *name, Oid namespace, Oid source, bool as_caller)
+{
+	for (;;)
+	{
+		Oid relation = get_relname_relid(name, namespace);
+
+		if (!OidIsValid(relation) ||
+			get_rel_relkind(relation) != RELKIND_RELATION)
+			return InvalidOid;
+		if (as_caller && !pg_class_ownercheck(relation, GetUserId()) &&
+			!(OidIsValid(source) &&
+			  pg_namespace_ownercheck(source, GetUserId())))
+			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+		LockRelationOid(relation, AccessExclusiveLock);
+		if (get_relname_relid(name, namespace) == relation)
+			return relation;
+		UnlockRelationOid(relation, AccessExclusiveLock);
 	}
 }
 

@@ -7,17 +7,23 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/dependency.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_publication.h"
+#include "catalog/pg_subscription_rel.h"
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -30,6 +36,8 @@ static void check_persistence(Relation rel);
 static void check_hierarchy(Relation rel);
 static void check_attachments(Relation rel);
 static void check_schema(Relation rel);
+static void check_subscription(Relation rel);
+static bool is_subscribed(Oid relation);
 
 /*
  * Opens a table that the current user owns with AccessExclusiveLock, kept
@@ -84,7 +92,25 @@ tess_table_check_candidate(Relation rel)
 	check_persistence(rel);
 	check_hierarchy(rel);
 	check_attachments(rel);
+	check_subscription(rel);
 	CheckTableNotInUse(rel, "distribute");
+}
+
+/* Errors if the table is published: its own rows go, and those of its shards
+ * are not seen by the publication.  (Reference tables keep theirs.) */
+void
+tess_table_check_published(Relation rel)
+{
+	if (GetRelationPublications(RelationGetRelid(rel)) != NIL ||
+		GetSchemaPublications(RelationGetNamespace(rel)) != NIL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot distribute table \"%s\", which is published",
+					RelationGetRelationName(rel)),
+			 errdetail("Changes of its rows would happen on the nodes."),
+			 errhint(
+				 "Take the table, or its schema, out of the publication first.")));
 }
 
 static void
@@ -237,6 +263,38 @@ check_attachments(Relation rel)
 					 errhint("Drop the trigger first.")));
 		}
 	}
+}
+
+static void
+check_subscription(Relation rel)
+{
+	if (is_subscribed(RelationGetRelid(rel)))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "cannot distribute table \"%s\", which gets rows from a subscription",
+				 RelationGetRelationName(rel)),
+			 errdetail("They would not reach the shards."),
+			 errhint("Take the table out of the subscription first.")));
+}
+
+static bool
+is_subscribed(Oid relation)
+{
+	Relation subscribed =
+		table_open(SubscriptionRelRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool found;
+
+	ScanKeyInit(&key, Anum_pg_subscription_rel_srrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relation));
+	scan = systable_beginscan(subscribed, InvalidOid, false, NULL, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(subscribed, AccessShareLock);
+	return found;
 }
 
 static List *

@@ -58,6 +58,7 @@ tess_table_distribute(PG_FUNCTION_ARGS)
 	}
 	request.rel = tess_table_open_owned(PG_GETARG_OID(0));
 	tess_table_check_candidate(request.rel);
+	tess_table_check_published(request.rel);
 	tess_table_resolve_key(&request);
 	distribute(&request);
 	relation_close(request.rel, NoLock);

@@ -26,6 +26,7 @@ typedef struct TessTableRequest
 /* table_check.c */
 extern Relation tess_table_open_owned(Oid relation);
 extern void tess_table_check_candidate(Relation rel);
+extern void tess_table_check_published(Relation rel);
 extern void tess_table_resolve_key(TessTableRequest *request);
 
 /* table_constraint.c */

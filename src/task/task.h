@@ -68,7 +68,7 @@ typedef struct TessFragment
 
 	bool locks_rows; /* FOR UPDATE ... travels in the template */
 	bool sets_count; /* es_processed is the sum of the nodes' counts */
-	Oid role;		 /* run as this role; InvalidOid: current user */
+	Oid role;		 /* InvalidOid: who starts the statement */
 
 	/* Modify only: see TessFragment use in modify plans below. */
 	struct TessModifySpec *modify; /* NULL for scans; copied with the node */
