@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use Differential;
 use PostgreSQL::Test::Utils;
+use StatementGenerator;
 use TesseraCluster;
 use Test::More;
 
@@ -43,14 +44,20 @@ my $runner = Differential->new(
 	});
 
 load_twins();
-for my $name ('select', 'session', 'dml')
+for my $name ('select', 'session', 'keys', 'dml')
 {
-	my @statements = Differential::statements_of("$folder/$name.sql");
+	my @statements = $name eq 'keys' ? StatementGenerator::of_keys()
+	  : Differential::statements_of("$folder/$name.sql");
 	my $differences = $runner->compare(\@statements);
 
 	cmp_ok(scalar @statements, '>', 300, "$name: there are statements");
 	is($differences, '', "$name: no differences");
 }
+
+# Random ones: another seed is another test, TESS_SEED tries one.
+my $seed = $ENV{TESS_SEED} // 1;
+my @random = StatementGenerator->new($seed)->statements(1500);
+is($runner->compare(\@random), '', "seed $seed: no differences");
 
 my $refused = $runner->refused;
 for my $message (sort keys %$refused)
