@@ -95,6 +95,7 @@ process_utility(PlannedStmt *plan, const char *query_string,
 			run_drop(&utility);
 			break;
 		case T_GrantStmt:
+			tess_lock_granted(castNode(GrantStmt, plan->utilityStmt));
 			pass_on(&utility);
 			tess_repeat_grant(castNode(GrantStmt, plan->utilityStmt));
 			break;

@@ -168,6 +168,8 @@ refuse_alter(Oid relation, const ObjectAccessPostAlter *arg)
 
 	if (arg != NULL && arg->is_internal)
 		return;
+	if (get_rel_relkind(relation) == RELKIND_INDEX)
+		relation = IndexGetRelation(relation, true);
 	table = tess_meta_table(relation);
 	if (table != NULL)
 		ereport(

@@ -47,6 +47,7 @@ extern void tess_refuse_function_change(Oid function);
 extern void tess_refuse_replication(Node *statement);
 
 /* command_repeat.c: GRANT, COMMENT */
+extern void tess_lock_granted(const GrantStmt *grant);
 extern void tess_repeat_grant(const GrantStmt *grant);
 extern void tess_repeat_comment(const CommentStmt *comment);
 

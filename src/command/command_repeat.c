@@ -26,6 +26,18 @@ static const char *role_text(const RoleSpec *role);
 static void add_needed_objects(TessWork *work, Oid relation);
 static char *join_names(List *names);
 
+/* Whose table is just being distributed waits here, and then knows of it. */
+void
+tess_lock_granted(const GrantStmt *grant)
+{
+	ListCell *lc;
+
+	if (grant->objtype != OBJECT_TABLE || grant->targtype != ACL_TARGET_OBJECT)
+		return;
+	foreach(lc, grant->objects)
+		(void) RangeVarGetRelid(lfirst(lc), AccessShareLock, true);
+}
+
 /* GRANT and REVOKE on tables: one statement for each node and table.  On
  * schemas: see repeat_schema_grant. */
 void

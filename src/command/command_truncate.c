@@ -8,12 +8,34 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+
 #include "base/base.h"
 #include "command/command_internal.h"
 #include "nodes/makefuncs.h"
 #include "table/table.h"
 
+static const TessTable *lock_table(const RangeVar *name);
 static void append_names(StringInfo text, List *names);
+
+/* Our table of that name, locked as TRUNCATE will lock it, since its shards
+ * may be going away.  NULL if there is none, or the user may not truncate it. */
+static const TessTable *
+lock_table(const RangeVar *name)
+{
+	const TessTable *table = tess_command_table(name);
+	Oid relation;
+
+	if (table == NULL)
+		return NULL;
+	relation = table->relation;
+	if (pg_class_aclcheck(relation, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
+		return NULL;
+	LockRelationOid(relation, AccessExclusiveLock);
+	return tess_meta_table(relation);
+}
 
 /* Changes the statement, which must be the caller's own copy.  OIDs of the
  * tables whose shards here are seen to by it. */
@@ -26,7 +48,7 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 
 	foreach(lc, truncate->relations)
 	{
-		const TessTable *table = tess_command_table(lfirst(lc));
+		const TessTable *table = lock_table(lfirst(lc));
 		TessWork *work;
 
 		if (table == NULL || table->kind != TESS_DISTRIBUTED)

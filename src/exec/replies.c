@@ -53,6 +53,7 @@ struct TessReplies
 };
 
 static bool poll_branch(TessReplies *replies, TessBranch *branch, bool *waits);
+static void check_claim(const TessReplies *replies, const TessBranch *branch);
 static bool read_any(TessReplies *replies);
 static void put_away_rows(TessReplies *replies);
 static void drain(void *owner, TessSession *session);
@@ -316,6 +317,22 @@ poll_branch(TessReplies *replies, TessBranch *branch, bool *waits)
 	return false;
 }
 
+/* Rows may be missing if somebody failed to drain the session, or a rollback
+ * ended what ran on it, and our statement was not told. */
+static void
+check_claim(const TessReplies *replies, const TessBranch *branch)
+{
+	if (branch->busy && !tess_session_is_claimed(branch->session, replies))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_CURSOR_STATE),
+			 errmsg("rows of node \"%s\" were lost with a failed statement",
+					tess_session_node_name(branch->session)),
+			 errdetail(
+				 "They were under way when another statement of this transaction failed."),
+			 errhint("Run the query again.")));
+}
+
 /* Waits for rows of any branch; false if none are to come. */
 static bool
 read_any(TessReplies *replies)
@@ -331,6 +348,7 @@ read_any(TessReplies *replies)
 			TessBranch *branch = replies->branches[at];
 			bool waits;
 
+			check_claim(replies, branch);
 			if (poll_branch(replies, branch, &waits))
 			{
 				replies->last_read = at;

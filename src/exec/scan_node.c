@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -51,7 +52,8 @@ typedef struct TesseraScanState
 	TupleTableSlot *stored_slot;
 	TessReader *reader; /* NULL: it writes */
 	Keep keep;
-	bool rescan; /* arguments may have changed */
+	bool rescan;			  /* arguments may have changed */
+	SubTransactionId subxact; /* in which the statement began */
 
 	/* of the current run; all of it in run_context */
 	MemoryContext run_context;
@@ -151,6 +153,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 		table = RelationGetRelid(node->ss.ss_currentRelation);
 	state->encoder = tess_encoder_make(state->args->count, state->args->types);
 	state->rows = tess_row_map_make(fragment, desc, table);
+	state->subxact = GetCurrentSubTransactionId();
 	state->run_context = AllocSetContextCreate(
 		estate->es_query_cxt, "tessera run", ALLOCSET_DEFAULT_SIZES);
 	if (fragment->command == CMD_SELECT)
@@ -435,7 +438,6 @@ start_run(TesseraScanState *state, const TessTable *table)
 		state->run_context, "tessera row", ALLOCSET_DEFAULT_SIZES);
 	state->replies =
 		tess_replies_make(state, store_remote_row, count_processed);
-	state->running = true;
 	state->keeping = state->keep != KEEP_NOTHING;
 	state->figures.executed = true;
 
@@ -443,8 +445,13 @@ start_run(TesseraScanState *state, const TessTable *table)
 		run_on_copies(state);
 	else
 		run_on_shards(state, table->group);
-	if (state->fragment->command != CMD_SELECT)
+
+	/* A stream would not outlive the rollback of a subtransaction that is not
+	 * the statement's own. */
+	if (state->fragment->command != CMD_SELECT ||
+		state->subxact != GetCurrentSubTransactionId())
 		tess_replies_collect(state->replies, NULL, 0);
+	state->running = true; /* not before: somebody may catch an error */
 	MemoryContextSwitchTo(old_context);
 }
 

@@ -302,6 +302,14 @@ tess_meta_build_table(Oid oid, bool *is_gone)
 		*is_gone = true;
 		return NULL;
 	}
+
+	/* who undistributes a table has its lock: look again now that we have it */
+	row = tess_cat_table(oid);
+	if (row == NULL)
+	{
+		relation_close(relation, AccessShareLock);
+		return NULL;
+	}
 	table = palloc0(sizeof(TessTable));
 	table->relation = oid;
 	table->kind = row->kind;

@@ -133,6 +133,9 @@ extern void tess_session_claim(TessSession *session, void *owner,
 /* The owner has read all it wanted, or is going away: unread replies are
  * discarded (the node's statement is cancelled if that is quicker). */
 extern void tess_session_unclaim(TessSession *session, void *owner);
+/* False if what was owed to the owner has been thrown away. */
+extern bool tess_session_is_claimed(const TessSession *session,
+									const void *owner);
 /* Cancels the running statement at the node and reads up to the Sync.
  * Bounded by deadline; the session is broken if that does not work. */
 extern void tess_session_abandon(TessSession *session, TimestampTz deadline);

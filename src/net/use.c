@@ -95,6 +95,12 @@ tess_session_unclaim(TessSession *session, void *owner)
 		read_to_idle(session);
 }
 
+bool
+tess_session_is_claimed(const TessSession *session, const void *owner)
+{
+	return session->owner == owner;
+}
+
 /* Ends a COPY that the node waits for; false if the session is broken. */
 static bool
 abandon_copy(TessSession *session, TimestampTz deadline)

@@ -47,14 +47,21 @@ static void fetch_remote(RowSink *sink, const TessTable *table,
 static void read_replies(RowSink *sink, TessSession *session,
 						 TessDecoder *decoder);
 
-/* Reads each shard once and fills the shell.  The number of rows. */
+/*
+ * Reads each shard once and fills the shell.  The number of rows.
+ *
+ * Into new files, where the rows can be frozen: a statement that waited for
+ * our lock may have an older snapshot, and must not find the table empty.
+ */
 uint64
 tess_table_fetch_rows(Relation rel, const TessTable *table)
 {
-	RowSink *sink = make_sink(rel);
 	TessWork *work = tess_work_of_group(table->group->colocation_id);
 	ReindexParams params = {0};
+	RowSink *sink;
 
+	tess_table_renew_files(rel);
+	sink = make_sink(rel);
 	for (int i = 0; i < work->count; i++)
 	{
 		TessNodeWork *node = &work->nodes[i];
@@ -136,7 +143,8 @@ put_row(RowSink *sink, const Datum *values, const bool *nulls)
 		slot->tts_isnull[sink->attnums[i] - 1] = nulls[i];
 	}
 	ExecStoreVirtualTuple(slot);
-	table_tuple_insert(sink->rel, slot, sink->cid, 0, sink->bulk);
+	table_tuple_insert(sink->rel, slot, sink->cid, TABLE_INSERT_FROZEN,
+					   sink->bulk);
 	sink->rows++;
 }
 

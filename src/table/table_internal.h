@@ -54,6 +54,7 @@ extern uint64 tess_table_send_rows(Relation rel, const TessTable *table);
 extern uint64 tess_table_send_copy(Relation rel, const TessTable *table,
 								   int32 node_id);
 extern void tess_table_empty_shell(Relation rel);
+extern void tess_table_renew_files(Relation rel);
 
 /* table_fetch.c */
 extern uint64 tess_table_fetch_rows(Relation rel, const TessTable *table);

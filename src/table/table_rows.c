@@ -105,11 +105,17 @@ scan_into(Relation rel, TessStream *stream)
 void
 tess_table_empty_shell(Relation rel)
 {
+	if (RelationGetNumberOfBlocks(rel) > 0)
+		tess_table_renew_files(rel);
+}
+
+/* Empty files of this transaction's own, for the table and all that is its. */
+void
+tess_table_renew_files(Relation rel)
+{
 	ReindexParams params = {0};
 	Oid toast = rel->rd_rel->reltoastrelid;
 
-	if (RelationGetNumberOfBlocks(rel) == 0)
-		return;
 	RelationSetNewRelfilenode(rel, rel->rd_rel->relpersistence);
 	if (OidIsValid(toast))
 	{
