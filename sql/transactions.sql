@@ -39,6 +39,8 @@ SELECT count(*) FROM child JOIN t USING (id);
 DELETE FROM child;
 DELETE FROM t WHERE id > 100;
 
+-- (MOVE says how many rows there were)
+\set QUIET off
 -- a cursor that is older than a savepoint keeps its rows after ROLLBACK TO,
 -- whether it was read first before or after the savepoint
 BEGIN;
@@ -89,6 +91,7 @@ COMMIT;
 MOVE ALL IN a;
 CLOSE a;
 
+\set QUIET on
 -- a block with EXCEPTION for each row
 DO $$
 BEGIN
