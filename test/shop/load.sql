@@ -1,5 +1,6 @@
 -- Rows of the shop, the same every time: three items to an order.  The psql
--- variables users, products and orders say how many.
+-- variables users, products and orders say how many; every tenth user has no
+-- order yet.
 
 INSERT INTO categories (name, parent_id)
 SELECT (ARRAY['books', 'music', 'garden', 'kitchen', 'toys'])[1 + (i - 1) % 5]
@@ -23,7 +24,7 @@ SELECT 'user' || i || '@example.org', 'user ' || i,
 FROM generate_series(1, :users) i;
 
 INSERT INTO orders (user_id, status, address, placed_at)
-SELECT 1 + (i::bigint * i * 31 + i * 7) % :users,
+SELECT 1 + (i::bigint * 7919 + i / 1000 * 31) % (:users * 9 / 10),
        (ARRAY['new', 'paid', 'sent', 'sent', 'sent', 'returned'])[1 + i % 6],
        jsonb_build_object('street', 'street ' || i % 100),
        timestamptz '2025-01-01 00:00:00+00' + i * interval '5 minutes'
