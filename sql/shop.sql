@@ -9,12 +9,18 @@ SET search_path = shop;
 \set load :files '/load.sql'
 \set distribute :files '/distribute.sql'
 \set ECHO none
+\o /dev/null
+SET client_min_messages = warning;
 \i :schema
 \i :load
+\o
 \set ECHO all
 CREATE TEMP TABLE before AS SELECT md5(string_agg(i::text, ',' ORDER BY order_id, line)) FROM order_items i;
 \set ECHO none
+\o /dev/null
 \i :distribute
+\o
+RESET client_min_messages;
 \set ECHO all
 SELECT relation, kind, key FROM tessera.tables
 WHERE relation::text ~ '^(categories|products|users|orders|order_items)$' ORDER BY relation::text;

@@ -28,7 +28,7 @@
 		static const Pg_finfo_record info = {1}; \
 		return &info; \
 	} \
-	extern int	no_such_variable
+	extern int no_such_variable
 #endif
 
 #define TESS_EXTENSION "tessera"

@@ -14,17 +14,14 @@ SELECT tessera.add_node('node2', :'host2', :'port2', :'db2');
 -- A session of the coordinator also waits if its session on a node does.  As
 -- steps start one after the other, that one belongs to the session that had
 -- started a statement last when it started its own.
-CREATE FUNCTION public.waits_here(integer, integer[]) RETURNS boolean
-LANGUAGE internal STRICT AS 'pg_isolation_test_session_is_blocked';
-
--- The server calls a built-in function by its OID, whatever pg_proc says of it:
--- it has to make room for another one of its name.
+-- (The function of core is called by its OID, so replacing it is not enough.)
 ALTER FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(integer, integer[])
-    RENAME TO pg_isolation_test_session_is_blocked_here;
+    RENAME TO session_waits_here;
+
 CREATE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(
     session integer, others integer[]) RETURNS boolean LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT public.waits_here(session, others) OR EXISTS (
+    SELECT pg_catalog.session_waits_here(session, others) OR EXISTS (
         SELECT FROM pg_stat_activity remote
         WHERE remote.application_name = 'tessera'
           AND remote.datname LIKE 'isolation\_node%'
