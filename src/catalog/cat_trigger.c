@@ -8,12 +8,14 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "base/base.h"
 #include "catalog/catalog_internal.h"
 #include "catalog/indexing.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
@@ -21,6 +23,9 @@
 PG_FUNCTION_INFO_V1(tess_catalog_changed);
 PG_FUNCTION_INFO_V1(tess_catalog_replaced);
 PG_FUNCTION_INFO_V1(tess_table_changed);
+
+/* This session has put tables into the catalogs by SQL. */
+static bool has_restored = false;
 
 static TriggerData *
 trigger_context(FunctionCallInfo fcinfo)
@@ -115,6 +120,50 @@ relation_of(TriggerData *trigger, HeapTuple row)
 										 &isnull));
 }
 
+/* Does an inserted row of "table" name a group? */
+static bool
+is_distributed(TriggerData *trigger)
+{
+	bool isnull;
+
+	(void) heap_getattr(trigger->tg_trigtuple, Anum_table_colocation_id,
+						RelationGetDescr(trigger->tg_relation), &isnull);
+	return !isnull;
+}
+
+/*
+ * A shell is empty, except after the restore of a dump that has rows of
+ * distributed tables.  They are in the shards as well, so they are never read;
+ * undistribute_table() drops them.
+ */
+void
+tess_cat_warn_of_rows(const char *table)
+{
+	ereport(
+		WARNING,
+		(errmsg("restored rows of distributed table \"%s\" are not used",
+				table),
+		 errdetail("The rows that count are in its shards."),
+		 errhint(
+			 "Leave these rows out of dumps, with the options for pg_dump that tessera.dump_options() gives.")));
+}
+
+static void
+look_into_shell(Oid relation)
+{
+	Relation rel = table_open(relation, AccessShareLock);
+
+	if (RelationGetNumberOfBlocks(rel) > 0)
+		tess_cat_warn_of_rows(RelationGetRelationName(rel));
+	table_close(rel, NoLock);
+}
+
+bool
+tess_cat_is_restoring(void)
+{
+	return has_restored;
+}
+
 /* AFTER, for each row of "table"; BEFORE TRUNCATE. */
 Datum
 tess_table_changed(PG_FUNCTION_ARGS)
@@ -145,6 +194,12 @@ tess_table_changed(PG_FUNCTION_ARGS)
 										   ? trigger->tg_newtuple
 										   : trigger->tg_trigtuple);
 
+		if (TRIGGER_FIRED_BY_INSERT(event))
+		{
+			has_restored = true;
+			if (is_distributed(trigger))
+				look_into_shell(new);
+		}
 		tess_cat_dependency_add(new);
 		tess_cat_relation_changed(new);
 	}

@@ -121,4 +121,13 @@ extern void tess_cat_commit_record_insert(const char *gid);
 extern void tess_cat_commit_records_delete(List *gids); /* of char * */
 extern bool tess_cat_commit_record_exists(const char *gid);
 
+/* cat_trigger.c ---------------------------------------------------------- */
+
+/* This session restores a dump of the coordinator: it has put rows into
+ * "table" by SQL.  What it still does to shells (rows, indexes, constraints,
+ * rights) has been done to their shards. */
+extern bool tess_cat_is_restoring(void);
+/* A warning: restored rows of this distributed table are not read. */
+extern void tess_cat_warn_of_rows(const char *table);
+
 #endif

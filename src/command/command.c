@@ -40,11 +40,13 @@ static void process_utility(PlannedStmt *plan, const char *query_string,
 							bool read_only_tree, ProcessUtilityContext context,
 							ParamListInfo params, QueryEnvironment *query_env,
 							DestReceiver *dest, QueryCompletion *completion);
+static void run_change(Utility *utility);
 static void pass_on(Utility *utility);
 static void own_tree(Utility *utility);
 static bool is_ours_to_see(const Utility *utility);
 static void refuse_late(const Utility *utility);
 static void run_nested(Utility *utility);
+static void restore_rows(Utility *utility, const TessTable *table);
 static void run_copy(Utility *utility);
 static void run_truncate(Utility *utility);
 static void run_vacuum(Utility *utility);
@@ -79,6 +81,17 @@ process_utility(PlannedStmt *plan, const char *query_string,
 		case T_DoStmt:
 			run_nested(&utility);
 			break;
+		case T_IndexStmt:
+		case T_GrantStmt:
+		case T_CommentStmt:
+		case T_AlterTableStmt:
+		case T_CreateStatsStmt:
+		case T_AlterStatsStmt:
+			if (tess_cat_is_restoring())
+				pass_on(&utility);
+			else
+				run_change(&utility);
+			break;
 		case T_CopyStmt:
 			run_copy(&utility);
 			break;
@@ -88,30 +101,44 @@ process_utility(PlannedStmt *plan, const char *query_string,
 		case T_VacuumStmt:
 			run_vacuum(&utility);
 			break;
-		case T_IndexStmt:
-			run_index(&utility);
-			break;
 		case T_DropStmt:
 			run_drop(&utility);
 			break;
-		case T_GrantStmt:
-			tess_lock_granted(castNode(GrantStmt, plan->utilityStmt));
-			pass_on(&utility);
-			tess_repeat_grant(castNode(GrantStmt, plan->utilityStmt));
-			break;
-		case T_CommentStmt:
-			tess_refuse_command(plan->utilityStmt);
-			pass_on(&utility);
-			tess_repeat_comment(castNode(CommentStmt, plan->utilityStmt));
-			break;
 		default:
-			tess_refuse_command(plan->utilityStmt);
-			pass_on(&utility);
-			refuse_late(&utility);
+			run_change(&utility);
 			break;
 	}
 	if (IsTransactionState())
 		tess_effects_finish();
+}
+
+/* Refused, or done to the shell and then repeated for the shards. */
+static void
+run_change(Utility *utility)
+{
+	Node *statement = utility->plan->utilityStmt;
+
+	switch (nodeTag(statement))
+	{
+		case T_IndexStmt:
+			run_index(utility);
+			break;
+		case T_GrantStmt:
+			tess_lock_granted(castNode(GrantStmt, statement));
+			pass_on(utility);
+			tess_repeat_grant(castNode(GrantStmt, statement));
+			break;
+		case T_CommentStmt:
+			tess_refuse_command(statement);
+			pass_on(utility);
+			tess_repeat_comment(castNode(CommentStmt, statement));
+			break;
+		default:
+			tess_refuse_command(statement);
+			pass_on(utility);
+			refuse_late(utility);
+			break;
+	}
 }
 
 static void
@@ -204,6 +231,18 @@ run_nested(Utility *utility)
 	PG_END_TRY();
 }
 
+/*
+ * The rows of a dump go into the shell as they are: those of a distributed
+ * table are in its shards already, those of a reference table on the nodes.
+ */
+static void
+restore_rows(Utility *utility, const TessTable *table)
+{
+	if (table->kind == TESS_DISTRIBUTED)
+		tess_cat_warn_of_rows(table->name);
+	pass_on(utility);
+}
+
 static void
 run_copy(Utility *utility)
 {
@@ -219,6 +258,11 @@ run_copy(Utility *utility)
 	{
 		own_tree(utility);
 		copy = castNode(CopyStmt, utility->plan->utilityStmt);
+		if (copy->is_from && tess_cat_is_restoring())
+		{
+			restore_rows(utility, tess_command_table(copy->relation));
+			return;
+		}
 		if (copy->is_from &&
 			tess_copy_from(copy, utility->query_string, utility->completion))
 			return;
@@ -236,6 +280,11 @@ run_truncate(Utility *utility)
 
 	/* left over from a statement that failed inside of a block */
 	(void) tess_effects_take_truncated();
+	if (tess_cat_is_restoring())
+	{
+		pass_on(utility);
+		return;
+	}
 	own_tree(utility);
 	truncate = castNode(TruncateStmt, utility->plan->utilityStmt);
 	done = tess_truncate_add_local_shards(truncate);

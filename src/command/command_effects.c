@@ -87,7 +87,7 @@ note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 			note_drop(class_id, object_id, sub_id);
 			break;
 		case OAT_TRUNCATE:
-			if (tess_meta_table(object_id) != NULL)
+			if (!tess_cat_is_restoring() && tess_meta_table(object_id) != NULL)
 				note(EFFECT_TRUNCATED, object_id, InvalidOid);
 			break;
 		case OAT_POST_ALTER:
@@ -166,7 +166,7 @@ refuse_alter(Oid relation, const ObjectAccessPostAlter *arg)
 {
 	const TessTable *table;
 
-	if (arg != NULL && arg->is_internal)
+	if ((arg != NULL && arg->is_internal) || tess_cat_is_restoring())
 		return;
 	if (get_rel_relkind(relation) == RELKIND_INDEX)
 		relation = IndexGetRelation(relation, true);

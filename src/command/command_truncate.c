@@ -51,6 +51,15 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 		const TessTable *table = lock_table(lfirst(lc));
 		TessWork *work;
 
+		/* pg_restore says ONLY for what it believes to be its own new table */
+		if (table != NULL && !lfirst_node(RangeVar, lc)->inh)
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("TRUNCATE ONLY is not supported on table \"%s\"",
+						table->name),
+				 errhint(
+					 "Leave ONLY out.  If this is pg_restore, run it without --jobs.")));
 		if (table == NULL || table->kind != TESS_DISTRIBUTED)
 			continue;
 		tables = list_append_unique_oid(tables, table->relation);

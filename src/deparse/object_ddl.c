@@ -31,10 +31,18 @@
 #include "base/base.h"
 #include "deparse/deparse_internal.h"
 
+/* A role may own a table and have no right to make what it needs there. */
 static char *
 do_block(const char *body)
 {
-	return psprintf("DO LANGUAGE plpgsql %s", quote_literal_cstr(body));
+	return psprintf(
+		"DO LANGUAGE plpgsql %s",
+		quote_literal_cstr(psprintf(
+			"BEGIN %s; EXCEPTION WHEN insufficient_privilege THEN "
+			"RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = SQLERRM, "
+			"HINT = 'What a table needs (schema, types, functions, roles) has to be made on all nodes by a role that may do so, once.'; "
+			"END",
+			body)));
 }
 
 /* EXECUTE 'sql'; */

@@ -162,7 +162,7 @@ tess_report_connect_failure(TessSession *session)
 			 errmsg("could not connect to node \"%s\"", session->node_name),
 			 errdetail_internal("%s", rest),
 			 errhint(
-				 "Use CREATE USER MAPPING on server \"%s\" to say how this role logs in there.",
+				 "Create the role there, or use CREATE USER MAPPING on server \"%s\" to say how it logs in.",
 				 session->server_name)));
 	if (sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		ereport(ERROR,

@@ -35,3 +35,18 @@ RETURNS void LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tess_shard_drop';
 COMMENT ON FUNCTION tessera_internal.drop_shards(text, text, bigint[], boolean) IS
 'drop a table in shards on this server (no shards: its copy)';
+
+CREATE FUNCTION tessera.dump_options() RETURNS SETOF text
+	LANGUAGE sql STABLE
+	BEGIN ATOMIC
+		SELECT pg_catalog.concat('--exclude-table-data="', pg_catalog.replace(n.nspname, '"', '""'), '"."',
+			pg_catalog.replace(c.relname, '"', '""'), '"')
+		FROM tessera."table" t
+		JOIN pg_catalog.pg_class c ON c.oid = t.relation
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE t.kind = 'distributed'
+		ORDER BY n.nspname, c.relname;
+	END;
+COMMENT ON FUNCTION tessera.dump_options()
+	IS 'options for pg_dump, one a row, that leave out the rows that are in shards';
+

@@ -37,7 +37,11 @@ tess_table_undistribute(PG_FUNCTION_ARGS)
 	rel = tess_table_open_owned(PG_GETARG_OID(0));
 	table = table_to_undistribute(rel);
 	if (table->kind == TESS_DISTRIBUTED)
+	{
+		/* a restore may have left rows there */
+		tess_table_empty_shell(rel);
 		rows = tess_table_fetch_rows(rel, table);
+	}
 	tess_table_drop_shards(table->relation, table->schema, table->name);
 	if (rows > 0)
 		ereport(NOTICE,
