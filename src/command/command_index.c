@@ -95,11 +95,12 @@ index_template(const TessTable *table, Oid index)
 {
 	int level = tess_settings_pin();
 	char *sql = pg_get_indexdef_string(index);
+	List *template = table->kind == TESS_REFERENCE
+						 ? list_make1(makeString(sql))
+						 : tess_template_from_sql(sql);
 
 	AtEOXact_GUC(true, level);
-	if (table->kind == TESS_REFERENCE)
-		return list_make1(makeString(sql));
-	return tess_template_from_sql(sql);
+	return template;
 }
 
 /* What has to be dropped on the shards, once the shells' indexes are gone. */

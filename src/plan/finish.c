@@ -17,6 +17,8 @@
 
 #include "plan/plan_internal.h"
 
+static Plan *materialize(Plan *plan);
+
 /* The same for custom and generic plans, so that generic ones win. */
 #define STARTUP_COST 10.0
 #define ROW_ESTIMATE 10.0
@@ -126,8 +128,28 @@ tess_statement_make(TessJob *job, Plan *plan)
 
 	if ((job->cursor_options & CURSOR_OPT_SCROLL) != 0 &&
 		parse->commandType == CMD_SELECT)
-		stmt->planTree = materialize_finished_plan(plan);
+		stmt->planTree = materialize(plan);
 	return stmt;
+}
+
+/* For cursors that go backwards. */
+static Plan *
+materialize(Plan *plan)
+{
+	Plan *material = materialize_finished_plan(plan);
+	ListCell *cell;
+
+	/* what setrefs would do: its columns are those of the plan below it */
+	material->targetlist = NIL;
+	foreach(cell, plan->targetlist)
+	{
+		TargetEntry *below = lfirst_node(TargetEntry, cell);
+		TargetEntry *entry = flatCopyTargetEntry(below);
+
+		entry->expr = (Expr *) makeVarFromTargetEntry(OUTER_VAR, below);
+		material->targetlist = lappend(material->targetlist, entry);
+	}
+	return material;
 }
 
 /*
