@@ -58,6 +58,8 @@ extern int tess_session_server_version(const TessSession *session);
 extern bool tess_session_is_broken(const TessSession *session);
 /* True if replies are owed (queued, sent or unread). */
 extern bool tess_session_is_busy(const TessSession *session);
+/* True if, when it was idle last, it was inside a transaction block. */
+extern bool tess_session_in_block(const TessSession *session);
 
 /* Values of one execution, in wire form.  Owned by the caller until flushed. */
 typedef struct TessParams

@@ -49,6 +49,12 @@ tess_session_is_broken(const TessSession *session)
 }
 
 bool
+tess_session_in_block(const TessSession *session)
+{
+	return session->in_block;
+}
+
+bool
 tess_session_is_busy(const TessSession *session)
 {
 	return session->reply_count > 0 || session->copying;
