@@ -10,10 +10,10 @@ SELECT relation, kind, key, shard_count, bytes FROM tessera.tables ORDER BY rela
 
 \echo '== A query for one user goes to one shard, as it is'
 SELECT order_id, status, placed_at
-FROM orders WHERE user_id = 4711 ORDER BY order_id;
+FROM orders WHERE user_id = 4711 ORDER BY order_id LIMIT 3;
 
-EXPLAIN (COSTS OFF) SELECT order_id, status, placed_at
-FROM orders WHERE user_id = 4711 ORDER BY order_id;
+EXPLAIN (VERBOSE, COSTS OFF) SELECT order_id, status, placed_at
+FROM orders WHERE user_id = 4711 ORDER BY order_id LIMIT 3;
 
 \echo '== A query for all users goes to all shards'
 SELECT status, count(*), min(placed_at), max(placed_at)
@@ -28,7 +28,7 @@ JOIN products p USING (product_id)
 JOIN categories c USING (category_id)
 WHERE o.status = 'sent' AND p.attributes ->> 'colour' = 'red'
 GROUP BY u.country, c.name
-ORDER BY revenue DESC LIMIT 5;
+ORDER BY revenue DESC LIMIT 3;
 
 \echo '== Where the rows of a user live'
 SELECT * FROM tessera.shard_of('users', 4711);
