@@ -121,6 +121,11 @@ SELECT does($$UPDATE a SET p = p + 1, list[2] = 77 WHERE n % 9 = 0 RETURNING k, 
 SELECT does($$UPDATE a SET (t, p) = ('multi', 5) WHERE k IN (1, 2) RETURNING *$$);
 SELECT does($$UPDATE a SET t = upper(t) WHERE at < now() AND n > 40$$);
 SELECT does($$UPDATE a SET k = k, t = 'same key' WHERE n = 2 RETURNING *$$);
+-- the key set to what WHERE says it is
+SELECT does($$UPDATE a SET k = 4, t = 'set to itself' WHERE k = 4 RETURNING *$$);
+SELECT does($$UPDATE a SET k = 4, t = 'int8' || n WHERE 4::bigint = k AND n > 0 RETURNING *$$);
+SELECT does($$UPDATE a SET k = 4, t = public.plan_change_plus(n)::text WHERE k = 4 RETURNING *$$);
+SELECT does($$UPDATE g SET name = 'a', q = 1 WHERE name = 'a' RETURNING name, q$$);
 SELECT does($$UPDATE va SET t = 'view' WHERE k = 7 RETURNING *$$);
 SELECT does($$UPDATE va SET t = 'view' WHERE n > 45$$);
 SELECT does($$UPDATE a SET t = t WHERE false$$);
@@ -183,6 +188,8 @@ SELECT count(*) FROM (SELECT loc.id, a FROM loc LEFT JOIN a ON a.k = loc.id FOR 
 \set VERBOSITY terse
 UPDATE a SET k = 5 WHERE k = 4;
 UPDATE a SET k = k + 1;
+UPDATE a SET k = 4 WHERE k = 4 OR k = 5;
+UPDATE a SET k = 4 WHERE k >= 4;
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET k = 5;
 DELETE FROM a WHERE ctid = '(0,1)';
 DELETE FROM a x USING a y WHERE x.t = y.t AND x.ctid < y.ctid;

@@ -147,6 +147,11 @@ SELECT how('SELECT count(*) FROM a FULL JOIN b ON a.k = b.k AND EXISTS (SELECT F
 SELECT how('SELECT q.*, z.id FROM (SELECT k, max(n) AS m FROM a GROUP BY k) q JOIN b z ON z.k = q.k WHERE q.k = 3');
 SELECT how('SELECT q.k, id FROM (SELECT k FROM a WHERE n < 10) q JOIN b ON b.k = q.k WHERE b.k = 3');
 SELECT how('SELECT n, z.id FROM a, LATERAL (SELECT * FROM b WHERE b.k = a.k ORDER BY id LIMIT 1) z WHERE a.k = 3');
+-- conditions on an outer row are checked here, on what the scan gives
+SELECT how('SELECT r.id, z.* FROM r LEFT JOIN LATERAL (SELECT coalesce(r.id + c.n, 5) AS s, c.k FROM c WHERE c.n = r.id AND c.k < 8) z ON true');
+SELECT how('SELECT r.id, z.* FROM r LEFT JOIN LATERAL (SELECT coalesce(r.id + c.n, 5) AS s, c.n FROM c WHERE c.k = r.id) z ON true');
+SELECT how('SELECT count(*) FROM c TABLESAMPLE bernoulli (100)');
+SELECT how('SELECT count(*) FROM c TABLESAMPLE bernoulli (100) WHERE k = 3');
 SELECT how('WITH q AS (SELECT * FROM a WHERE k = 3), z AS (SELECT * FROM b WHERE k = 3) SELECT count(*) FROM q JOIN z USING (k)');
 SELECT how('WITH q AS (SELECT * FROM a) SELECT count(*) FROM q WHERE k = 3');
 SELECT how('WITH RECURSIVE q(k, d) AS (SELECT k, 0 FROM a WHERE k = 3 UNION SELECT a.k, d + 1 FROM q JOIN a ON a.k = q.k WHERE d < 2) SELECT * FROM q');
@@ -225,6 +230,18 @@ BEGIN
 END $$;
 
 -- the plan of a routed statement
+-- what is sent is shown in one line, with what is quoted as it is
+CREATE FUNCTION sent(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (VERBOSE, FORMAT JSON) ' || query INTO plan;
+	RETURN regexp_replace(plan #>> '{0,Plan,Remote SQL}', 'plan_router_\d+', 'shard', 'g');
+END $$;
+SELECT sent($$SELECT a.n, t AS "two
+  lines" FROM a JOIN b USING (k) WHERE k = 3 AND t <> 'it''s
+  two' AND v = 1$$);
+SELECT sent($$INSERT INTO a (k, n) VALUES (1, 2), (2, 3) ON CONFLICT (k, n) DO UPDATE SET t = 'x' WHERE a.t <> 'x' RETURNING n$$);
 EXPLAIN (COSTS OFF, VERBOSE OFF) SELECT n AS number FROM a WHERE k = 3 AND at < now();
 
 -- FOR UPDATE is sent with it, but not over a reference table, which is locked here

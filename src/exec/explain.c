@@ -35,6 +35,36 @@ template_text(const List *template, const TessShard *shard)
 	return text.data;
 }
 
+/*
+ * Core's deparser breaks lines, which EXPLAIN would not indent.  Line breaks
+ * and what follows them become one space, but for those inside of quotes: both
+ * kinds of quotes are doubled where they are meant.
+ */
+static char *
+one_line(const char *sql)
+{
+	StringInfoData line;
+	char quote = '\0';
+
+	initStringInfo(&line);
+	sql += strspn(sql, " \n");
+	while (*sql != '\0')
+	{
+		if (quote == '\0' && *sql == '\n')
+		{
+			sql += strspn(sql, " \n");
+			appendStringInfoChar(&line, ' ');
+			continue;
+		}
+		if (*sql == quote)
+			quote = '\0';
+		else if (quote == '\0' && (*sql == '\'' || *sql == '"'))
+			quote = *sql;
+		appendStringInfoChar(&line, *sql++);
+	}
+	return line.data;
+}
+
 /* Names of the nodes that hold the shards, in the order of the shards. */
 static List *
 node_names(const TessGroup *group, const Bitmapset *shards)
@@ -96,20 +126,14 @@ explain_sql(const TessFragment *fragment, const TessShard *shard,
 			ExplainState *es)
 {
 	const TessModifySpec *modify = fragment->modify;
+	char *sql;
 
 	if (modify == NULL)
-	{
-		char *sql = template_text(fragment->template, shard);
-
-		/* core's deparser begins a SELECT with a space */
-		ExplainPropertyText("Remote SQL", sql + strspn(sql, " "), es);
-	}
+		sql = template_text(fragment->template, shard);
 	else
-		ExplainPropertyText("Remote SQL",
-							psprintf("%s...%s",
-									 template_text(modify->head, shard),
-									 template_text(modify->tail, shard)),
-							es);
+		sql = psprintf("%s...%s", template_text(modify->head, shard),
+					   template_text(modify->tail, shard));
+	ExplainPropertyText("Remote SQL", one_line(sql), es);
 }
 
 /*

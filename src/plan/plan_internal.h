@@ -57,9 +57,8 @@ extern void tess_refuse_system_columns(TessJob *job);
 extern void tess_refuse_target(TessJob *job, const char *hint)
 	pg_attribute_noreturn();
 
-/* True if an UPDATE's SET leaves the key as it is. */
-extern bool tess_keeps_key(List *target_list, Index varno, Index excluded,
-						   const TessTable *table);
+/* key_change.c: raises 0A000 if the statement may change the key of a row. */
+extern void tess_refuse_key_change(TessJob *job);
 
 /* travel.c: may an expression be evaluated on a node? -------------------- */
 

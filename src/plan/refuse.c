@@ -15,70 +15,6 @@
 
 #include "plan/plan_internal.h"
 
-/* True if an expression is the key of the target (or of EXCLUDED, which an
- * ON CONFLICT has found equal), perhaps relabelled. */
-static bool
-is_key(Node *node, Index varno, Index excluded, const TessTable *table)
-{
-	Var *var;
-
-	while (node != NULL && IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
-	if (node != NULL && IsA(node, CoerceToDomain))
-		return is_key((Node *) ((CoerceToDomain *) node)->arg, varno, excluded,
-					  table);
-	if (node == NULL || !IsA(node, Var))
-		return false;
-	var = (Var *) node;
-	return (var->varno == varno || (excluded != 0 && var->varno == excluded)) &&
-		   var->varlevelsup == 0 && var->varattno == table->key_attnum;
-}
-
-/* True if an UPDATE's SET leaves the key as it is. */
-bool
-tess_keeps_key(List *target_list, Index varno, Index excluded,
-			   const TessTable *table)
-{
-	ListCell *cell;
-
-	foreach(cell, target_list)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, cell);
-
-		if (!tle->resjunk && tle->resno == table->key_attnum &&
-			!is_key((Node *) tle->expr, varno, excluded, table))
-			return false;
-	}
-	return true;
-}
-
-static void
-refuse_key_change(TessJob *job)
-{
-	const TessTable *table = job->survey->target;
-	Query *parse = job->parse;
-	bool keeps = true;
-
-	if (table->kind != TESS_DISTRIBUTED)
-		return;
-	if (parse->commandType == CMD_UPDATE)
-		keeps =
-			tess_keeps_key(parse->targetList, parse->resultRelation, 0, table);
-	else if (parse->onConflict != NULL)
-		keeps = tess_keeps_key(parse->onConflict->onConflictSet,
-							   parse->resultRelation,
-							   parse->onConflict->exclRelIndex, table);
-	if (!keeps)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot change the distribution key of table \"%s\"",
-					table->name),
-			 errdetail("Column \"%s\" decides in which shard a row is.",
-					   get_attname(table->relation, table->key_attnum, false)),
-			 errhint("Delete the row and insert it with its new key.")));
-}
-
 /* True if a SET list assigns to a column that a foreign key may refer to. */
 static bool
 assigns_referenced(List *target_list, Oid relation)
@@ -174,7 +110,7 @@ tess_refuse_unsupported(TessJob *job)
 						survey->target->name),
 				 errhint("Name the row by its key.")));
 	refuse_security(job);
-	refuse_key_change(job);
+	tess_refuse_key_change(job);
 	refuse_referenced(job);
 }
 

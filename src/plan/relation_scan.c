@@ -100,6 +100,20 @@ refuse_recheck(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 	}
 }
 
+/* Its argument would have to be evaluated for each row of another table. */
+static void
+refuse_lateral_sample(RangeTblEntry *rte, const TessTable *table)
+{
+	if (rte->tablesample == NULL ||
+		!contain_vars_of_level((Node *) rte->tablesample, 0))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the sample of table \"%s\" cannot depend on another table",
+					table->name),
+			 errhint("Use constants or parameters in TABLESAMPLE.")));
+}
+
 static Expr *
 prune_of(RelOptInfo *rel, const TessTable *table)
 {
@@ -150,6 +164,7 @@ set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (table == NULL)
 		return;
 	refuse_recheck(root, rel, table);
+	refuse_lateral_sample(rte, table);
 	replace_paths(root, rel, table);
 }
 
@@ -187,7 +202,11 @@ renumber_mutator(Node *node, RelOptInfo *rel)
 	return expression_tree_mutator(node, renumber_mutator, rel);
 }
 
-/* Parts the conditions; those that travel are bound and renumbered. */
+/*
+ * Parts the conditions; those that travel are bound and renumbered.  Those
+ * with columns of other relations (LATERAL) are checked here, where core makes
+ * parameters of these columns later.
+ */
 static void
 split_clauses(ScanDraft *draft, List *clauses)
 {
@@ -203,6 +222,7 @@ split_clauses(ScanDraft *draft, List *clauses)
 		if (rinfo->pseudoconstant)
 			continue;
 		if ((rinfo->security_level <= level || rinfo->leakproof) &&
+			bms_is_subset(rinfo->clause_relids, draft->rel->relids) &&
 			!contain_volatile_functions((Node *) rinfo->clause))
 		{
 			bound =
