@@ -104,6 +104,13 @@ process_utility(PlannedStmt *plan, const char *query_string,
 		case T_DropStmt:
 			run_drop(&utility);
 			break;
+		case T_ConstraintsSetStmt:
+			pass_on(&utility);
+			/* otherwise it has done nothing but warn */
+			if (IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL))
+				tess_repeat_set_constraints(
+					castNode(ConstraintsSetStmt, plan->utilityStmt));
+			break;
 		default:
 			run_change(&utility);
 			break;

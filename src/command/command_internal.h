@@ -51,6 +51,9 @@ extern void tess_lock_granted(const GrantStmt *grant);
 extern void tess_repeat_grant(const GrantStmt *grant);
 extern void tess_repeat_comment(const CommentStmt *comment);
 
+/* command_constraints.c */
+extern void tess_repeat_set_constraints(const ConstraintsSetStmt *set);
+
 /* command_index.c */
 extern List *tess_index_before_create(const IndexStmt *create);
 extern void tess_index_after_create(const IndexStmt *create,

@@ -215,6 +215,16 @@ INSERT INTO key_jsonb SELECT (ARRAY['1', '1.0', '{"a": 1, "b": 2}', '{"b": 2, "a
 CREATE TABLE key_inet (k inet, v int, s text);
 INSERT INTO key_inet SELECT (ARRAY['10.0.0.1', '10.0.0.1/24', '::1', NULL]::inet[])[1 + i % 4], i, 's' || i % 4 FROM generate_series(1, 12) i;
 
+-- Names that need quotes, constraints that wait, types of all sorts.
+CREATE TABLE "Odd ""T.able" ("Key Col" int, "select" text, "ü" int DEFAULT 5, PRIMARY KEY ("Key Col", "ü"));
+INSERT INTO "Odd ""T.able" SELECT g, 's' || g % 3, g % 4 FROM generate_series(1, 20) g;
+CREATE TABLE a_table_with_a_name_that_is_as_long_as_names_may_ever_become_x (k int, v int);
+INSERT INTO a_table_with_a_name_that_is_as_long_as_names_may_ever_become_x SELECT g % 7, g FROM generate_series(1, 20) g;
+CREATE TABLE deferred (k int, v int, UNIQUE (k, v) DEFERRABLE INITIALLY IMMEDIATE, CONSTRAINT late UNIQUE (v, k) DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO deferred SELECT g % 3, g FROM generate_series(1, 12) g;
+CREATE TABLE types (k int, b bit(5), vb bit varying, p point, bx box, c circle, m macaddr, l pg_lsn, ch "char", n name, o oid, x8 xid8, tsv tsvector, tsq tsquery, jp jsonpath, mr int4multirange, da posint[], ea mood[], pa pair[], cr cidr, tm time, tz timetz, js json, mo money[], ia interval[], f4 float4[], ta timestamptz[], ts timestamp[], ba bytea[], xa xml[], rc regclass, rt regtype, ra numrange, rec nested[]);
+INSERT INTO types SELECT g, (g % 32)::bit(5), B'101', point(g, 0.1), box(point(0, 0), point(g, 1)), circle(point(1, 2), g / 3.0), '08:00:2b:01:02:03', ('0/' || g)::pg_lsn, 'c', 'name' || g, g, '5', to_tsvector('simple', 'a b' || g), to_tsquery('simple', 'a & b'), '$.a[*]', '{[1,3),[5,7)}', ARRAY[1, g], ARRAY['sad', NULL]::mood[], ARRAY[ROW(g, 'x')::pair, NULL], '10.0.0.0/8', '10:00:00.5', '10:00+03', '{"a":   1}', ARRAY['$1.50']::money[], ARRAY['1 day 2 hours'::interval], ARRAY[0.1, 'NaN']::float4[], ARRAY[timestamptz '2024-01-01 00:00+00'], ARRAY[timestamp 'infinity'], ARRAY['\x01ff'::bytea, NULL], ARRAY['<a/>'::xml], 'pg_class', 'int4', '[0.1,0.2]', ARRAY[ROW(ROW(1, 'q"\'), '{1}', 'red')::nested] FROM generate_series(1, 6) g;
+
 CREATE INDEX ON users (lower(name));
 CREATE INDEX ON posts (likes) WHERE likes > 4;
 CREATE UNIQUE INDEX key_int_v ON key_int (k, v);
