@@ -207,3 +207,27 @@ SELECT node, success, result FROM tessera.run_on_nodes(
 SELECT bool_and(success) FROM tessera.run_on_nodes('DROP SCHEMA IF EXISTS table_shards CASCADE');
 DROP ROLE regress_reader, regress_writer;
 SELECT bool_and(success) FROM tessera.run_on_nodes('DROP ROLE IF EXISTS regress_reader, regress_writer');
+
+-- a member of a role distributes a table of that role
+SET client_min_messages = warning;
+CREATE ROLE regress_group;
+CREATE ROLE regress_member LOGIN IN ROLE regress_group;
+SELECT bool_and(success) FROM tessera.run_on_nodes($$DO 'BEGIN
+    IF to_regrole(''regress_group'') IS NULL THEN
+        CREATE ROLE regress_group;
+        CREATE ROLE regress_member LOGIN IN ROLE regress_group;
+    END IF; END'$$);
+SELECT bool_and(success) FROM tessera.run_on_nodes('CREATE SCHEMA table_shards_of_group AUTHORIZATION regress_group');
+SET ROLE regress_member;
+CREATE TABLE table_shards_of_group.t (k int);
+ALTER TABLE table_shards_of_group.t OWNER TO regress_group;
+SELECT tessera.create_distributed_table('table_shards_of_group.t', 'k', shard_count => 2);
+INSERT INTO table_shards_of_group.t VALUES (1), (2), (3);
+SELECT count(*) FROM table_shards_of_group.t;
+RESET ROLE;
+SELECT result FROM tessera.run_on_shards('table_shards_of_group.t',
+    $$SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = '%s'::regclass$$);
+DROP SCHEMA table_shards_of_group CASCADE;
+SELECT bool_and(success) FROM tessera.run_on_nodes('DROP SCHEMA IF EXISTS table_shards_of_group CASCADE');
+DROP ROLE regress_member, regress_group;
+SELECT bool_and(success) FROM tessera.run_on_nodes('DROP ROLE IF EXISTS regress_member, regress_group');

@@ -45,6 +45,8 @@ static bool is_shard_schema(Oid namespace, const char *schema, int64 shard_id);
 static void create_one(const char *name, const char *schema, int64 shard_id,
 					   Oid owner);
 static List *usage_roles(Oid namespace, bool only_use);
+static List *creating_roles(Oid source, Oid caller);
+static bool all_may_create(List *roles, Oid namespace);
 static void copy_usage(Oid source, Oid namespace, const char *name);
 static List *role_specs(List *roles);
 static RoleSpec *role_spec(Oid role);
@@ -123,6 +125,7 @@ tess_shard_schemas_create(const char *schema, int count, const int64 *shard_ids)
 	Oid caller = GetUserId();
 	Oid owner = tess_extension_owner();
 	List *created = NIL;
+	List *creators = creating_roles(source, caller);
 	List *to_grant = NIL;
 	Oid saved_user;
 	int saved_context;
@@ -157,8 +160,7 @@ tess_shard_schemas_create(const char *schema, int count, const int64 *shard_ids)
 		else
 		{
 			copy_usage(source, namespace, name);
-			if (pg_namespace_aclcheck(namespace, caller, ACL_CREATE) !=
-				ACLCHECK_OK)
+			if (!all_may_create(creators, namespace))
 				to_grant = lappend(to_grant, makeString(name));
 		}
 	}
@@ -168,9 +170,10 @@ tess_shard_schemas_create(const char *schema, int count, const int64 *shard_ids)
 		grant_on_schemas(true, created, list_make1("usage"),
 						 role_specs(usage_roles(source, false)));
 	}
-	if (to_grant != NIL && caller != owner)
+	creators = list_delete_oid(creators, owner);
+	if (to_grant != NIL && creators != NIL)
 		grant_on_schemas(true, to_grant, list_make2("usage", "create"),
-						 list_make1(role_spec(caller)));
+						 role_specs(creators));
 	SetUserIdAndSecContext(saved_user, saved_context);
 }
 
@@ -238,6 +241,39 @@ usage_roles(Oid namespace, bool only_use)
 	}
 	ReleaseSysCache(tuple);
 	return roles;
+}
+
+/* The caller, and those roles that he may give a table of the schema to. */
+static List *
+creating_roles(Oid source, Oid caller)
+{
+	List *roles = list_make1_oid(caller);
+	ListCell *lc;
+
+	foreach(lc, usage_roles(source, false))
+	{
+		Oid role = lfirst_oid(lc);
+
+		if (role != ACL_ID_PUBLIC && role != caller &&
+			is_member_of_role_nosuper(caller, role) &&
+			pg_namespace_aclcheck(source, role, ACL_CREATE) == ACLCHECK_OK)
+			roles = lappend_oid(roles, role);
+	}
+	return roles;
+}
+
+static bool
+all_may_create(List *roles, Oid namespace)
+{
+	ListCell *lc;
+
+	foreach(lc, roles)
+	{
+		if (pg_namespace_aclcheck(namespace, lfirst_oid(lc), ACL_CREATE) !=
+			ACLCHECK_OK)
+			return false;
+	}
+	return true;
 }
 
 /* Lets those use the schema of a shard who may use the source schema. */
