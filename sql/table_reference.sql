@@ -67,5 +67,33 @@ ROLLBACK;
 SELECT count(*) FROM things;
 SELECT sum(result::int) FROM tessera.run_on_shards('things', 'SELECT count(*) FROM %s');
 
+-- foreign keys follow changes of reference tables everywhere: here, on the
+-- copies and on the shards
+SET client_min_messages = warning;
+CREATE TABLE zones (id int PRIMARY KEY);
+CREATE TABLE zone_parts (id int PRIMARY KEY, zone int REFERENCES zones ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE zone_tree (id int PRIMARY KEY, up int REFERENCES zone_tree ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE zone_users (k int PRIMARY KEY, zone int REFERENCES zones ON DELETE SET NULL ON UPDATE CASCADE);
+CREATE TABLE zone_here (zone int REFERENCES zones ON DELETE CASCADE ON UPDATE CASCADE);
+SELECT tessera.create_reference_table(t) FROM unnest('{zones, zone_parts, zone_tree}'::regclass[]) t;
+SELECT tessera.create_distributed_table('zone_users', 'k', shard_count => 4);
+INSERT INTO zones VALUES (1), (2), (3);
+INSERT INTO zone_parts SELECT i, 1 + i % 3 FROM generate_series(1, 6) i;
+INSERT INTO zone_tree VALUES (1, NULL), (3, 2), (2, 1);
+INSERT INTO zone_users SELECT i, 1 + i % 3 FROM generate_series(1, 9) i;
+INSERT INTO zone_here VALUES (1), (2), (3);
+UPDATE zones SET id = 20 WHERE id = 2;
+UPDATE zone_tree SET id = id + 10;
+DELETE FROM zones WHERE id = 1;
+SELECT zone, count(*) FROM zone_users GROUP BY zone ORDER BY zone;
+SELECT zone FROM zone_here ORDER BY zone;
+SELECT DISTINCT result FROM tessera.run_on_nodes(format($$SELECT
+    (SELECT string_agg(concat_ws('<', id, zone), ' ' ORDER BY id) FROM %1$I.zone_parts) || ', '
+    || (SELECT string_agg(concat_ws('<', id, up), ' ' ORDER BY id) FROM %1$I.zone_tree)$$, current_schema));
+DELETE FROM zone_tree WHERE id = 11;
+SELECT count(*) FROM zone_tree;
+DROP TABLE zone_here, zone_users, zone_parts, zone_tree, zones;
+RESET client_min_messages;
+
 SET client_min_messages = warning;
 DROP SCHEMA table_reference CASCADE;

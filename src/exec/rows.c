@@ -15,6 +15,7 @@
 #include "funcapi.h"
 #include "local/local.h"
 #include "miscadmin.h"
+#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
@@ -239,11 +240,14 @@ tess_exec_here(const char *sql, ParamListInfo params, Snapshot snapshot,
 	if (snapshot != NULL)
 	{
 		PushActiveSnapshot(snapshot);
-		processed = tess_local_execute(sql, params, true, dest);
+		processed = tess_local_execute(sql, params, true, false, dest);
 		PopActiveSnapshot();
 	}
 	else
-		processed = tess_local_execute(sql, params, false, dest);
+	{
+		/* Foreign keys are seen to when all copies and shards are changed. */
+		processed = tess_local_execute(sql, params, false, true, dest);
+	}
 
 	SetUserIdAndSecContext(saved_user, saved_context);
 	return processed;
@@ -268,6 +272,10 @@ tess_copy_compare(Oid table, const TessBranch *branch, uint64 rows_here,
 				  uint64 rows_there)
 {
 	if (rows_here == rows_there)
+		return;
+	/* A cascade of a foreign key: that node's own has come before it. */
+	if (rows_there < rows_here &&
+		DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, 0)) > 0)
 		return;
 	ereport(
 		ERROR,

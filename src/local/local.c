@@ -25,7 +25,7 @@ static bool passthrough = false;
 static List *plan_statement(RawStmt *raw, const char *sql, ParamListInfo params,
 							bool read_only);
 static uint64 execute_plan(PlannedStmt *plan, const char *sql,
-						   ParamListInfo params, Snapshot snapshot,
+						   ParamListInfo params, bool later_triggers,
 						   DestReceiver *dest);
 static void run_command(const char *sql);
 static void run_statement(PlannedStmt *plan, const char *sql);
@@ -67,7 +67,7 @@ tess_local_run(List *commands)
  */
 uint64
 tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
-				   DestReceiver *dest)
+				   bool later_triggers, DestReceiver *dest)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "tessera local statement",
@@ -99,7 +99,7 @@ tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
 
 		if (plan->commandType == CMD_UTILITY)
 			elog(ERROR, "expected a query, not a utility command");
-		count = execute_plan(plan, sql, params, GetActiveSnapshot(),
+		count = execute_plan(plan, sql, params, later_triggers,
 							 plan->canSetTag ? dest : NULL);
 		if (plan->canSetTag)
 			processed = count;
@@ -172,17 +172,19 @@ plan_statement(RawStmt *raw, const char *sql, ParamListInfo params,
 	return plans;
 }
 
-/* Runs a plan to the end; the number of rows it processed. */
+/* Runs a plan to the end, under the active snapshot; the number of rows it
+ * processed. */
 static uint64
 execute_plan(PlannedStmt *plan, const char *sql, ParamListInfo params,
-			 Snapshot snapshot, DestReceiver *dest)
+			 bool later_triggers, DestReceiver *dest)
 {
 	QueryDesc *query_desc;
 	uint64 processed;
 
-	query_desc = CreateQueryDesc(plan, sql, snapshot, InvalidSnapshot,
-								 dest ? dest : None_Receiver, params, NULL, 0);
-	ExecutorStart(query_desc, 0);
+	query_desc =
+		CreateQueryDesc(plan, sql, GetActiveSnapshot(), InvalidSnapshot,
+						dest ? dest : None_Receiver, params, NULL, 0);
+	ExecutorStart(query_desc, later_triggers ? EXEC_FLAG_SKIP_TRIGGERS : 0);
 	ExecutorRun(query_desc, ForwardScanDirection, 0, true);
 	ExecutorFinish(query_desc);
 	processed = query_desc->estate->es_processed;

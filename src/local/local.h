@@ -20,9 +20,12 @@ extern void tess_local_run(List *commands);
 /* One command with parameters; rows (SELECT, RETURNING) go to dest, which may
  * be NULL.  read_only: under the active snapshot, seeing what this
  * transaction did before the current command; otherwise a new command with a
- * new snapshot.  Returns the number of rows processed. */
+ * new snapshot.  later_triggers: what a write queues for after it (foreign
+ * keys) is done when the statement ends that is being executed around it, which
+ * must be a write too.  Returns the number of rows processed. */
 extern uint64 tess_local_execute(const char *sql, ParamListInfo params,
-								 bool read_only, DestReceiver *dest);
+								 bool read_only, bool later_triggers,
+								 DestReceiver *dest);
 
 /* For hooks: true exactly while a statement of local/ is being planned or is
  * about to be executed as a utility command.  planner_hook must treat tables

@@ -75,7 +75,7 @@ tess_table_fetch_rows(Relation rel, const TessTable *table)
 			(void) tess_local_execute(
 				select_text(
 					sink, tess_meta_shard_relation(table, node->shard_ids[j])),
-				NULL, false, &sink->dest);
+				NULL, false, false, &sink->dest);
 	}
 	FreeBulkInsertState(sink->bulk);
 	table_finish_bulk_insert(rel, 0);
