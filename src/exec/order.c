@@ -8,15 +8,19 @@
  * another statement has open and that has not asked the nodes is made to ask
  * them; and a scan that would have to ask them after such a write fails.
  *
- * Knows writes of exec/ only, and only tables that statements name.
+ * Knows writes of exec/ only, and only tables that statements name or that
+ * foreign keys carry a change on to.
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "base/base.h"
+#include "commands/trigger.h"
 #include "exec/exec_internal.h"
 #include "lib/ilist.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/resowner.h"
 
 /* A scan between its begin and its end. */
@@ -125,8 +129,49 @@ covers_one_of(const TessFragment *fragment, const List *relations)
 	return false;
 }
 
+/* Adds the tables whose rows go, or get other keys, with those of relation.
+ * The shell has the triggers that its shards have. */
+static List *
+add_cascades(List *written, Oid relation)
+{
+	Relation rel = relation_open(relation, AccessShareLock);
+	int count = rel->trigdesc != NULL ? rel->trigdesc->numtriggers : 0;
+	List *added = NIL;
+	ListCell *cell;
+
+	for (int i = 0; i < count; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK &&
+			OidIsValid(trigger->tgconstrrelid) &&
+			!list_member_oid(written, trigger->tgconstrrelid))
+			added = list_append_unique_oid(added, trigger->tgconstrrelid);
+	}
+	relation_close(rel, NoLock);
+	written = list_concat(written, added);
+	foreach(cell, added)
+		written = add_cascades(written, lfirst_oid(cell));
+	return written;
+}
+
+/* The tables of ours that a statement may change. */
+static List *
+written_tables(const TessFragment *fragment)
+{
+	List *written = list_copy(fragment->relations);
+	ListCell *cell;
+
+	if (fragment->command != CMD_INSERT)
+	{
+		foreach(cell, fragment->relations)
+			written = add_cascades(written, lfirst_oid(cell));
+	}
+	return written;
+}
+
 static void
-note_write(const TessFragment *fragment)
+note_write(const List *written)
 {
 	ListCell *cell;
 
@@ -141,7 +186,7 @@ note_write(const TessFragment *fragment)
 								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	order.writes++;
-	foreach(cell, fragment->relations)
+	foreach(cell, written)
 	{
 		Oid relation = lfirst_oid(cell);
 		WrittenTable *table =
@@ -156,6 +201,7 @@ void
 tess_order_write(const TessFragment *fragment, const EState *estate)
 {
 	ResourceOwner old_owner = CurrentResourceOwner;
+	List *written = written_tables(fragment);
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &order.readers)
@@ -164,11 +210,11 @@ tess_order_write(const TessFragment *fragment, const EState *estate)
 
 		/* the parts of the writing statement itself are in order by its plan */
 		if (reader->estate == estate || reader->start == NULL ||
-			!covers_one_of(reader->fragment, fragment->relations))
+			!covers_one_of(reader->fragment, written))
 			continue;
 		CurrentResourceOwner = reader->owner;
 		reader->start(reader->arg);
 		CurrentResourceOwner = old_owner;
 	}
-	note_write(fragment);
+	note_write(written);
 }

@@ -386,6 +386,15 @@ SELECT count(*) FROM posts WHERE author = 7;
 INSERT INTO posts VALUES (7, 1004);
 ROLLBACK;
 
+-- rows that go by a foreign key
+BEGIN;
+DECLARE c CURSOR FOR SELECT order_id FROM orders WHERE user_id = 7;
+DECLARE d CURSOR FOR SELECT user_id, order_id, line FROM order_items;
+DELETE FROM users WHERE user_id = 7;
+FETCH ALL FROM c;
+FETCH ALL FROM d;
+ROLLBACK;
+
 -- savepoints
 BEGIN;
 INSERT INTO posts (author, post_id) VALUES (1, 1001);
