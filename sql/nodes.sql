@@ -153,6 +153,16 @@ ROLLBACK;
 SELECT tessera.remove_node('nodes "Ü x');
 SELECT name FROM tessera.nodes WHERE name LIKE 'nodes%';
 SELECT srvname FROM pg_foreign_server WHERE srvname LIKE 'nodes%';
+-- and no session keeps a connection to it
+DO $$
+BEGIN
+	FOR i IN 1 .. 500 LOOP
+		PERFORM pg_stat_clear_snapshot();
+		EXIT WHEN NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'nodes_extra' AND application_name = 'tessera');
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+SELECT count(*) FROM pg_stat_activity WHERE datname = 'nodes_extra' AND application_name = 'tessera';
 \c nodes_extra
 SELECT count(*) FROM tessera_internal.membership;
 SELECT count(*) FROM pg_prepared_xacts WHERE database LIKE 'nodes%';

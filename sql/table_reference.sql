@@ -96,4 +96,12 @@ DROP TABLE zone_here, zone_users, zone_parts, zone_tree, zones;
 RESET client_min_messages;
 
 SET client_min_messages = warning;
+-- rows without columns are rows
+CREATE TABLE nothing ();
+INSERT INTO nothing DEFAULT VALUES;
+INSERT INTO nothing DEFAULT VALUES;
+SELECT tessera.create_reference_table('nothing');
+SELECT DISTINCT result FROM tessera.run_on_nodes('SELECT count(*) FROM table_reference.nothing');
+DROP TABLE nothing;
+
 DROP SCHEMA table_reference CASCADE;

@@ -127,4 +127,14 @@ EXCEPTION WHEN check_violation THEN
 	RAISE INFO '% % %', t, c, s;
 END $$;
 
+-- what xmloption calls no document is still read from a shard
+CREATE TABLE xmls (k int, x xml);
+SELECT tessera.create_distributed_table('xmls', 'k', shard_count => 2, colocate_with => 'none');
+INSERT INTO xmls VALUES (1, '<a/><b/>');
+SET xmloption = document;
+SELECT * FROM xmls;
+COPY xmls TO stdout;
+RESET xmloption;
+DROP TABLE xmls;
+
 DROP SCHEMA kinds CASCADE;

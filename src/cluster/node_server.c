@@ -13,6 +13,7 @@
 #include "tcop/utility.h"
 
 #include "base/base.h"
+#include "catalog/catalog.h"
 #include "cluster/cluster_internal.h"
 #include "meta/meta.h"
 #include "tessera.h"
@@ -164,6 +165,41 @@ refuse_address(AlterForeignServerStmt *alter)
 	}
 }
 
+/*
+ * DROP OWNED, or a CASCADE, that did not name a node's server but took it.
+ * If the extension went as well, there are no nodes.
+ */
+static void
+refuse_lost_server(void)
+{
+	ListCell *cell;
+
+	if (!tess_is_active())
+		return;
+	foreach(cell, tess_cat_nodes())
+	{
+		const TessNodeRow *row = lfirst(cell);
+
+		if (row->server != NULL &&
+			!OidIsValid(get_foreign_server_oid(row->server, true)))
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("cannot drop server \"%s\" because it is a node",
+							row->server),
+					 errhint(REMOVE_HINT)));
+	}
+}
+
+static bool
+may_drop_servers(Node *statement)
+{
+	if (IsA(statement, DropOwnedStmt))
+		return true;
+	return IsA(statement, DropStmt) &&
+		   (castNode(DropStmt, statement)->removeType == OBJECT_FDW ||
+			castNode(DropStmt, statement)->removeType == OBJECT_EXTENSION);
+}
+
 /* DROP and RENAME of a node's server would leave a node without one. */
 static void
 server_utility(PlannedStmt *statement, const char *query_string,
@@ -196,6 +232,9 @@ server_utility(PlannedStmt *statement, const char *query_string,
 	else
 		standard_ProcessUtility(statement, query_string, read_only_tree,
 								context, params, environment, dest, completion);
+
+	if (may_drop_servers(parse))
+		refuse_lost_server();
 }
 
 void

@@ -202,7 +202,7 @@ send_jobs(const Visit *visit, List *jobs, const char *failure)
 	{
 		Job *job = lfirst(cell);
 
-		if (job->node != visit->node)
+		if (job->node->node_id != visit->node->node_id)
 			continue;
 		if (failure != NULL)
 		{
@@ -289,7 +289,7 @@ remote_visits(List *jobs)
 
 		foreach(other, visits)
 		{
-			if (((Visit *) lfirst(other))->node == node)
+			if (((Visit *) lfirst(other))->node->node_id == node->node_id)
 				visit = lfirst(other);
 		}
 		if (node->is_local || visit != NULL)

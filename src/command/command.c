@@ -52,6 +52,7 @@ static void run_truncate(Utility *utility);
 static void run_vacuum(Utility *utility);
 static void run_index(Utility *utility);
 static void run_drop(Utility *utility);
+static void run_drop_owned(Utility *utility);
 
 void
 tess_command_init(void)
@@ -111,6 +112,9 @@ process_utility(PlannedStmt *plan, const char *query_string,
 				tess_repeat_set_constraints(
 					castNode(ConstraintsSetStmt, plan->utilityStmt));
 			break;
+		case T_DropOwnedStmt:
+			run_drop_owned(&utility);
+			break;
 		default:
 			run_change(&utility);
 			break;
@@ -131,14 +135,14 @@ run_change(Utility *utility)
 			run_index(utility);
 			break;
 		case T_GrantStmt:
-			tess_lock_granted(castNode(GrantStmt, statement));
+			tess_rights_lock(castNode(GrantStmt, statement));
 			pass_on(utility);
-			tess_repeat_grant(castNode(GrantStmt, statement));
+			tess_rights_repeat(castNode(GrantStmt, statement));
 			break;
 		case T_CommentStmt:
 			tess_refuse_command(statement);
 			pass_on(utility);
-			tess_repeat_comment(castNode(CommentStmt, statement));
+			tess_comment_repeat(castNode(CommentStmt, statement));
 			break;
 		default:
 			tess_refuse_command(statement);
@@ -347,4 +351,16 @@ run_drop(Utility *utility)
 	indexes = tess_index_before_drop(drop);
 	pass_on(utility);
 	tess_index_after_drop(indexes);
+}
+
+static void
+run_drop_owned(Utility *utility)
+{
+	List *revokes = tess_rights_before_drop_owned(
+		castNode(DropOwnedStmt, utility->plan->utilityStmt));
+	ListCell *lc;
+
+	pass_on(utility);
+	foreach(lc, revokes)
+		tess_rights_repeat(lfirst_node(GrantStmt, lc));
 }

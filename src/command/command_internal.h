@@ -9,6 +9,7 @@
 #include "tcop/cmdtag.h"
 
 #include "meta/meta.h"
+#include "table/table.h"
 #include "tessera.h"
 
 /* command.c */
@@ -46,10 +47,17 @@ extern void tess_refuse_function_change(Oid function);
 /* command_refuse_replication.c: publications, subscriptions */
 extern void tess_refuse_replication(Node *statement);
 
-/* command_repeat.c: GRANT, COMMENT */
-extern void tess_lock_granted(const GrantStmt *grant);
-extern void tess_repeat_grant(const GrantStmt *grant);
-extern void tess_repeat_comment(const CommentStmt *comment);
+/* command_rights.c: GRANT, REVOKE, DROP OWNED */
+extern void tess_rights_lock(const GrantStmt *grant);
+extern void tess_rights_repeat(const GrantStmt *grant);
+extern List *tess_rights_before_drop_owned(const DropOwnedStmt *drop);
+
+/* command_repeat.c */
+extern char *tess_names_join(List *names);
+extern void tess_names_add(List **all, const TessNodeWork *node,
+						   const TessTable *table, const char *suffix);
+extern TessWork *tess_names_work(List *all, const char *head);
+extern void tess_comment_repeat(const CommentStmt *comment);
 
 /* command_constraints.c */
 extern void tess_repeat_set_constraints(const ConstraintsSetStmt *set);

@@ -122,11 +122,14 @@ tess_refuse_command(Node *statement)
 	}
 }
 
+/* table NULL: not one of ours (any more). */
 static void
 refuse(const TessTable *table, Node *statement)
 {
 	const char *command = CreateCommandName(statement);
 
+	if (table == NULL)
+		return;
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -142,10 +145,7 @@ refuse(const TessTable *table, Node *statement)
 static void
 refuse_relation(const RangeVar *name, Node *statement)
 {
-	const TessTable *table = name ? tess_command_table(name) : NULL;
-
-	if (table != NULL)
-		refuse(table, statement);
+	refuse(tess_command_table(name), statement);
 }
 
 /* name: list of String */
@@ -314,8 +314,7 @@ refuse_statistics(const List *name, Node *statement)
 	table =
 		tess_meta_table(((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid);
 	ReleaseSysCache(tuple);
-	if (table != NULL)
-		refuse(table, statement);
+	refuse(table, statement);
 }
 
 /* Comments on what belongs to a table; on the table and its columns they are

@@ -18,7 +18,6 @@
 #include "table/table.h"
 
 static const TessTable *lock_table(const RangeVar *name);
-static void append_names(StringInfo text, List *names);
 
 /* Our table of that name, locked as TRUNCATE will lock it, since its shards
  * may be going away.  NULL if there is none, or the user may not truncate it. */
@@ -84,55 +83,24 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 void
 tess_truncate_shards(const List *done_here)
 {
-	int node_count;
-	const TessNode *const *nodes = tess_meta_nodes(&node_count);
-	StringInfoData *texts =
-		palloc0(sizeof(StringInfoData) * Max(node_count, 1));
-	List *used = NIL;
-	TessWork *all;
+	List *all = NIL;
+	TessWork *work;
 	ListCell *lc;
 
 	foreach(lc, tess_effects_take_truncated())
 	{
 		const TessTable *table = tess_meta_table(lfirst_oid(lc));
-		TessWork *work = tess_work_of_table(table);
 
+		work = tess_work_of_table(table);
 		for (int i = 0; i < work->count; i++)
 		{
 			TessNodeWork *node = &work->nodes[i];
-			int position = 0;
 
-			if (node->is_local && list_member_oid(done_here, table->relation))
-				continue;
-			while (nodes[position]->node_id != node->node_id)
-				position++;
-			if (texts[position].data == NULL)
-			{
-				initStringInfo(&texts[position]);
-				used = lappend(used, unconstify(TessNode *, nodes[position]));
-			}
-			append_names(&texts[position], tess_work_names(node, table));
+			if (!node->is_local || !list_member_oid(done_here, table->relation))
+				tess_names_add(&all, node, table, "");
 		}
 	}
-	all = tess_work_of_nodes(used);
-	for (int i = 0; i < all->count; i++)
-	{
-		int position = 0;
-
-		while (nodes[position]->node_id != all->nodes[i].node_id)
-			position++;
-		all->nodes[i].commands =
-			list_make1(psprintf("TRUNCATE TABLE %s", texts[position].data));
-	}
-	tess_work_run(all);
-}
-
-static void
-append_names(StringInfo text, List *names)
-{
-	ListCell *lc;
-
-	foreach(lc, names)
-		appendStringInfo(text, "%s%s", text->len > 0 ? ", " : "",
-						 (char *) lfirst(lc));
+	work = tess_names_work(all, "TRUNCATE TABLE");
+	if (work != NULL)
+		tess_work_run(work);
 }

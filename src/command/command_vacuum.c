@@ -17,6 +17,10 @@
 #include "table/table.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* How long to wait for a node to stop. */
+#define ABANDON_TIMEOUT_MS 1000
 
 typedef struct VacuumWork
 {
@@ -26,8 +30,8 @@ typedef struct VacuumWork
 } VacuumWork;
 
 static void add_relation(VacuumRelation *relation, const TessTable *table,
-						 StringInfo texts, List **local);
-static char *command_text(const VacuumStmt *vacuum, const char *relations);
+						 List **names, List **local);
+static char *command_head(const VacuumStmt *vacuum);
 static void run_outside_transaction(TessWork *work);
 
 /*
@@ -38,11 +42,8 @@ static void run_outside_transaction(TessWork *work);
 void *
 tess_vacuum_prepare(VacuumStmt *vacuum)
 {
-	int node_count;
-	const TessNode *const *nodes = tess_meta_nodes(&node_count);
-	StringInfo texts = palloc0(sizeof(StringInfoData) * Max(node_count, 1));
+	List *names = NIL;
 	List *local = NIL;
-	List *used = NIL;
 	VacuumWork *result;
 	ListCell *lc;
 
@@ -53,36 +54,23 @@ tess_vacuum_prepare(VacuumStmt *vacuum)
 			relation->relation ? tess_command_table(relation->relation) : NULL;
 
 		if (table != NULL)
-			add_relation(relation, table, texts, &local);
+			add_relation(relation, table, &names, &local);
 	}
 	vacuum->rels = list_concat(vacuum->rels, local);
-	for (int i = 0; i < node_count; i++)
-	{
-		if (texts[i].data != NULL)
-			used = lappend(used, unconstify(TessNode *, nodes[i]));
-	}
-	if (used == NIL)
+	if (names == NIL)
 		return NULL;
 
 	result = palloc(sizeof(VacuumWork));
-	result->work = tess_work_of_nodes(used);
+	result->work = tess_names_work(names, command_head(vacuum));
 	result->context = CurrentMemoryContext;
 	result->is_vacuum = vacuum->is_vacuumcmd;
-	for (int i = 0, used_count = 0; i < node_count; i++)
-	{
-		if (texts[i].data != NULL)
-			result->work->nodes[used_count++].commands =
-				list_make1(command_text(vacuum, texts[i].data));
-	}
 	return result;
 }
 
 static void
-add_relation(VacuumRelation *relation, const TessTable *table, StringInfo texts,
+add_relation(VacuumRelation *relation, const TessTable *table, List **names,
 			 List **local)
 {
-	int node_count;
-	const TessNode *const *nodes = tess_meta_nodes(&node_count);
 	TessWork *work = tess_work_of_table(table);
 	StringInfoData columns;
 	ListCell *lc;
@@ -97,7 +85,6 @@ add_relation(VacuumRelation *relation, const TessTable *table, StringInfo texts,
 	for (int i = 0; i < work->count; i++)
 	{
 		TessNodeWork *node = &work->nodes[i];
-		int position = 0;
 
 		for (int j = 0; node->is_local && j < node->shard_count; j++)
 		{
@@ -108,21 +95,13 @@ add_relation(VacuumRelation *relation, const TessTable *table, StringInfo texts,
 			*local = lappend(*local, makeVacuumRelation(shard, InvalidOid,
 														relation->va_cols));
 		}
-		if (node->is_local)
-			continue;
-		while (nodes[position]->node_id != node->node_id)
-			position++;
-		if (texts[position].data == NULL)
-			initStringInfo(&texts[position]);
-		foreach(lc, tess_work_names(node, table))
-			appendStringInfo(&texts[position], "%s%s%s",
-							 texts[position].len > 0 ? ", " : "",
-							 (char *) lfirst(lc), columns.data);
+		if (!node->is_local)
+			tess_names_add(names, node, table, columns.data);
 	}
 }
 
 static char *
-command_text(const VacuumStmt *vacuum, const char *relations)
+command_head(const VacuumStmt *vacuum)
 {
 	StringInfoData sql;
 	ListCell *lc;
@@ -141,7 +120,6 @@ command_text(const VacuumStmt *vacuum, const char *relations)
 	}
 	if (vacuum->options != NIL)
 		appendStringInfoChar(&sql, ')');
-	appendStringInfo(&sql, " %s", relations);
 	return sql.data;
 }
 
@@ -185,8 +163,15 @@ run_outside_transaction(TessWork *work)
 	}
 	PG_FINALLY();
 	{
+		/* After an error, or a cancel, nothing is to go on there. */
+		TimestampTz deadline = TimestampTzPlusMilliseconds(
+			GetCurrentTimestamp(), ABANDON_TIMEOUT_MS);
+
 		for (int i = 0; i < work->count; i++)
+		{
+			tess_session_abandon(sessions[i], deadline);
 			tess_net_release(sessions[i]);
+		}
 	}
 	PG_END_TRY();
 }

@@ -226,7 +226,7 @@ visit_for(List **visits, const TessNode *node)
 	foreach(cell, *visits)
 	{
 		visit = lfirst(cell);
-		if (visit->node == node)
+		if (visit->node->node_id == node->node_id)
 			return visit;
 	}
 	visit = palloc0(sizeof(Visit));
@@ -359,6 +359,15 @@ sum_sizes(Oid relation, bool total)
 	{
 		TessCopy *copy = lfirst(cell);
 
+		if (!copy->is_known)
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"%s\" is not all there", table->name),
+				 errdetail(
+					 "Node \"%s\" has no relation %s.", copy->node->name,
+					 tess_quote_qualified(tess_copy_schema(copy), table->name)),
+				 errhint("It may have been dropped just now.")));
 		sum += total ? copy->bytes : copy->main_bytes;
 	}
 	return sum;

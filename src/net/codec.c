@@ -98,6 +98,8 @@ needs_text(Oid type)
 		case REGNAMESPACEOID:
 		case REGCONFIGOID:
 		case REGDICTIONARYOID:
+			/* read as this session's xmloption says, which text pins */
+		case XMLOID:
 			/* empty ones are sent, but not received */
 		case TSQUERYOID:
 		case INT2VECTOROID:

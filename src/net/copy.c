@@ -11,8 +11,8 @@
 
 #include "net/net_internal.h"
 
-/* put returns when no more than this is unsent. */
-#define MAX_UNSENT_BYTES 65536
+/* What is put is handed to libpq in parts of this size. */
+#define PART_BYTES 65536
 
 /* The next result of a session that is not in a pipeline; NULL at the end. */
 static PGresult *
@@ -114,9 +114,10 @@ tess_session_copy_put(TessSession *session, const char *bytes, int length)
 		ThrowErrorData(tess_report_lost(session));
 	while (length > 0)
 	{
-		int part = Min(length, MAX_UNSENT_BYTES);
+		int part = Min(length, PART_BYTES);
 
-		if (PQputCopyData(session->conn, bytes, part) < 0)
+		/* 0: no memory for it, since nothing is unsent here */
+		if (PQputCopyData(session->conn, bytes, part) <= 0)
 			tess_session_break(session, NULL);
 		bytes += part;
 		length -= part;

@@ -41,8 +41,9 @@ extern void tess_net_acquire(int count, const int32 *node_ids, Oid role,
 extern void tess_net_release(TessSession *session);
 
 /* A connection that is not in the pool, to parameters that are not (yet) a
- * node's: add_node and check_nodes use it.  user NULL: as the current role.
- * Same errors.  Owned by the caller: tess_net_close. */
+ * node's: add_node and check_nodes use it.  role InvalidOid: the current one.
+ * Same errors.  Owned by the caller: tess_net_close, which stops what still
+ * runs there. */
 extern TessSession *tess_net_open_server(Oid foreign_server, const char *label,
 										 Oid role);
 extern void tess_net_close(TessSession *session);
@@ -160,7 +161,7 @@ extern PGresult *tess_net_query(TessSession *session, const char *sql,
 								const TessParams *params);
 
 /* COPY ... FROM STDIN of bytes that are complete COPY data; the claim must be
- * the caller's.  The put returns when at most 64 kB are unsent. */
+ * the caller's.  The put returns when all has been sent. */
 extern void tess_session_copy_begin(TessSession *session, const char *sql);
 extern void tess_session_copy_put(TessSession *session, const char *bytes,
 								  int length);

@@ -37,6 +37,7 @@ static struct
 } pool = {DLIST_STATIC_INIT(pool.sessions)};
 
 static void close_all(int code, Datum arg);
+static void stop(TessSession *session, TimestampTz deadline);
 
 /* A session with its owner's names, but no connection yet. */
 static TessSession *
@@ -269,6 +270,9 @@ tess_net_open_server(Oid foreign_server, const char *label, Oid role)
 void
 tess_net_close(TessSession *session)
 {
+	if (tess_session_is_busy(session))
+		stop(session, TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  ABANDON_TIMEOUT_MS));
 	destroy(session);
 }
 
@@ -315,9 +319,34 @@ close_all(int code, Datum arg)
 }
 
 /*
- * At the end of a transaction nobody uses a session any more.  xact/ has its
- * callback run before this one, since it registers later, and has given back
- * its own.
+ * So that nothing goes on there for nobody.  No errors: one would be a PANIC
+ * after the commit.
+ */
+static void
+stop(TessSession *session, TimestampTz deadline)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint32 holdoff = InterruptHoldoffCount;
+
+	if (session->conn == NULL || session->connecting != PGRES_POLLING_OK)
+		return;
+	PG_TRY();
+	{
+		tess_session_abandon(session, deadline);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		InterruptHoldoffCount = holdoff;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * At the end of a transaction nobody uses a session any more, and those to
+ * servers that changed or are gone are of no use.  xact/ has its callback run
+ * before this one, since it registers later, and has given back its own.
  */
 static void
 after_transaction(XactEvent event, void *arg)
@@ -334,11 +363,10 @@ after_transaction(XactEvent event, void *arg)
 	{
 		TessSession *session = dlist_container(TessSession, link, iter.cur);
 
-		if (!session->in_use)
+		if (session->in_use)
+			stop(session, deadline);
+		else if (!session->stale)
 			continue;
-		/* So that nothing goes on there for nobody. */
-		if (session->conn && session->connecting == PGRES_POLLING_OK)
-			tess_session_abandon(session, deadline);
 		destroy(session);
 	}
 }

@@ -65,11 +65,10 @@ struct TessStream
 };
 
 static TessStream *make_stream(const TessTable *table, List *attnums);
-static void add_shard_queues(TessStream *stream, List *attnums);
-static void add_copy_queue(TessStream *stream, List *attnums, List *nodes,
-						   bool include_local);
-static char *copy_text(const TessStream *stream, const char *relation,
-					   List *attnums);
+static void add_shard_queues(TessStream *stream);
+static Oid local_shard(const TessTable *table, int64 shard_id);
+static void add_copy_queue(TessStream *stream, List *nodes, bool include_local);
+static char *copy_text(const TessStream *stream, const char *relation);
 static void write_batch(TessStream *stream);
 static RowQueue *queue_of_row(TessStream *stream, TupleTableSlot *slot);
 static RowQueue *largest_queue(TessStream *stream);
@@ -85,10 +84,9 @@ tess_stream_begin(const TessTable *table, List *attnums, bool include_local)
 	TessStream *stream = make_stream(table, attnums);
 
 	if (table->kind == TESS_REFERENCE)
-		add_copy_queue(stream, attnums, tess_meta_remote_nodes(),
-					   include_local);
+		add_copy_queue(stream, tess_meta_remote_nodes(), include_local);
 	else
-		add_shard_queues(stream, attnums);
+		add_shard_queues(stream);
 	return stream;
 }
 
@@ -98,8 +96,7 @@ tess_stream_begin_node(const TessTable *table, List *attnums, int32 node_id)
 	TessStream *stream = make_stream(table, attnums);
 	const TessNode *node = tess_meta_node(node_id);
 
-	add_copy_queue(stream, attnums, list_make1(unconstify(TessNode *, node)),
-				   false);
+	add_copy_queue(stream, list_make1(unconstify(TessNode *, node)), false);
 	return stream;
 }
 
@@ -134,7 +131,7 @@ make_stream(const TessTable *table, List *attnums)
 }
 
 static void
-add_shard_queues(TessStream *stream, List *attnums)
+add_shard_queues(TessStream *stream)
 {
 	const TessTable *table = stream->table;
 	const TessGroup *group = table->group;
@@ -146,26 +143,37 @@ add_shard_queues(TessStream *stream, List *attnums)
 		const TessShard *shard = &group->shards[i];
 		RowQueue *queue = &stream->queues[i];
 
-		queue->copy_sql = copy_text(
-			stream, tess_meta_shard_relation(table, shard->shard_id), attnums);
+		queue->copy_sql =
+			copy_text(stream, tess_meta_shard_relation(table, shard->shard_id));
 		queue->node_count = shard->node_count;
 		queue->node_ids = shard->node_ids;
 		for (int j = 0; j < shard->node_count; j++)
 		{
-			char *schema;
-
-			if (!tess_meta_node(shard->node_ids[j])->is_local)
-				continue;
-			schema = tess_shard_schema_name(table->schema, shard->shard_id);
-			queue->local_relation = get_relname_relid(
-				table->name, get_namespace_oid(schema, false));
+			if (tess_meta_node(shard->node_ids[j])->is_local)
+				queue->local_relation = local_shard(table, shard->shard_id);
 		}
 	}
 }
 
+/* The table of a shard on this server: without it, rows would be lost. */
+static Oid
+local_shard(const TessTable *table, int64 shard_id)
+{
+	char *schema = tess_shard_schema_name(table->schema, shard_id);
+	Oid relation =
+		get_relname_relid(table->name, get_namespace_oid(schema, false));
+
+	if (!OidIsValid(relation))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation \"%s.%s\" does not exist", schema, table->name),
+			 errhint("It is a shard of table \"%s\".", table->name)));
+	return relation;
+}
+
 static void
-add_copy_queue(TessStream *stream, List *attnums, List *nodes,
-			   bool include_local)
+add_copy_queue(TessStream *stream, List *nodes, bool include_local)
 {
 	const TessTable *table = stream->table;
 	int32 *node_ids = palloc(sizeof(int32) * Max(list_length(nodes), 1));
@@ -176,8 +184,8 @@ add_copy_queue(TessStream *stream, List *attnums, List *nodes,
 		node_ids[queue->node_count++] =
 			((const TessNode *) lfirst(lc))->node_id;
 	queue->node_ids = node_ids;
-	queue->copy_sql = copy_text(
-		stream, tess_quote_qualified(table->schema, table->name), attnums);
+	queue->copy_sql =
+		copy_text(stream, tess_quote_qualified(table->schema, table->name));
 	if (include_local)
 		queue->local_relation = table->relation;
 	stream->queue_count = 1;
@@ -185,28 +193,24 @@ add_copy_queue(TessStream *stream, List *attnums, List *nodes,
 }
 
 static char *
-copy_text(const TessStream *stream, const char *relation, List *attnums)
+copy_text(const TessStream *stream, const char *relation)
 {
-	return psprintf(
-		"COPY %s %s FROM STDIN%s", relation,
-		tess_stream_column_list(stream->table->relation, attnums),
-		tess_row_writer_is_binary(stream->writer) ? " (FORMAT binary)" : "");
-}
-
-char *
-tess_stream_column_list(Oid relation, List *attnums)
-{
-	StringInfoData list;
+	StringInfoData sql;
 	ListCell *lc;
 
-	initStringInfo(&list);
-	appendStringInfoChar(&list, '(');
-	foreach(lc, attnums)
-		appendStringInfo(
-			&list, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
-			quote_identifier(get_attname(relation, lfirst_int(lc), false)));
-	appendStringInfoChar(&list, ')');
-	return list.data;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "COPY %s", relation);
+	/* Without columns: all that are not generated, of which there are none. */
+	foreach(lc, stream->column_names)
+		appendStringInfo(&sql, "%s%s",
+						 foreach_current_index(lc) > 0 ? ", " : " (",
+						 quote_identifier(strVal(lfirst(lc))));
+	if (stream->column_names != NIL)
+		appendStringInfoChar(&sql, ')');
+	appendStringInfoString(&sql, " FROM STDIN");
+	if (tess_row_writer_is_binary(stream->writer))
+		appendStringInfoString(&sql, " (FORMAT binary)");
+	return sql.data;
 }
 
 void

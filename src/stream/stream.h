@@ -33,7 +33,4 @@ extern void tess_stream_put(TessStream *stream, TupleTableSlot *slot);
 /* Sends what is left; the number of rows. */
 extern uint64 tess_stream_end(TessStream *stream);
 
-/* The quoted column list "(a, b)" of these attributes. */
-extern char *tess_stream_column_list(Oid relation, List *attnums);
-
 #endif

@@ -44,7 +44,7 @@ static char *shard_schema_comment(const char *schema, int64 shard_id);
 static bool is_shard_schema(Oid namespace, const char *schema, int64 shard_id);
 static void create_one(const char *name, const char *schema, int64 shard_id,
 					   Oid owner);
-static List *usage_roles(Oid namespace, bool only_use);
+static List *usage_roles(Oid namespace, bool with_owner);
 static List *creating_roles(Oid source, Oid caller);
 static bool all_may_create(List *roles, Oid namespace);
 static void copy_usage(Oid source, Oid namespace, const char *name);
@@ -168,7 +168,7 @@ tess_shard_schemas_create(const char *schema, int count, const int64 *shard_ids)
 	{
 		CommandCounterIncrement();
 		grant_on_schemas(true, created, list_make1("usage"),
-						 role_specs(usage_roles(source, false)));
+						 role_specs(usage_roles(source, true)));
 	}
 	creators = list_delete_oid(creators, owner);
 	if (to_grant != NIL && creators != NIL)
@@ -204,11 +204,10 @@ create_one(const char *name, const char *schema, int64 shard_id, Oid owner)
 				   shard_schema_comment(schema, shard_id));
 }
 
-/* Roles (OID list, ACL_ID_PUBLIC for all) that may use a schema, its owner
- * included; with only_use, those that may not create in it, without its
- * owner. */
+/* Roles (OID list, ACL_ID_PUBLIC for all) that may use a schema; with_owner
+ * says whether its owner is one of them. */
 static List *
-usage_roles(Oid namespace, bool only_use)
+usage_roles(Oid namespace, bool with_owner)
 {
 	HeapTuple tuple =
 		SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
@@ -220,7 +219,7 @@ usage_roles(Oid namespace, bool only_use)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for schema %u", namespace);
 	form = (Form_pg_namespace) GETSTRUCT(tuple);
-	if (!only_use)
+	if (with_owner)
 		roles = lappend_oid(roles, form->nspowner);
 	value =
 		SysCacheGetAttr(NAMESPACEOID, tuple, Anum_pg_namespace_nspacl, &isnull);
@@ -231,10 +230,7 @@ usage_roles(Oid namespace, bool only_use)
 
 		for (int i = 0; i < ACL_NUM(acl); i++)
 		{
-			AclMode privileges = ACLITEM_GET_PRIVS(items[i]);
-
-			if ((privileges & ACL_USAGE) != 0 &&
-				!(only_use && (privileges & ACL_CREATE) != 0) &&
+			if ((ACLITEM_GET_PRIVS(items[i]) & ACL_USAGE) != 0 &&
 				items[i].ai_grantee != form->nspowner)
 				roles = list_append_unique_oid(roles, items[i].ai_grantee);
 		}
@@ -250,7 +246,7 @@ creating_roles(Oid source, Oid caller)
 	List *roles = list_make1_oid(caller);
 	ListCell *lc;
 
-	foreach(lc, usage_roles(source, false))
+	foreach(lc, usage_roles(source, true))
 	{
 		Oid role = lfirst_oid(lc);
 
@@ -276,20 +272,34 @@ all_may_create(List *roles, Oid namespace)
 	return true;
 }
 
-/* Lets those use the schema of a shard who may use the source schema. */
+/*
+ * Lets those use the schema of a shard who may use the source schema.  Who has
+ * created tables there may do so by other ways than a grant of his own.
+ */
 static void
 copy_usage(Oid source, Oid namespace, const char *name)
 {
-	List *wanted = usage_roles(source, false);
-	List *missing = list_difference_oid(wanted, usage_roles(namespace, false));
-	List *surplus = list_difference_oid(usage_roles(namespace, true), wanted);
+	List *wanted = usage_roles(source, true);
+	List *now = usage_roles(namespace, false);
+	List *missing = list_difference_oid(wanted, usage_roles(namespace, true));
+	List *surplus = NIL;
+	ListCell *lc;
 
+	foreach(lc, list_difference_oid(now, wanted))
+	{
+		Oid role = lfirst_oid(lc);
+
+		if (role == ACL_ID_PUBLIC ||
+			pg_namespace_aclcheck(namespace, role, ACL_CREATE) != ACLCHECK_OK ||
+			pg_namespace_aclcheck(source, role, ACL_USAGE) != ACLCHECK_OK)
+			surplus = lappend_oid(surplus, role);
+	}
 	if (missing != NIL)
 		grant_on_schemas(true, list_make1(makeString(pstrdup(name))),
 						 list_make1("usage"), role_specs(missing));
 	if (surplus != NIL)
 		grant_on_schemas(false, list_make1(makeString(pstrdup(name))),
-						 list_make1("usage"), role_specs(surplus));
+						 list_make2("usage", "create"), role_specs(surplus));
 }
 
 static List *
@@ -359,17 +369,17 @@ tess_shards_drop(const char *schema, const char *name, int count,
 
 	for (int i = 0; i < Max(count, 1); i++)
 	{
-		Oid namespace = source;
+		Oid holder = source;
 		ObjectAddress address;
 		Oid relation;
 
 		if (count > 0)
-		namespace = get_namespace_oid(
-			tess_shard_schema_name(schema, shard_ids[i]), true);
-		if (!OidIsValid(namespace) ||
-			(count > 0 && !is_shard_schema(namespace, schema, shard_ids[i])))
+			holder = get_namespace_oid(
+				tess_shard_schema_name(schema, shard_ids[i]), true);
+		if (!OidIsValid(holder) ||
+			(count > 0 && !is_shard_schema(holder, schema, shard_ids[i])))
 			continue;
-		relation = lock_table_to_drop(name, namespace, source, as_caller);
+		relation = lock_table_to_drop(name, holder, source, as_caller);
 		if (!OidIsValid(relation))
 			continue;
 		ObjectAddressSet(address, RelationRelationId, relation);
@@ -418,6 +428,13 @@ lock_table_to_drop(const char *name, Oid namespace, Oid source, bool as_caller)
 	}
 }
 
+static bool
+may_go(Oid namespace, const char *schema, int64 shard_id)
+{
+	return is_shard_schema(namespace, schema, shard_id) &&
+		   schema_is_empty(namespace);
+}
+
 static void
 drop_if_ours(const char *schema, int64 shard_id, ObjectAddresses *objects)
 {
@@ -425,12 +442,12 @@ drop_if_ours(const char *schema, int64 shard_id, ObjectAddresses *objects)
 	Oid namespace = get_namespace_oid(name, true);
 	ObjectAddress address;
 
-	if (!OidIsValid(namespace))
+	/* Before the lock, too: nobody is to wait for a schema that stays. */
+	if (!OidIsValid(namespace) || !may_go(namespace, schema, shard_id))
 		return;
 	LockDatabaseObject(NamespaceRelationId, namespace, 0, AccessExclusiveLock);
 	if (get_namespace_oid(name, true) != namespace ||
-		!is_shard_schema(namespace, schema, shard_id) ||
-		!schema_is_empty(namespace))
+		!may_go(namespace, schema, shard_id))
 		return;
 	ObjectAddressSet(address, NamespaceRelationId, namespace);
 	add_exact_object_address(&address, objects);

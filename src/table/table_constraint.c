@@ -23,13 +23,14 @@
 #include "table/table_internal.h"
 
 static bool index_holds_key(Relation index, const TessTableRequest *request);
-static bool is_key_operator(const TessHasher *hasher, Oid operator);
+static bool is_key_operator(const TessHasher *hasher, Oid opno);
 static void check_foreign_key(const TessTableRequest *request,
 							  const ForeignKeyCacheInfo *key,
 							  int32 colocation_id);
 static int position_of(const AttrNumber *columns, int count, AttrNumber column);
 static void check_actions(const TessTableRequest *request,
 						  const ForeignKeyCacheInfo *key, const char *name);
+static List *referrers_of(Relation rel);
 static char *constraint_name(Oid constraint);
 
 /* Unique and exclusion constraints must contain the key, compared by the
@@ -97,17 +98,17 @@ index_holds_key(Relation index, const TessTableRequest *request)
 	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
 	{
 		Oid collation = index->rd_indcollation[i];
-		Oid operator;
+		Oid equality;
 
 		if (index->rd_index->indkey.values[i] != request->key_attnum)
 			continue;
 		if (operators != NULL)
-			operator= operators[i];
+			equality = operators[i];
 		else
-			operator= get_opfamily_member(
+			equality = get_opfamily_member(
 				index->rd_opfamily[i], index->rd_opcintype[i],
 				index->rd_opcintype[i], BTEqualStrategyNumber);
-		if (is_key_operator(&request->hasher, operator) &&
+		if (is_key_operator(&request->hasher, equality) &&
 			(collation == request->hasher.collation ||
 			 (get_collation_isdeterministic(collation) &&
 			  get_collation_isdeterministic(request->hasher.collation))))
@@ -118,10 +119,10 @@ index_holds_key(Relation index, const TessTableRequest *request)
 
 /* Equality of the family that the key is hashed by? */
 static bool
-is_key_operator(const TessHasher *hasher, Oid operator)
+is_key_operator(const TessHasher *hasher, Oid opno)
 {
-	return OidIsValid(operator) &&
-		   get_op_opfamily_strategy(operator, hasher->opfamily) ==
+	return OidIsValid(opno) &&
+		   get_op_opfamily_strategy(opno, hasher->opfamily) ==
 			   HTEqualStrategyNumber;
 }
 
@@ -273,8 +274,8 @@ tess_table_check_reference_keys(Relation rel)
 }
 
 /* OIDs of the other tables with foreign keys to this one. */
-List *
-tess_table_referrers(Relation rel)
+static List *
+referrers_of(Relation rel)
 {
 	List *referrers = NIL;
 
@@ -298,7 +299,7 @@ tess_table_notice_referrers(Relation rel)
 	List *names = NIL;
 	ListCell *lc;
 
-	foreach(lc, tess_table_referrers(rel))
+	foreach(lc, referrers_of(rel))
 		names = lappend(names, get_rel_name(lfirst_oid(lc)));
 	if (names != NIL)
 		ereport(
@@ -317,7 +318,7 @@ tess_table_check_unreferenced(Relation rel, bool to_references)
 {
 	ListCell *lc;
 
-	foreach(lc, tess_table_referrers(rel))
+	foreach(lc, referrers_of(rel))
 	{
 		const TessTable *referrer = tess_meta_table(lfirst_oid(lc));
 

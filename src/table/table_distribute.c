@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -168,6 +169,9 @@ tess_table_replicate(PG_FUNCTION_ARGS)
 	tess_table_check_reference_keys(rel);
 	row.relation = RelationGetRelid(rel);
 	row.kind = TESS_REFERENCE;
+	/* Before the nodes are read: add_node, which cannot see this table yet,
+	 * must not bring one meanwhile that would have no copy of it. */
+	LockRelationOid(tess_catalog_relation_oid("node"), RowExclusiveLock);
 	tess_cat_table_insert(&row);
 
 	work = tess_work_of_nodes(tess_meta_remote_nodes());

@@ -5,8 +5,7 @@
  * Locks (objects of the catalog "colocation", until commit): ShareLock on a
  * group by who adds a table to it; AccessExclusiveLock by who adds the first
  * or removes the last table of a source schema, because the schemas of the
- * shards then come or go; object 0 by who makes a default group, so that
- * there is one.
+ * shards then come or go.
  */
 #include "postgres.h"
 
@@ -77,19 +76,12 @@ wanted_shard_count(const TessTableRequest *request)
 static int32
 find_default_group(const TessTableRequest *request)
 {
-	int32 colocation_id;
+	int32 colocation_id = tess_cat_group_find_default(
+		request->strategy, request->hasher.type, request->hasher.collation,
+		wanted_shard_count(request));
 
-	for (int attempt = 0;; attempt++)
-	{
-		colocation_id = tess_cat_group_find_default(
-			request->strategy, request->hasher.type, request->hasher.collation,
-			wanted_shard_count(request));
-		if (colocation_id != 0)
-			return colocation_id;
-		if (attempt > 0)
-			return insert_group(request, true);
-		tess_cat_group_lock(0, ExclusiveLock);
-	}
+	/* If there is none, it is ours to make: we have the lock for that. */
+	return colocation_id != 0 ? colocation_id : insert_group(request, true);
 }
 
 static int32

@@ -36,7 +36,6 @@ extern void tess_table_check_foreign_keys(const TessTableRequest *request,
 extern void tess_table_check_reference_keys(Relation rel);
 extern void tess_table_check_unreferenced(Relation rel, bool to_references);
 extern void tess_table_notice_referrers(Relation rel);
-extern List *tess_table_referrers(Relation rel);
 
 /* table_group.c */
 extern int32 tess_table_choose_group(const TessTableRequest *request);

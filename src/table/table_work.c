@@ -259,8 +259,6 @@ tess_work_run(TessWork *work)
 	if (count > 0)
 	{
 		tess_xact_sessions(count, node_ids, InvalidOid, TESS_WRITE, sessions);
-		for (int i = 0; i < count; i++)
-			tess_session_claim(sessions[i], NULL, NULL);
 		tess_net_run_lists(count, sessions, lists);
 	}
 }

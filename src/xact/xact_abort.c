@@ -241,6 +241,8 @@ tess_xact_subaborted(int level)
 	uint32 holdoff = InterruptHoldoffCount;
 	TessRemote **remotes = tess_remotes(&count);
 
+	/* no answer of an earlier round counts, should this one not come about */
+	tess_round_begin();
 	PG_TRY();
 	{
 		roll_back_to(level);
