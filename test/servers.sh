@@ -47,6 +47,10 @@ server_template() {
 		wal_level = logical
 		log_line_prefix = '%m [%p] %q%a [%e] '
 	CONF
+	# Late minor versions want to know the output plugins.
+	if "$bindir/postgres" --describe-config | grep -q '^output_plugin_libraries'; then
+		echo "output_plugin_libraries = 'pgoutput, test_decoding, tessera'" >>"$1/postgresql.conf"
+	fi
 }
 
 # server_create TEMPLATE FOLDER [SETTING...] - a server, not started.
