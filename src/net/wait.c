@@ -2,9 +2,10 @@
  * wait.c - the one place where a backend waits for nodes: latch, sockets,
  * interrupts and a deadline.
  *
- * The event set is kept from one wait to the next, and made anew only when
- * the sockets are others.  A session that is closed drops it, because its
- * socket's number may come back with another connection behind it.
+ * Event sets are kept from one wait to the next, those of the last few sets of
+ * sessions: statements by key wait for one node, and then for another.  A
+ * session that is closed drops them all, because its socket's number may come
+ * back with another connection behind it.
  */
 #include "postgres.h"
 
@@ -18,7 +19,10 @@
 /* Latch and postmaster. */
 #define OTHER_EVENTS 2
 
-static struct
+/* Each costs a file descriptor. */
+#define KEPT_SETS 4
+
+typedef struct KeptSet
 {
 	WaitEventSet *set;	   /* NULL: none */
 	MemoryContext context; /* holds the arrays and the set */
@@ -26,77 +30,106 @@ static struct
 	uint64 *serials;
 	uint32 *events;
 	WaitEvent *occurred;
+} KeptSet;
+
+static struct
+{
+	KeptSet sets[KEPT_SETS];
+	int next; /* the one to be made anew */
 } kept;
 
-/* The sockets of the kept set may be gone. */
+static void
+drop_set(KeptSet *kept_set)
+{
+	if (kept_set->set)
+		FreeWaitEventSet(kept_set->set);
+	kept_set->set = NULL;
+	if (kept_set->context)
+		MemoryContextReset(kept_set->context);
+}
+
+/* The sockets of the kept sets may be gone. */
 void
 tess_wait_forget(void)
 {
-	if (kept.set)
-		FreeWaitEventSet(kept.set);
-	kept.set = NULL;
-	if (kept.context)
-		MemoryContextReset(kept.context);
+	for (int i = 0; i < KEPT_SETS; i++)
+		drop_set(&kept.sets[i]);
 }
 
 static bool
-is_kept(int count, TessSession *const *sessions)
+is_for(const KeptSet *kept_set, int count, TessSession *const *sessions)
 {
-	if (kept.set == NULL || kept.count != count)
+	if (kept_set->set == NULL || kept_set->count != count)
 		return false;
 	for (int i = 0; i < count; i++)
 	{
-		if (kept.serials[i] != sessions[i]->serial)
+		if (kept_set->serials[i] != sessions[i]->serial)
 			return false;
 	}
 	return true;
 }
 
-static void
+static KeptSet *
 make_set(int count, TessSession *const *sessions)
 {
+	KeptSet *made = &kept.sets[kept.next];
 	WaitEventSet *set;
 
-	tess_wait_forget();
-	if (kept.context == NULL)
-		kept.context = AllocSetContextCreate(TopMemoryContext, "tessera wait",
-											 ALLOCSET_SMALL_SIZES);
-	kept.serials = MemoryContextAllocZero(kept.context, sizeof(uint64) * count);
-	kept.events = MemoryContextAlloc(kept.context, sizeof(uint32) * count);
-	kept.occurred = MemoryContextAlloc(
-		kept.context, sizeof(WaitEvent) * (count + OTHER_EVENTS));
-	kept.count = count;
+	kept.next = (kept.next + 1) % KEPT_SETS;
+	drop_set(made);
+	if (made->context == NULL)
+		made->context = AllocSetContextCreate(TopMemoryContext, "tessera wait",
+											  ALLOCSET_SMALL_SIZES);
+	made->serials =
+		MemoryContextAllocZero(made->context, sizeof(uint64) * count);
+	made->events = MemoryContextAlloc(made->context, sizeof(uint32) * count);
+	made->occurred = MemoryContextAlloc(
+		made->context, sizeof(WaitEvent) * (count + OTHER_EVENTS));
+	made->count = count;
 
-	set = CreateWaitEventSet(kept.context, count + OTHER_EVENTS);
-	kept.set = set;
+	set = CreateWaitEventSet(made->context, count + OTHER_EVENTS);
+	made->set = set;
 	for (int i = 0; i < count; i++)
 	{
 		/* Not yet whole: no session has this serial. */
-		kept.serials[i] = 0;
-		kept.events[i] = WL_SOCKET_READABLE;
+		made->serials[i] = 0;
+		made->events[i] = WL_SOCKET_READABLE;
 		AddWaitEventToSet(set, WL_SOCKET_READABLE, PQsocket(sessions[i]->conn),
 						  NULL, NULL);
 	}
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	for (int i = 0; i < count; i++)
-		kept.serials[i] = sessions[i]->serial;
+		made->serials[i] = sessions[i]->serial;
+	return made;
+}
+
+static KeptSet *
+find_set(int count, TessSession *const *sessions)
+{
+	for (int i = 0; i < KEPT_SETS; i++)
+	{
+		if (is_for(&kept.sets[i], count, sessions))
+			return &kept.sets[i];
+	}
+	return make_set(count, sessions);
 }
 
 /*
- * Sends what can be sent, and sets the events to wait for.  False if one of
+ * Sends what can be sent, and sets the events to wait for.  NULL if one of
  * the sessions is broken: then there is nothing to wait for.
  */
-static bool
+static KeptSet *
 prepare(int count, TessSession *const *sessions)
 {
+	KeptSet *ready;
+
 	for (int i = 0; i < count; i++)
 	{
 		if (sessions[i]->broken || PQsocket(sessions[i]->conn) < 0)
-			return false;
+			return NULL;
 	}
-	if (!is_kept(count, sessions))
-		make_set(count, sessions);
+	ready = find_set(count, sessions);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -106,16 +139,16 @@ prepare(int count, TessSession *const *sessions)
 		if (unsent < 0)
 		{
 			tess_session_break(sessions[i], NULL);
-			return false;
+			return NULL;
 		}
 		/* Reading goes on meanwhile: the node may have to send first. */
 		if (unsent > 0)
 			events |= WL_SOCKET_WRITEABLE;
-		if (events != kept.events[i])
-			ModifyWaitEvent(kept.set, i, events, NULL);
-		kept.events[i] = events;
+		if (events != ready->events[i])
+			ModifyWaitEvent(ready->set, i, events, NULL);
+		ready->events[i] = events;
 	}
-	return true;
+	return ready;
 }
 
 static bool
@@ -125,6 +158,7 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 	Assert(count > 0);
 	for (;;)
 	{
+		KeptSet *ready;
 		long timeout_ms = -1;
 		bool woken = false;
 		int occurred;
@@ -133,7 +167,8 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 			CHECK_FOR_INTERRUPTS();
 		else if (QueryCancelPending || ProcDiePending)
 			return false;
-		if (!prepare(count, sessions))
+		ready = prepare(count, sessions);
+		if (ready == NULL)
 			return true;
 		if (deadline != 0)
 		{
@@ -143,11 +178,11 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 				return false;
 		}
 
-		occurred = WaitEventSetWait(kept.set, timeout_ms, kept.occurred,
+		occurred = WaitEventSetWait(ready->set, timeout_ms, ready->occurred,
 									count + OTHER_EVENTS, PG_WAIT_EXTENSION);
 		for (int i = 0; i < occurred; i++)
 		{
-			WaitEvent *event = &kept.occurred[i];
+			WaitEvent *event = &ready->occurred[i];
 
 			if (event->events & WL_LATCH_SET)
 				ResetLatch(MyLatch);
