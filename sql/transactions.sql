@@ -70,6 +70,18 @@ ROLLBACK TO b;
 MOVE ALL IN c;
 COMMIT;
 
+-- rows that could not be put away for a statement that needed the connection
+-- are missed
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM t;
+MOVE 1 IN c;
+SAVEPOINT a;
+SET LOCAL tessera.fault_points = 'net_result:error';
+SELECT count(*) FROM ref, t;
+ROLLBACK TO a;
+MOVE ALL IN c;
+ROLLBACK;
+
 -- two cursors and a write take turns on one connection
 BEGIN;
 DECLARE a CURSOR FOR SELECT v FROM t;

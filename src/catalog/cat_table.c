@@ -36,6 +36,7 @@ read_table(TessCatScan *scan, HeapTuple row)
 	value = tess_cat_column(scan, row, Anum_table_colocation_id, &isnull);
 	table->colocation_id = isnull ? 0 : DatumGetInt32(value);
 	table->key_column = tess_cat_name(scan, row, Anum_table_key_column);
+	table->made_by = HeapTupleHeaderGetXmin(row->t_data);
 	return table;
 }
 

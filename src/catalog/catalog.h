@@ -73,8 +73,9 @@ typedef struct TessTableRow
 {
 	Oid relation;
 	TessTableKind kind;
-	int32 colocation_id; /* 0 for reference tables */
-	char *key_column;	 /* NULL for reference tables */
+	int32 colocation_id;   /* 0 for reference tables */
+	char *key_column;	   /* NULL for reference tables */
+	TransactionId made_by; /* who wrote the row; not for inserts */
 } TessTableRow;
 
 /* cat_node.c */

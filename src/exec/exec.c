@@ -1,12 +1,14 @@
 /*
- * exec.c - start of the folder: registers the custom scans, and counts how
- * deep executor calls are nested.
+ * exec.c - start of the folder: registers the custom scans, counts how deep
+ * executor calls are nested, and looks at snapshots.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "exec/exec.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
+#include "utils/snapmgr.h"
 
 static struct
 {
@@ -50,6 +52,33 @@ count_finish(QueryDesc *query_desc)
 		tess_xact_depth--;
 	}
 	PG_END_TRY();
+}
+
+/*
+ * Before shards of this server are read: a snapshot from before they were made
+ * would find them empty.  Errors with 40001.
+ */
+void
+tess_exec_check_snapshot(const TessFragment *fragment, Snapshot snapshot)
+{
+	ListCell *cell;
+
+	foreach(cell, fragment->relations)
+	{
+		const TessTable *table = tess_meta_table(lfirst_oid(cell));
+
+		if (table == NULL || table->kind != TESS_DISTRIBUTED ||
+			TransactionIdIsCurrentTransactionId(table->made_by) ||
+			!XidInMVCCSnapshot(table->made_by, snapshot))
+			continue;
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg(
+				 "table \"%s\" was distributed after this statement's snapshot was taken",
+				 table->name),
+			 errhint("Run the statement, or the transaction, again.")));
+	}
 }
 
 void

@@ -173,6 +173,9 @@ extern const CustomScanMethods tess_modify_methods;
 extern void tess_copy_compare(Oid table, const TessBranch *branch,
 							  uint64 rows_here, uint64 rows_there);
 
+/* Errors if the snapshot is older than the shards of this server. */
+extern void tess_exec_check_snapshot(const TessFragment *fragment,
+									 Snapshot snapshot);
 /* The table of a fragment as it is now; errors if it is not ours any more. */
 extern const TessTable *tess_exec_table(const TessFragment *fragment);
 

@@ -19,6 +19,7 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 /*
  * What is kept for a rescan.  A rescan with the same arguments may come in any
@@ -370,8 +371,14 @@ run_on_shards(TesseraScanState *state, const TessGroup *group)
 		send_tasks(state, tasks, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (tasks[i].branch->is_local)
-			(void) run_here(state, &tasks[i]);
+		if (!tasks[i].branch->is_local)
+			continue;
+		if (state->fragment->command == CMD_SELECT)
+			tess_exec_check_snapshot(state->fragment,
+									 state->css.ss.ps.state->es_snapshot);
+		else if (IsolationUsesXactSnapshot())
+			tess_exec_check_snapshot(state->fragment, GetTransactionSnapshot());
+		(void) run_here(state, &tasks[i]);
 	}
 }
 

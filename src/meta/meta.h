@@ -77,6 +77,7 @@ typedef struct TessTable
 	int32 key_typmod;
 	Oid key_collation;
 	const TessGroup *group; /* NULL for reference tables */
+	TransactionId made_by;	/* shards on this server are as old as that */
 
 	/* A local or non-colocated table has a foreign key to this one, which the
 	 * shards cannot enforce: rows must not be deleted or change their keys. */

@@ -313,6 +313,7 @@ tess_meta_build_table(Oid oid, bool *is_gone)
 	table = palloc0(sizeof(TessTable));
 	table->relation = oid;
 	table->kind = row->kind;
+	table->made_by = row->made_by;
 	table->schema = get_namespace_name(RelationGetNamespace(relation));
 	table->name = pstrdup(RelationGetRelationName(relation));
 	if (row->kind == TESS_DISTRIBUTED)
