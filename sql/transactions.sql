@@ -79,7 +79,9 @@ SAVEPOINT a;
 SET LOCAL tessera.fault_points = 'net_result:error';
 SELECT count(*) FROM ref, t;
 ROLLBACK TO a;
+\set VERBOSITY sqlstate
 MOVE ALL IN c;
+\set VERBOSITY terse
 ROLLBACK;
 
 -- two cursors and a write take turns on one connection

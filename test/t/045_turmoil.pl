@@ -69,12 +69,14 @@ SQL
 for my $mode ('simple', 'extended', 'prepared')
 {
 	my ($out, $err);
+	local $ENV{PGAPPNAME} = 'pgbench';
 	my $run = IPC::Run::start(
 		[ 'pgbench', '--no-vacuum', '-T', 5, '-c', 6, '-M', $mode,
 			'-f', "$transfer\@6", '-f', "$visit\@1", '-f', "$undone\@2",
 			'-h', $coordinator->host, '-p', $coordinator->port,
 			$TesseraCluster::DATABASE ],
 		'<', \undef, '>', \$out, '2>', \$err);
+	$ENV{PGAPPNAME} = 'turmoil';
 	$cluster->wait_for(q{SELECT count(*) = 6 FROM pg_stat_activity
 		WHERE application_name = 'pgbench'});
 
@@ -108,6 +110,10 @@ for my $mode ('simple', 'extended', 'prepared')
 			'or prepared');
 	}
 }
+
+like(slurp_file($coordinator->logfile),
+	qr/terminating connection due to administrator.*canceling statement due to user/s,
+	'sessions were killed and cancelled');
 
 # What PostgreSQL warns of when something is not given back.
 for my $server ($coordinator, $cluster->node(1), $cluster->node(2))
