@@ -3,8 +3,7 @@
  * the shells and schemas, and the same is now written for the shards and
  * copies.
  *
- * GRANT on all tables of a schema, or on the schema, locks no table: it may
- * be gone by now.
+ * GRANT on a schema locks no table: what was there may be gone by now.
  */
 #include "postgres.h"
 
@@ -42,16 +41,28 @@ static char *grant_tail(const GrantStmt *grant, List *grantees);
 static const char *role_text(const RoleSpec *role);
 static GrantStmt *revoke_of(RoleSpec *role, Oid class_id, Oid object_id);
 
-/* Whose table is just being distributed waits here, and then knows of it. */
+/*
+ * Locks what it names, before PostgreSQL does it: whose table is just being
+ * distributed waits here, and then knows of it; whose table is just being
+ * dropped would fail with "tuple concurrently deleted".
+ */
 void
 tess_rights_lock(const GrantStmt *grant)
 {
 	ListCell *lc;
 
-	if (grant->objtype != OBJECT_TABLE || grant->targtype != ACL_TARGET_OBJECT)
+	if (grant->objtype != OBJECT_TABLE)
 		return;
-	foreach(lc, grant->objects)
-		(void) RangeVarGetRelid(lfirst(lc), AccessShareLock, true);
+	if (grant->targtype == ACL_TARGET_OBJECT)
+	{
+		foreach(lc, grant->objects)
+			(void) RangeVarGetRelid(lfirst(lc), AccessShareLock, true);
+	}
+	else if (grant->targtype == ACL_TARGET_ALL_IN_SCHEMA)
+	{
+		foreach(lc, granted_tables(grant))
+			LockRelationOid(lfirst_oid(lc), AccessShareLock);
+	}
 }
 
 /* GRANT and REVOKE on tables: one statement for each node and table.  On
