@@ -1,5 +1,6 @@
 /*
- * tessera.c - the root: starts every folder, in the order of the layers.
+ * tessera.c - the root: starts the folders that have something to start, in
+ * the order of the layers.
  */
 #include "postgres.h"
 
@@ -11,9 +12,7 @@
 #include "cluster/cluster.h"
 #include "command/command.h"
 #include "exec/exec.h"
-#include "local/local.h"
 #include "meta/meta.h"
-#include "monitor/monitor.h"
 #include "net/net.h"
 #include "plan/plan.h"
 #include "table/table.h"
@@ -39,7 +38,6 @@ _PG_init(void)
 	tess_base_init();
 	tess_meta_init();
 	tess_net_init();
-	tess_local_init();
 	tess_task_init();
 	tess_xact_init();
 	tess_exec_init();
@@ -47,7 +45,6 @@ _PG_init(void)
 	tess_table_init();
 	tess_command_init();
 	tess_cluster_init();
-	tess_monitor_init();
 
 	/* a setting with a typing error is an error */
 	MarkGUCPrefixReserved(TESS_EXTENSION);

@@ -15,10 +15,6 @@
  * bytes (never inside a multibyte character).  Palloc'd, not quoted. */
 extern char *tess_shard_schema_name(const char *schema, int64 shard_id);
 
-/* True if name could have come out of tess_shard_schema_name(schema, id). */
-extern bool tess_is_shard_schema_of(const char *name, const char *schema,
-									int64 shard_id);
-
 /* schema.name, both quoted where they need it.  Palloc'd. */
 extern char *tess_quote_qualified(const char *schema, const char *name);
 

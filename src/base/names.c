@@ -35,16 +35,6 @@ tess_shard_schema_name(const char *schema, int64 shard_id)
 	return psprintf("%.*s%s", kept, schema, suffix);
 }
 
-bool
-tess_is_shard_schema_of(const char *name, const char *schema, int64 shard_id)
-{
-	char *expected = tess_shard_schema_name(schema, shard_id);
-	bool same = strcmp(name, expected) == 0;
-
-	pfree(expected);
-	return same;
-}
-
 char *
 tess_quote_qualified(const char *schema, const char *name)
 {

@@ -70,18 +70,3 @@ tess_cat_commit_records_delete(List *gids)
 	}
 	CommandCounterIncrement();
 }
-
-bool
-tess_cat_commit_record_exists(const char *gid)
-{
-	ScanKeyData key;
-	TessCatScan scan;
-	bool found;
-
-	gid_key(&key, gid);
-	tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_pkey",
-						AccessShareLock, 1, &key);
-	found = tess_cat_scan_next(&scan) != NULL;
-	tess_cat_scan_end(&scan);
-	return found;
-}

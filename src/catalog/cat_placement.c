@@ -98,18 +98,6 @@ tess_cat_placement_insert(int64 shard_id, int32 node_id)
 	changed(shard_id);
 }
 
-/* Nothing happens if there is no such placement. */
-void
-tess_cat_placement_delete(int64 shard_id, int32 node_id)
-{
-	ScanKeyData keys[2];
-
-	tess_cat_key_int8(&keys[0], Anum_placement_shard_id, shard_id);
-	tess_cat_key_int4(&keys[1], Anum_placement_node_id, node_id);
-	tess_cat_rows_delete(CATALOG_NAME, "placement_pkey", 2, keys);
-	changed(shard_id);
-}
-
 /* In any state. */
 bool
 tess_cat_node_has_placements(int32 node_id)

@@ -107,7 +107,6 @@ extern void tess_cat_group_lock(int32 colocation_id, LOCKMODE mode);
 /* cat_placement.c */
 extern List *tess_cat_placements(int64 shard_id); /* of TessPlacementRow */
 extern void tess_cat_placement_insert(int64 shard_id, int32 node_id);
-extern void tess_cat_placement_delete(int64 shard_id, int32 node_id);
 extern bool tess_cat_node_has_placements(int32 node_id);
 
 /* cat_table.c */
@@ -120,7 +119,6 @@ extern void tess_cat_table_delete(Oid relation);
 /* cat_commit.c: decisions of two-phase commits. */
 extern void tess_cat_commit_record_insert(const char *gid);
 extern void tess_cat_commit_records_delete(List *gids); /* of char * */
-extern bool tess_cat_commit_record_exists(const char *gid);
 
 /* cat_trigger.c ---------------------------------------------------------- */
 

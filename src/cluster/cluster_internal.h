@@ -57,7 +57,6 @@ extern void tess_server_alter(const char *name, const char *host, int port,
 extern void tess_server_drop(const char *name);
 extern const char *tess_server_option(Oid server, const char *option);
 extern char *tess_server_address(Oid server);
-extern void tess_server_hooks_init(void);
 
 /* node_member.c: what a node knows of its cluster */
 extern void tess_member_join(TessSession *session, const char *node_name,

@@ -238,7 +238,7 @@ server_utility(PlannedStmt *statement, const char *query_string,
 }
 
 void
-tess_server_hooks_init(void)
+tess_cluster_init(void)
 {
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = server_utility;

@@ -40,7 +40,6 @@ static uint64 copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 						const TessTable *table, List *where);
 static uint64 read_rows(CopyFromState input, Relation rel, List *where,
 						TessStream *stream);
-static List *stored_columns(TupleDesc desc);
 
 /* Runs COPY ... FROM if its table is ours; else false. */
 bool
@@ -176,8 +175,8 @@ copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 	TessStream *stream;
 	uint64 rows;
 
-	stream =
-		tess_stream_begin(table, stored_columns(RelationGetDescr(rel)), true);
+	stream = tess_stream_begin(
+		table, tess_stream_columns(RelationGetDescr(rel)), true);
 	context.callback = CopyFromErrorCallback;
 	context.arg = input;
 	context.previous = error_context_stack;
@@ -187,21 +186,6 @@ copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 	(void) tess_stream_end(stream);
 	EndCopyFrom(input);
 	return rows;
-}
-
-static List *
-stored_columns(TupleDesc desc)
-{
-	List *attnums = NIL;
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-
-		if (!attribute->attisdropped && attribute->attgenerated == '\0')
-			attnums = lappend_int(attnums, i + 1);
-	}
-	return attnums;
 }
 
 static uint64

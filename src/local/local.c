@@ -115,11 +115,6 @@ tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
 	return processed;
 }
 
-void
-tess_local_init(void)
-{
-}
-
 /*
  * The plans of a parsed statement: one, or what rules made of it.  Planning
  * goes past our planner_hook, once for each of them.

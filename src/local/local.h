@@ -33,6 +33,4 @@ extern uint64 tess_local_execute(const char *sql, ParamListInfo params,
  * statement's triggers and functions are users' statements again). */
 extern bool tess_local_consume_passthrough(void);
 
-extern void tess_local_init(void);
-
 #endif

@@ -98,9 +98,6 @@ extern const TessTable *tess_meta_table(Oid relation);
 extern const TessGroup *tess_meta_group(int32 colocation_id);
 extern const TessNode *tess_meta_node(int32 node_id);
 
-extern const TessNode *tess_meta_node_by_name(
-	const char *name); /* NULL: none */
-
 /* All nodes by node_id, the coordinator included: *count of them. */
 extern const TessNode *const *tess_meta_nodes(int *count);
 

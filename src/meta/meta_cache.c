@@ -372,18 +372,6 @@ tess_meta_node(int32 node_id)
 					errmsg("node %d does not exist", node_id)));
 }
 
-const TessNode *
-tess_meta_node_by_name(const char *name)
-{
-	int count;
-	const TessNode *const *nodes = tess_meta_nodes(&count);
-
-	for (int i = 0; i < count; i++)
-		if (strcmp(nodes[i]->name, name) == 0)
-			return nodes[i];
-	return NULL;
-}
-
 List *
 tess_meta_shard_nodes(void)
 {

@@ -5,7 +5,6 @@
 #define TESS_MONITOR_INTERNAL_H
 
 #include "meta/meta.h"
-#include "monitor/monitor.h"
 #include "nodes/pg_list.h"
 
 /* One copy of one table of one shard, or of a reference table. */
@@ -23,8 +22,5 @@ typedef struct TessCopy
 /* copies.c */
 extern List *tess_copies_of_table(const TessTable *table);
 extern char *tess_copy_schema(const TessCopy *copy);
-
-/* sizes.c */
-extern void tess_copies_measure(List *copies, bool must_be_complete);
 
 #endif

@@ -239,8 +239,8 @@ visit_for(List **visits, const TessNode *node)
  * Fills in the sizes.  Each node is asked once.  A node that does not answer
  * is an error if all must be known, else a WARNING.
  */
-void
-tess_copies_measure(List *copies, bool must_be_complete)
+static void
+measure(List *copies, bool must_be_complete)
 {
 	List *visits = NIL;
 	ListCell *cell;
@@ -321,7 +321,7 @@ tess_shard_sizes(PG_FUNCTION_ARGS)
 			copies = tess_copies_of_table(table);
 	}
 
-	tess_copies_measure(copies, must_be_complete);
+	measure(copies, must_be_complete);
 	foreach(cell, copies)
 		put_copy((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell));
 	PG_RETURN_NULL();
@@ -354,7 +354,7 @@ sum_sizes(Oid relation, bool total)
 		return DatumGetInt64(measure_local(relation, total));
 
 	copies = tess_copies_of_table(table);
-	tess_copies_measure(copies, true);
+	measure(copies, true);
 	foreach(cell, copies)
 	{
 		TessCopy *copy = lfirst(cell);

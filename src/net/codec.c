@@ -110,8 +110,9 @@ needs_text(Oid type)
 	}
 }
 
-bool
-tess_type_travels_binary(Oid type)
+/* Can values travel in binary between servers whose users' OIDs differ? */
+static bool
+travels_binary(Oid type)
 {
 	HeapTuple tuple;
 	Form_pg_type form;
@@ -136,9 +137,9 @@ tess_type_travels_binary(Oid type)
 		case TYPTYPE_ENUM:
 			return true;
 		case TYPTYPE_RANGE:
-			return tess_type_travels_binary(get_range_subtype(type));
+			return travels_binary(get_range_subtype(type));
 		case TYPTYPE_MULTIRANGE:
-			return tess_type_travels_binary(get_multirange_range(type));
+			return travels_binary(get_multirange_range(type));
 		case TYPTYPE_BASE:
 			if (!is_builtin(type) && !OidIsValid(element))
 				return false;
@@ -146,7 +147,7 @@ tess_type_travels_binary(Oid type)
 				return false;
 			/* An array's binary form has the OID of its elements' type. */
 			return !OidIsValid(element) ||
-				   (is_builtin(element) && tess_type_travels_binary(element));
+				   (is_builtin(element) && travels_binary(element));
 		default:
 			return false;
 	}
@@ -166,7 +167,7 @@ tess_types_travel_binary(int count, const Oid *types)
 {
 	for (int i = 0; i < count; i++)
 	{
-		if (!tess_type_travels_binary(types[i]))
+		if (!travels_binary(types[i]))
 			return false;
 	}
 	return true;
@@ -271,7 +272,7 @@ tess_encoder_make(int count, const Oid *types)
 		bool is_varlena;
 
 		encoder->types[i] = tess_type_wire_oid(types[i]);
-		if (tess_type_travels_binary(type))
+		if (travels_binary(type))
 		{
 			column->form = binary_form(type);
 			encoder->formats[i] = 1;

@@ -34,7 +34,6 @@ typedef struct ConnectParams
 	const char *keywords[128];
 	const char *values[128];
 	int count;
-	const char *options;
 	const char *user;
 	const char *password;
 	bool password_required;
@@ -83,8 +82,6 @@ add_options(ConnectParams *params, List *options)
 	{
 		DefElem *option = lfirst_node(DefElem, cell);
 
-		if (strcmp(option->defname, "options") == 0)
-			params->options = defGetString(option);
 		if (!is_libpq_keyword(option->defname))
 			continue;
 		if (strcmp(option->defname, "user") == 0)
@@ -165,8 +162,7 @@ build_params(TessSession *session, ConnectParams *params)
 
 	add_param(params, "fallback_application_name", "tessera");
 	add_param(params, "client_encoding", GetDatabaseEncodingName());
-	add_param(params, "options",
-			  tess_settings_startup_options(session, params->options));
+	add_param(params, "options", tess_settings_startup_options(session));
 
 	session->must_use_password =
 		params->user != NULL && strcmp(params->user, role_name) != 0 &&

@@ -52,9 +52,7 @@ extern void tess_net_forget_node(int32 node_id);
 
 /* session.c ---------------------------------------------------------- */
 
-extern int32 tess_session_node_id(const TessSession *session);
 extern const char *tess_session_node_name(const TessSession *session);
-extern Oid tess_session_role(const TessSession *session);
 extern int tess_session_server_version(const TessSession *session);
 extern bool tess_session_is_broken(const TessSession *session);
 /* True if replies are owed (queued, sent or unread). */
@@ -169,9 +167,6 @@ extern uint64 tess_session_copy_end(TessSession *session); /* rows */
 
 /* codec.c: datums <-> wire --------------------------------------------- */
 
-/* True if values of the type can travel in binary between servers whose
- * user-defined OIDs differ. */
-extern bool tess_type_travels_binary(Oid type);
 /* The OID to declare for a parameter of this type: itself for built-in types,
  * 0 for others (the node infers it from a cast in the text). */
 extern Oid tess_type_wire_oid(Oid type);

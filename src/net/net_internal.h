@@ -114,8 +114,7 @@ extern void tess_report_notices(TessSession *session, bool quiet);
 extern void tess_report_forget_notices(TessSession *session);
 
 /* settings.c */
-extern char *tess_settings_startup_options(TessSession *session,
-										   const char *server_options);
+extern char *tess_settings_startup_options(TessSession *session);
 extern void tess_settings_forget(TessSession *session);
 extern void tess_settings_init(void);
 

@@ -18,22 +18,10 @@
 
 static bool log_remote_statements = false;
 
-int32
-tess_session_node_id(const TessSession *session)
-{
-	return session->node_id;
-}
-
 const char *
 tess_session_node_name(const TessSession *session)
 {
 	return session->node_name;
-}
-
-Oid
-tess_session_role(const TessSession *session)
-{
-	return session->role;
 }
 
 int

@@ -99,17 +99,14 @@ append_option(StringInfo options, const char *name, const char *value)
 }
 
 /*
- * The "options" of a new connection: those of the foreign server (may be
- * NULL), then all settings above, which so win.  Palloc'd.
+ * The "options" of a new connection: all settings above.  Palloc'd.
  */
 char *
-tess_settings_startup_options(TessSession *session, const char *server_options)
+tess_settings_startup_options(TessSession *session)
 {
 	StringInfoData options;
 
 	initStringInfo(&options);
-	if (server_options)
-		appendStringInfoString(&options, server_options);
 	for (int i = 0; i < lengthof(fixed_settings); i++)
 		append_option(&options, fixed_settings[i].name,
 					  fixed_settings[i].value);

@@ -114,8 +114,9 @@ hash_label(Datum value)
 	return (int32) hash;
 }
 
-int32
-tess_route_hash(const TessHasher *hasher, Datum value, Oid value_type)
+/* The 32-bit hash of a value of the key's type or a compatible one. */
+static int32
+hash_of(const TessHasher *hasher, Datum value, Oid value_type)
 {
 	FmgrInfo *hash = unconstify(FmgrInfo *, &hasher->hash);
 
@@ -126,8 +127,8 @@ tess_route_hash(const TessHasher *hasher, Datum value, Oid value_type)
 	return DatumGetInt32(FunctionCall1Coll(hash, hasher->collation, value));
 }
 
-int
-tess_route_hash_value(const TessGroup *group, int32 hash)
+static int
+shard_of_hash(const TessGroup *group, int32 hash)
 {
 	int low = 0;
 	int high = group->range_count - 1;
@@ -150,9 +151,8 @@ tess_route_value(const TessGroup *group, Datum value, bool isnull,
 				 Oid value_type)
 {
 	if (isnull)
-		return tess_route_hash_value(group, 0);
-	return tess_route_hash_value(
-		group, tess_route_hash(&group->hasher, value, value_type));
+		return shard_of_hash(group, 0);
+	return shard_of_hash(group, hash_of(&group->hasher, value, value_type));
 }
 
 /* Does the side of an operator that takes the key see it as it is hashed? */

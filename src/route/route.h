@@ -25,15 +25,10 @@
 extern bool tess_route_type_is_compatible(const TessHasher *hasher,
 										  Oid other_type);
 
-/* The 32-bit hash of a non-NULL value of value_type (compatible, see above). */
-extern int32 tess_route_hash(const TessHasher *hasher, Datum value,
-							 Oid value_type);
-
 /* The shard of a key value; NULL belongs to the shard of hash value 0.
  * Returns an index into group->shards. */
 extern int tess_route_value(const TessGroup *group, Datum value, bool isnull,
 							Oid value_type);
-extern int tess_route_hash_value(const TessGroup *group, int32 hash);
 
 /* True if opno is "equals" for this key: HTEqualStrategyNumber in the key's
  * hash family, its other side routes through the hasher, and the collation

@@ -100,6 +100,21 @@ tess_stream_begin_node(const TessTable *table, List *attnums, int32 node_id)
 	return stream;
 }
 
+List *
+tess_stream_columns(TupleDesc desc)
+{
+	List *attnums = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped && attribute->attgenerated == '\0')
+			attnums = lappend_int(attnums, i + 1);
+	}
+	return attnums;
+}
+
 static TessStream *
 make_stream(const TessTable *table, List *attnums)
 {

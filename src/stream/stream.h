@@ -19,6 +19,10 @@
 
 typedef struct TessStream TessStream;
 
+/* Attribute numbers of the columns whose values are not computed by the node
+ * itself: all but generated ones. */
+extern List *tess_stream_columns(TupleDesc desc);
+
 /* Starts a stream into a distributed or reference table; attnums (int list)
  * are the columns that rows will carry, without generated ones.  Reference
  * tables: to all nodes, and to this server's own copy if include_local.

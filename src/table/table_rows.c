@@ -14,7 +14,6 @@
 #include "stream/stream.h"
 #include "table/table_internal.h"
 
-static List *stored_columns(Relation rel);
 static uint64 scan_into(Relation rel, TessStream *stream);
 
 /*
@@ -49,7 +48,9 @@ tess_table_has_rows(Relation rel)
 uint64
 tess_table_send_rows(Relation rel, const TessTable *table)
 {
-	return scan_into(rel, tess_stream_begin(table, stored_columns(rel), false));
+	return scan_into(
+		rel, tess_stream_begin(
+				 table, tess_stream_columns(RelationGetDescr(rel)), false));
 }
 
 /* Sends the rows of a reference table to one node. */
@@ -57,24 +58,8 @@ uint64
 tess_table_send_copy(Relation rel, const TessTable *table, int32 node_id)
 {
 	return scan_into(
-		rel, tess_stream_begin_node(table, stored_columns(rel), node_id));
-}
-
-/* Columns whose values the nodes do not compute themselves. */
-static List *
-stored_columns(Relation rel)
-{
-	TupleDesc desc = RelationGetDescr(rel);
-	List *attnums = NIL;
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-
-		if (!attribute->attisdropped && attribute->attgenerated == '\0')
-			attnums = lappend_int(attnums, i + 1);
-	}
-	return attnums;
+		rel, tess_stream_begin_node(
+				 table, tess_stream_columns(RelationGetDescr(rel)), node_id));
 }
 
 static uint64
