@@ -48,7 +48,7 @@ server_template() {
 		log_line_prefix = '%m [%p] %q%a [%e] '
 	CONF
 	# Late minor versions want to know the output plugins.
-	if "$bindir/postgres" --describe-config | grep -q '^output_plugin_libraries'; then
+	if [ -n "$("$bindir/postgres" --describe-config | grep '^output_plugin_libraries')" ]; then
 		echo "output_plugin_libraries = 'pgoutput, test_decoding, tessera'" >>"$1/postgresql.conf"
 	fi
 }
