@@ -25,6 +25,13 @@ extern char *tess_relation_qualified_name(Oid relation);
 /* "a", "b", "c": names (char *) for messages.  Palloc'd. */
 extern char *tess_name_list(List *names);
 
+/* types.c */
+
+/* True for aliases of oid (regclass, regtype ...): their values stand for
+ * objects of one server, by an OID that another server gives to others.
+ * Does not look into domains, arrays and composites. */
+extern bool tess_type_names_objects(Oid type);
+
 /* extension.c */
 
 /* OID of the extension in this database, InvalidOid if it is not installed

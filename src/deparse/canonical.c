@@ -9,6 +9,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 
+#include "base/base.h"
 #include "deparse/deparse_internal.h"
 
 bool
@@ -20,26 +21,9 @@ tess_param_needs_cast(Oid type)
 bool
 tess_const_is_name(const Const *constant)
 {
-	if (constant->constisnull)
-		return false;
-	switch (constant->consttype)
-	{
-		case REGCLASSOID:
-		case REGPROCOID:
-		case REGPROCEDUREOID:
-		case REGOPEROID:
-		case REGOPERATOROID:
-		case REGTYPEOID:
-		case REGROLEOID:
-		case REGNAMESPACEOID:
-		case REGCOLLATIONOID:
-		case REGCONFIGOID:
-		case REGDICTIONARYOID:
-			return DatumGetObjectId(constant->constvalue) >=
-				   FirstNormalObjectId;
-		default:
-			return false;
-	}
+	return !constant->constisnull &&
+		   tess_type_names_objects(constant->consttype) &&
+		   DatumGetObjectId(constant->constvalue) >= FirstNormalObjectId;
 }
 
 /* Column names of a query that nobody can see: printed or not, depending on

@@ -9,36 +9,12 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "base/base.h"
 #include "meta/meta.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
-
-/* Aliases of oid, and what has them inside: their values name objects of one
- * server. */
-static bool
-is_object_alias(Oid type)
-{
-	switch (type)
-	{
-		case REGPROCOID:
-		case REGPROCEDUREOID:
-		case REGOPEROID:
-		case REGOPERATOROID:
-		case REGCLASSOID:
-		case REGTYPEOID:
-		case REGCONFIGOID:
-		case REGDICTIONARYOID:
-		case REGNAMESPACEOID:
-		case REGROLEOID:
-		case REGCOLLATIONOID:
-		case ACLITEMOID:
-			return true;
-		default:
-			return false;
-	}
-}
 
 /*
  * The first type at or below this one whose hash depends on OIDs of one
@@ -51,7 +27,8 @@ find_oid_dependent(Oid type)
 	Oid inner;
 
 	check_stack_depth();
-	if (is_object_alias(base) || type_is_enum(base))
+	if (tess_type_names_objects(base) || base == ACLITEMOID ||
+		type_is_enum(base))
 		return base;
 	inner = get_element_type(base);
 	if (OidIsValid(inner))

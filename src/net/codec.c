@@ -84,20 +84,11 @@ is_builtin(Oid type)
 static bool
 needs_text(Oid type)
 {
+	/* names say more than OIDs */
+	if (tess_type_names_objects(type))
+		return true;
 	switch (type)
 	{
-			/* OIDs of objects: names in text */
-		case REGPROCOID:
-		case REGPROCEDUREOID:
-		case REGOPEROID:
-		case REGOPERATOROID:
-		case REGCLASSOID:
-		case REGCOLLATIONOID:
-		case REGTYPEOID:
-		case REGROLEOID:
-		case REGNAMESPACEOID:
-		case REGCONFIGOID:
-		case REGDICTIONARYOID:
 			/* read as this session's xmloption says, which text pins */
 		case XMLOID:
 			/* empty ones are sent, but not received */

@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/base.h"
 #include "plan/plan_internal.h"
 
 /* The list of core's STABLE functions that depend on TimeZone alone. */
@@ -124,20 +125,10 @@ tess_type_travels(const TessTravel *travel, Oid type)
 
 	if (type >= FirstNormalObjectId)
 		return list_member_oid(travel->types, type);
-
+	if (tess_type_names_objects(type))
+		return false;
 	switch (type)
 	{
-		case REGPROCOID:
-		case REGPROCEDUREOID:
-		case REGOPEROID:
-		case REGOPERATOROID:
-		case REGCLASSOID:
-		case REGTYPEOID:
-		case REGCONFIGOID:
-		case REGDICTIONARYOID:
-		case REGROLEOID:
-		case REGNAMESPACEOID:
-		case REGCOLLATIONOID:
 		case MONEYOID:
 		case ACLITEMOID:
 		case XMLOID:
