@@ -6,6 +6,7 @@
 #define TESS_BASE_H
 
 #include "nodes/pg_list.h"
+#include "utils/elog.h"
 
 #include "tessera.h"
 
@@ -48,6 +49,12 @@ extern bool tess_is_active(void);
 /* OID of a relation of schema tessera ("node", "placement", ...).  Cached
  * until the extension is dropped. */
 extern Oid tess_catalog_relation_oid(const char *name);
+
+/* attempt.c */
+
+/* Runs an action that may fail in a subtransaction of its own.  NULL if it succeeded, else its error, in the caller's
+ * context.  Cancel, timeouts and termination are not caught. */
+extern ErrorData *tess_attempt(void (*action)(void *arg), void *arg);
 
 /* fault.c: named places where a test may make a session fail.
  * tessera.fault_points (superuser) = 'name:error,name:kill,name:wait,...';

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "catalog/catalog.h"
+#include "base/base.h"
 #include "cluster/cluster_internal.h"
 #include "meta/meta.h"
 #include "net/net.h"

@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/base.h"
 #include "cluster/cluster_internal.h"
 #include "local/local.h"
 #include "meta/meta.h"

@@ -21,7 +21,6 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/ruleutils.h"
 
 #include "base/base.h"
@@ -92,6 +91,14 @@ columns_are_equal(const Query *left, const Query *right)
 
 /* Analysis of our own text.  Not parse_analyze_*: its hook is for statements
  * of users (pg_stat_statements would list ours). */
+/* What write_and_compare works on. */
+typedef struct Writing
+{
+	Query *query;
+	TessNormalized *normalized;
+	QueryText *text;
+} Writing;
+
 static Query *
 analyze_text(const char *sql, RawStmt *raw, TessNormalized *normalized)
 {
@@ -150,39 +157,27 @@ is_foreign_error(const ErrorData *error)
 	}
 }
 
+static void
+write_attempt(void *arg)
+{
+	Writing *writing = arg;
+
+	write_and_compare(writing->query, writing->normalized, writing->text);
+}
+
 /* write_and_compare with errors turned into a refusal. */
 static void
 write_guarded(Query *query, TessNormalized *normalized, QueryText *text)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *error = NULL;
+	Writing writing = {query, normalized, text};
+	ErrorData *error = tess_attempt(write_attempt, &writing);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		write_and_compare(query, normalized, text);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	if (error != NULL)
-	{
-		if (is_foreign_error(error))
-			ReThrowError(error);
-		text->refusal =
-			psprintf("its text cannot be read back: %s", error->message);
-	}
+	if (error == NULL)
+		return;
+	if (is_foreign_error(error))
+		ReThrowError(error);
+	text->refusal =
+		psprintf("its text cannot be read back: %s", error->message);
 }
 
 /*

@@ -7,7 +7,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#include "cluster/cluster.h"
+#include "base/base.h"
 #include "tessera.h"
 
 /* The user wants the whole command to end, not just this attempt. */
