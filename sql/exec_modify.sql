@@ -109,6 +109,28 @@ UPDATE kinds SET name = 'differs' WHERE id = 11;
 \set VERBOSITY default
 SELECT name FROM kinds WHERE id = 11;
 
+-- ON CONFLICT DO UPDATE changes no row twice, in however many statements the
+-- rows of one go to a shard: as PostgreSQL, which is asked first
+CREATE TABLE totals (k int, id text, n int, PRIMARY KEY (k, id));
+CREATE TABLE totals_local (LIKE totals INCLUDING ALL);
+SELECT tessera.create_distributed_table('totals', 'k', shard_count => 2);
+\set VERBOSITY sqlstate
+INSERT INTO totals_local SELECT i % 4999, 'a', 1 FROM generate_series(1, 5000) i ON CONFLICT (k, id) DO UPDATE SET n = totals_local.n + 1;
+INSERT INTO totals SELECT i % 4999, 'a', 1 FROM generate_series(1, 5000) i ON CONFLICT (k, id) DO UPDATE SET n = totals.n + 1;
+INSERT INTO totals SELECT i % 4999, 'a', 1 FROM generate_series(1, 5000) i ON CONFLICT ON CONSTRAINT totals_pkey DO UPDATE SET n = totals.n + 1;
+INSERT INTO totals SELECT 1, 'a', 1 FROM generate_series(1, 2) i ON CONFLICT (k, id) DO UPDATE SET n = totals.n + 1;
+INSERT INTO totals SELECT i, 'a', 1 FROM generate_series(1, 5000) i ON CONFLICT (k, id) DO UPDATE SET n = totals.n + 1;
+INSERT INTO totals SELECT i, 'a', 1 FROM generate_series(1, 5000) i ON CONFLICT (k, id) DO UPDATE SET n = totals.n + 1;
+INSERT INTO totals SELECT i % 4999, 'a', 1 FROM generate_series(1, 5000) i ON CONFLICT (k, id) DO NOTHING;
+SELECT count(*), sum(n) FROM totals;
+-- what cannot be seen is refused if it takes more than one statement
+CREATE UNIQUE INDEX ON totals (k, upper(id)) WHERE n > 0;
+INSERT INTO totals SELECT i, 'A', 1 FROM generate_series(1, 5000) i ON CONFLICT (k, upper(id)) WHERE n > 0 DO UPDATE SET n = totals.n + 1;
+INSERT INTO totals SELECT i, 'A', 1 FROM generate_series(1, 50) i ON CONFLICT (k, upper(id)) WHERE n > 0 DO UPDATE SET n = totals.n + 1;
+INSERT INTO kinds SELECT 20 + i % 999, 'a' FROM generate_series(1, 1000) i ON CONFLICT (id) DO UPDATE SET name = 'again';
+\set VERBOSITY default
+SELECT count(*), sum(n) FROM totals;
+
 -- EXPLAIN
 EXPLAIN (COSTS OFF) INSERT INTO items VALUES (1, 9), (2, 9);
 EXPLAIN (COSTS OFF) INSERT INTO kinds VALUES (9, 'x');

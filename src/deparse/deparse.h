@@ -65,7 +65,4 @@ extern List *tess_ddl_table_post_data(Oid relation, bool as_reference);
  * there already. */
 extern List *tess_ddl_needed_objects(Oid relation);
 
-/* Statements for the source schema as on this server (owner, rights). */
-extern char *tess_ddl_schema(Oid schema);
-
 #endif

@@ -132,9 +132,6 @@ extern bool tess_default_travels(Node *expr);
  * types that can only be made by an extension. */
 extern char *tess_type_definition(Oid type);
 
-/* For list_sort of a list of char *. */
-extern int tess_compare_strings(const ListCell *a, const ListCell *b);
-
 /* object_ddl.c */
 
 /* What a table needs on another server, while it is collected. */

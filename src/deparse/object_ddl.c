@@ -208,14 +208,6 @@ tess_need_schema(TessNeeds *needs, Oid schema)
 		lappend(needs->statements, schema_statement(needs, schema));
 }
 
-char *
-tess_ddl_schema(Oid schema)
-{
-	TessNeeds needs = {0};
-
-	return schema_statement(&needs, schema);
-}
-
 /* types ----------------------------------------------------------------- */
 
 void

@@ -125,8 +125,8 @@ append_range(StringInfo out, Oid type)
 	ReleaseSysCache(tuple);
 }
 
-int
-tess_compare_strings(const ListCell *a, const ListCell *b)
+static int
+compare_strings(const ListCell *a, const ListCell *b)
 {
 	return strcmp(lfirst(a), lfirst(b));
 }
@@ -161,7 +161,7 @@ append_domain_constraints(StringInfo out, Oid type)
 	table_close(catalog, AccessShareLock);
 
 	/* by name: the order of the catalog is that of creation */
-	list_sort(parts, tess_compare_strings);
+	list_sort(parts, compare_strings);
 	foreach(cell, parts)
 		appendStringInfoString(out, lfirst(cell));
 }

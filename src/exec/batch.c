@@ -30,6 +30,7 @@ typedef struct Batch
 	TessBranch *branch; /* NULL: copies of a reference table */
 	int shard_index;	/* -1: copies */
 	int64 shard_id;
+	int64 number; /* of the batches of the statement */
 
 	int rows;
 	int returned;	  /* RETURNING rows so far */
@@ -77,7 +78,9 @@ struct TessBatches
 	Batch **open; /* by shard; one for a reference table */
 	Size open_bytes;
 	int64 added; /* rows */
-	int sent;	 /* batches */
+	int64 made;	 /* batches */
+	TessConflicts *conflicts;
+	int sent; /* batches */
 	bool is_one;
 	uint64 processed;
 	Bitmapset *shards;
@@ -134,6 +137,7 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 							batches->replies,
 							((const TessNode *) lfirst(cell))->node_id));
 	}
+	batches->conflicts = tess_conflicts_make(fragment);
 	batches->open = palloc0(open_size(batches) * sizeof(Batch *));
 	MemoryContextSwitchTo(old_context);
 	return batches;
@@ -177,6 +181,18 @@ goes_elsewhere(const Batch *batch)
 								 : !batch->branch->is_local;
 }
 
+/* Whether a row would be changed twice could not be seen: see conflicts.c. */
+static void
+raise_opaque_conflict(void)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		 errmsg(
+			 "cannot insert so many rows with ON CONFLICT DO UPDATE by an expression or a partial index"),
+		 errhint("Insert at most %d rows with each statement.", MAX_ROWS)));
+}
+
 /* An empty batch for a shard. */
 static Batch *
 make_batch(TessBatches *batches, int shard_index)
@@ -186,19 +202,17 @@ make_batch(TessBatches *batches, int shard_index)
 
 	batch->batches = batches;
 	batch->shard_index = shard_index;
+	batch->number = ++batches->made;
+	if (batches->spec->has_opaque_conflict &&
+		(shard_index < 0 ? batches->made > 1
+						 : bms_is_member(shard_index, batches->shards)))
+		raise_opaque_conflict();
 	if (shard_index >= 0)
 	{
 		const TessShard *shard = &batches->group->shards[shard_index];
 
-		if (shard->node_count == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("shard " INT64_FORMAT " is on no active node",
-							shard->shard_id),
-					 errhint("See tessera.placement and tessera.node.")));
 		batch->shard_id = shard->shard_id;
-		batch->branch =
-			tess_replies_branch(batches->replies, shard->node_ids[0]);
+		batch->branch = tess_replies_shard_branch(batches->replies, shard);
 		batches->shards = bms_add_member(batches->shards, shard_index);
 	}
 	batch->context = AllocSetContextCreate(batches->context, "tessera batch",
@@ -304,6 +318,8 @@ tess_batches_add(TessBatches *batches, int shard_index, const Datum *values,
 		add_for_others(batch, values, nulls);
 	if (goes_here(batch))
 		add_for_here(batch, values, nulls);
+	if (batches->conflicts != NULL)
+		tess_conflicts_add(batches->conflicts, batch->number, values, nulls);
 	if (batch->ordinals != NULL)
 		batch->ordinals[batch->rows] = batches->added;
 	MemoryContextSwitchTo(old_context);

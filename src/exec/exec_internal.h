@@ -48,8 +48,8 @@ typedef struct TessReplies TessReplies;
 extern TessReplies *tess_replies_make(void *owner, TessRowSink put_row,
 									  TessDoneSink done);
 extern TessBranch *tess_replies_branch(TessReplies *replies, int32 node_id);
-extern int tess_replies_branch_count(const TessReplies *replies);
-extern TessBranch *tess_replies_branch_at(const TessReplies *replies, int i);
+extern TessBranch *tess_replies_shard_branch(TessReplies *replies,
+											 const TessShard *shard);
 extern void tess_replies_open(TessReplies *replies, Oid role,
 							  TessAccess access);
 extern void tess_replies_queue(TessReplies *replies, TessBranch *branch,
@@ -163,6 +163,13 @@ extern uint64 tess_batches_finish(TessBatches *batches,
 extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
 extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
+
+/* conflicts.c: ON CONFLICT DO UPDATE changes no row twice ------------------- */
+typedef struct TessConflicts TessConflicts;
+
+extern TessConflicts *tess_conflicts_make(const TessFragment *fragment);
+extern void tess_conflicts_add(TessConflicts *conflicts, int64 batch,
+							   const Datum *values, const bool *nulls);
 
 /* scan_node.c, modify_node.c ------------------------------------------------------- */
 extern const CustomScanMethods tess_scan_methods;

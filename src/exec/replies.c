@@ -127,16 +127,16 @@ tess_replies_branch(TessReplies *replies, int32 node_id)
 	return branch;
 }
 
-int
-tess_replies_branch_count(const TessReplies *replies)
-{
-	return replies->branch_count;
-}
-
+/* The branch of the node that a shard is read from and written to. */
 TessBranch *
-tess_replies_branch_at(const TessReplies *replies, int i)
+tess_replies_shard_branch(TessReplies *replies, const TessShard *shard)
 {
-	return replies->branches[i];
+	if (shard->node_count == 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("shard " INT64_FORMAT " is on no active node",
+							   shard->shard_id),
+						errhint("See tessera.placement and tessera.node.")));
+	return tess_replies_branch(replies, shard->node_ids[0]);
 }
 
 /* Gets sessions, for all branches that have none, at once. */

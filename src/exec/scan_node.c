@@ -355,16 +355,9 @@ run_on_shards(TesseraScanState *state, const TessGroup *group)
 
 		shard_index = bms_next_member(state->args->shards, shard_index);
 		shard = &group->shards[shard_index];
-		if (shard->node_count == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("shard " INT64_FORMAT " is on no active node",
-							shard->shard_id),
-					 errhint("See tessera.placement and tessera.node.")));
 		tasks[i].shard_index = shard_index;
 		tasks[i].shard_id = shard->shard_id;
-		tasks[i].branch =
-			tess_replies_branch(state->replies, shard->node_ids[0]);
+		tasks[i].branch = tess_replies_shard_branch(state->replies, shard);
 	}
 
 	if (count > 0)

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/relation.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -146,6 +147,68 @@ bind_on_conflict(TessJob *job, Query *query, TessBindings *bindings)
 	return true;
 }
 
+/* The columns that an ON CONFLICT is about; NIL, and *opaque, if these are not
+ * all: it names an expression or a partial index. */
+static List *
+conflict_columns(const OnConflictExpr *conflict, bool *opaque)
+{
+	List *columns = NIL;
+	ListCell *cell;
+
+	*opaque = conflict->arbiterWhere != NULL;
+	if (OidIsValid(conflict->constraint))
+	{
+		Relation index = index_open(get_constraint_index(conflict->constraint),
+									AccessShareLock);
+
+		for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+			columns = lappend_int(columns, index->rd_index->indkey.values[i]);
+		index_close(index, AccessShareLock);
+		return columns;
+	}
+	foreach(cell, conflict->arbiterElems)
+	{
+		Node *expr = lfirst_node(InferenceElem, cell)->expr;
+
+		if (IsA(expr, Var))
+			columns = lappend_int(columns, ((Var *) expr)->varattno);
+		else
+			*opaque = true;
+	}
+	return *opaque ? NIL : columns;
+}
+
+/*
+ * Tells exec/ how to notice that two rows, sent in different statements, want
+ * to update the same row, which in one statement is an error.
+ */
+static void
+note_conflicts(const OnConflictExpr *conflict, TessModifySpec *spec)
+{
+	List *positions = NIL;
+	ListCell *cell;
+
+	if (conflict == NULL || conflict->action != ONCONFLICT_UPDATE)
+		return;
+	foreach(cell, conflict_columns(conflict, &spec->has_opaque_conflict))
+	{
+		int position = 0;
+		ListCell *column;
+
+		foreach(column, spec->columns)
+		{
+			if (lfirst_int(column) == lfirst_int(cell))
+				break;
+			position++;
+		}
+		/* a column that is not given is NULL, and equal to nothing */
+		if (column == NULL)
+			return;
+		positions = lappend_int(positions, position);
+	}
+	spec->conflict_positions = positions;
+}
+
 /* Plans an INSERT; always possible, or an error is raised. */
 PlannedStmt *
 tess_plan_insert(TessJob *job)
@@ -178,6 +241,7 @@ tess_plan_insert(TessJob *job)
 		table->kind == TESS_DISTRIBUTED ? TESS_TO_SHARDS : TESS_TO_ALL_COPIES;
 	fragment->param_types = tess_binding_types(&bindings);
 	fragment->modify = spec;
+	note_conflicts(job->parse->onConflict, spec);
 	spec->has_returning = job->parse->returningList != NIL;
 
 	stmt = tess_plan_rest(job, source, &spec->reads_first);

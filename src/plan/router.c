@@ -52,21 +52,6 @@ may_route(TessJob *job)
 	return true;
 }
 
-/* SEARCH and CYCLE have been expanded, and must not be written again. */
-static void
-forget_expanded_clauses(Query *query)
-{
-	ListCell *cell;
-
-	foreach(cell, query->cteList)
-	{
-		CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);
-
-		cte->search_clause = NULL;
-		cte->cycle_clause = NULL;
-	}
-}
-
 /* OIDs of our tables in the statement. */
 static List *
 relations_of(TessSurvey *survey)
@@ -171,7 +156,6 @@ prepare(TessJob *job, TessFragment *fragment, TessBindings *bindings)
 		job->reason = "An expression cannot be evaluated on a node.";
 		return NULL;
 	}
-	forget_expanded_clauses(sent);
 	fragment->template = tess_deparse_query(sent, &job->reason);
 	return fragment->template != NIL ? sent : NULL;
 }

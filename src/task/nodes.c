@@ -60,6 +60,8 @@ static const Field modify_fields[] = {
 	FIELD(TessModifySpec, row_types, FIELD_NODE),
 	FIELD(TessModifySpec, row_casts, FIELD_NODE),
 	FIELD(TessModifySpec, key_position, FIELD_INT),
+	FIELD(TessModifySpec, conflict_positions, FIELD_NODE),
+	FIELD(TessModifySpec, has_opaque_conflict, FIELD_BOOL),
 	FIELD(TessModifySpec, has_returning, FIELD_BOOL),
 	FIELD(TessModifySpec, reads_first, FIELD_BOOL),
 	{NULL}};

@@ -105,6 +105,10 @@ typedef struct TessModifySpec
 	List *row_types;  /* OID list: types of a row's parameters */
 	List *row_casts;  /* String list */
 	int key_position; /* INSERT: index of the key in columns, -1: not given */
+	/* ON CONFLICT DO UPDATE: indexes in columns of what conflicts are about;
+	 * NIL where no row can conflict with another */
+	List *conflict_positions;
+	bool has_opaque_conflict; /* ... are about something else (too) */
 	bool has_returning;
 	bool reads_first; /* the child reads from nodes: finish it first */
 } TessModifySpec;
