@@ -147,6 +147,8 @@ SELECT how('SELECT count(*) FROM a FULL JOIN b ON a.k = b.k AND EXISTS (SELECT F
 SELECT how('SELECT q.*, z.id FROM (SELECT k, max(n) AS m FROM a GROUP BY k) q JOIN b z ON z.k = q.k WHERE q.k = 3');
 SELECT how('SELECT q.k, id FROM (SELECT k FROM a WHERE n < 10) q JOIN b ON b.k = q.k WHERE b.k = 3');
 SELECT how('SELECT n, z.id FROM a, LATERAL (SELECT * FROM b WHERE b.k = a.k ORDER BY id LIMIT 1) z WHERE a.k = 3');
+-- hashes of an enum are those of its OIDs, which are others on a node
+SELECT how($$SELECT n FROM a WHERE k = 3 AND hash_array(ARRAY[m]) = hash_array(ARRAY['ok'::public.plan_router_mood])$$);
 -- conditions on an outer row are checked here, on what the scan gives
 SELECT how('SELECT r.id, z.* FROM r LEFT JOIN LATERAL (SELECT coalesce(r.id + c.n, 5) AS s, c.k FROM c WHERE c.n = r.id AND c.k < 8) z ON true');
 SELECT how('SELECT r.id, z.* FROM r LEFT JOIN LATERAL (SELECT coalesce(r.id + c.n, 5) AS s, c.n FROM c WHERE c.k = r.id) z ON true');

@@ -77,7 +77,8 @@ static const Oid pinned_functions[] = {
 	F_FLOAT4OUT, F_FLOAT8OUT, F_BYTEAOUT, F_POINT_OUT, F_LSEG_OUT, F_PATH_OUT,
 	F_BOX_OUT, F_POLY_OUT, F_LINE_OUT, F_CIRCLE_OUT,
 	/* and these hash OIDs, which are others on a node */
-	F_HASHENUM, F_HASHENUMEXTENDED};
+	F_HASHENUM, F_HASHENUMEXTENDED, F_HASH_ARRAY, F_HASH_ARRAY_EXTENDED,
+	F_HASH_RECORD, F_HASH_RECORD_EXTENDED};
 
 static bool stays_walker(Node *node, const TessTravel *travel);
 
