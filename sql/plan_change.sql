@@ -131,6 +131,9 @@ SELECT does($$UPDATE va SET t = 'view' WHERE n > 45$$);
 SELECT does($$UPDATE a SET t = t WHERE false$$);
 SELECT does($$UPDATE b SET v = DEFAULT WHERE id = 3$$);
 SELECT does($$UPDATE r SET title = title || '!', w = length(current_user) WHERE id = 2 RETURNING *$$);
+-- nothing but a generated column
+SELECT does($$UPDATE g SET twice = DEFAULT WHERE name = 'a' RETURNING name, twice$$);
+SELECT does($$UPDATE g SET twice = DEFAULT WHERE q > 0 AND random() >= 0$$);
 -- nested assignments
 SELECT does($$UPDATE a SET place.no = 5, place.street = 'q' WHERE k = 6 RETURNING place$$);
 SELECT does($$UPDATE a SET list[1] = 5, list[3] = 6 WHERE n < 5 RETURNING list$$);

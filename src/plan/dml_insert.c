@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/relation.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
@@ -25,30 +24,13 @@
 static TargetEntry *
 null_entry(const TessTable *table)
 {
-	Relation rel = relation_open(table->relation, NoLock);
-	TupleDesc desc = RelationGetDescr(rel);
-	AttrNumber attno = table->key_attnum;
-	Form_pg_attribute att;
-	TargetEntry *tle;
+	Var *column = tess_column_to_name(table, 0);
 
-	for (int i = 0; attno == 0 && i < desc->natts; i++)
-	{
-		att = TupleDescAttr(desc, i);
-		if (!att->attisdropped && !att->attgenerated)
-			attno = att->attnum;
-	}
-	if (attno == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot insert into table \"%s\", which has no columns",
-						table->name),
-				 errhint("Add a column to the table.")));
-	att = TupleDescAttr(desc, attno - 1);
-	tle = makeTargetEntry((Expr *) makeNullConst(att->atttypid, att->atttypmod,
-												 att->attcollation),
-						  attno, pstrdup(NameStr(att->attname)), false);
-	relation_close(rel, NoLock);
-	return tle;
+	return makeTargetEntry(
+		(Expr *) makeNullConst(column->vartype, column->vartypmod,
+							   column->varcollid),
+		column->varattno, get_attname(table->relation, column->varattno, false),
+		false);
 }
 
 /* The SELECT of the rows; the modify node's columns go to spec. */

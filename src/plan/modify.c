@@ -8,11 +8,14 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "plan/plan_internal.h"
 
@@ -109,6 +112,56 @@ tess_query_make(TessJob *job, CmdType command)
 	query->rtable = list_make1(rte);
 	query->jointree = makeFromExpr(from, NULL);
 	return query;
+}
+
+/* A column that a statement may assign to, for one that has to name a column
+ * though the user named none: the key, or the first that
+ * is not generated. */
+Var *
+tess_column_to_name(const TessTable *table, Index varno)
+{
+	Relation rel = relation_open(table->relation, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	AttrNumber attno = table->key_attnum;
+	Form_pg_attribute att;
+	Var *column;
+
+	for (int i = 0; attno == 0 && i < desc->natts; i++)
+	{
+		att = TupleDescAttr(desc, i);
+		if (!att->attisdropped && !att->attgenerated &&
+			att->attidentity != ATTRIBUTE_IDENTITY_ALWAYS)
+			attno = att->attnum;
+	}
+	if (attno == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" has no column to assign to", table->name),
+				 errhint("Add a column to the table.")));
+	att = TupleDescAttr(desc, attno - 1);
+	column = makeVar(varno, attno, att->atttypid, att->atttypmod,
+					 att->attcollation, 0);
+	relation_close(rel, NoLock);
+	return column;
+}
+
+/*
+ * UPDATE ... SET generated = DEFAULT comes without assignments, and writes new
+ * versions of its rows nevertheless.  In text it has to assign something.
+ */
+void
+tess_assign_something(TessJob *job)
+{
+	Query *parse = job->parse;
+	const TessTable *table = job->survey->target;
+	Var *column;
+
+	if (parse->commandType != CMD_UPDATE || parse->targetList != NIL)
+		return;
+	column = tess_column_to_name(table, parse->resultRelation);
+	parse->targetList = list_make1(makeTargetEntry(
+		(Expr *) column, column->varattno,
+		get_attname(table->relation, column->varattno, false), false));
 }
 
 /* RETURNING over the tuple of the scan. */

@@ -80,6 +80,7 @@ plan_change(TessJob *job)
 	if (job->parse->commandType == CMD_INSERT)
 		return tess_plan_insert(job);
 
+	tess_assign_something(job);
 	stmt = tess_route_statement(job);
 	if (stmt != NULL)
 		return stmt;

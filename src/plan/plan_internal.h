@@ -141,6 +141,10 @@ extern bool tess_returning_columns(TessJob *job, TessColumns **columns);
 extern Query *tess_query_make(TessJob *job, CmdType command);
 /* Expressions over the target (and EXCLUDED) as over entries 1 (and 2). */
 extern Node *tess_renumber(Node *node, Index target, Index excluded);
+/* A column that a statement may assign to, for one that must name one. */
+extern Var *tess_column_to_name(const TessTable *table, Index varno);
+/* Gives an UPDATE without assignments one that changes nothing. */
+extern void tess_assign_something(TessJob *job);
 /* Makes the statement's plan node the top of stmt. */
 extern PlannedStmt *tess_modify_finish(TessJob *job, PlannedStmt *stmt,
 									   const char *methods,
