@@ -12,6 +12,7 @@
 #include "cluster/cluster.h"
 #include "command/command.h"
 #include "exec/exec.h"
+#include "maintenance.h"
 #include "meta/meta.h"
 #include "net/net.h"
 #include "plan/plan.h"
@@ -45,6 +46,7 @@ _PG_init(void)
 	tess_table_init();
 	tess_command_init();
 	tess_cluster_init();
+	tess_maintenance_init();
 
 	/* a setting with a typing error is an error */
 	MarkGUCPrefixReserved(TESS_EXTENSION);

@@ -70,3 +70,37 @@ tess_cat_commit_records_delete(List *gids)
 	}
 	CommandCounterIncrement();
 }
+
+bool
+tess_cat_commit_record_exists(const char *gid)
+{
+	ScanKeyData key;
+	TessCatScan scan;
+	bool found;
+
+	gid_key(&key, gid);
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_pkey",
+						AccessShareLock, 1, &key);
+	found = tess_cat_scan_next(&scan) != NULL;
+	tess_cat_scan_end(&scan);
+	return found;
+}
+
+List *
+tess_cat_commit_records_before(TimestampTz before, int limit)
+{
+	ScanKeyData key;
+	TessCatScan scan;
+	HeapTuple row;
+	List *gids = NIL;
+
+	ScanKeyInit(&key, Anum_commit_record_recorded_at, BTLessStrategyNumber,
+				F_TIMESTAMPTZ_LT, TimestampTzGetDatum(before));
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_recorded_at_idx",
+						AccessShareLock, 1, &key);
+	while (list_length(gids) < limit &&
+		   (row = tess_cat_scan_next(&scan)) != NULL)
+		gids = lappend(gids, tess_cat_text(&scan, row, Anum_commit_record_gid));
+	tess_cat_scan_end(&scan);
+	return gids;
+}

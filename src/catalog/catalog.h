@@ -12,6 +12,7 @@
 #ifndef TESS_CATALOG_H
 #define TESS_CATALOG_H
 
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 
@@ -119,6 +120,9 @@ extern void tess_cat_table_delete(Oid relation);
 /* cat_commit.c: decisions of two-phase commits. */
 extern void tess_cat_commit_record_insert(const char *gid);
 extern void tess_cat_commit_records_delete(List *gids); /* of char * */
+extern bool tess_cat_commit_record_exists(const char *gid);
+/* The gids (char *) of at most limit records that are older, oldest first. */
+extern List *tess_cat_commit_records_before(TimestampTz before, int limit);
 
 /* cat_trigger.c ---------------------------------------------------------- */
 

@@ -69,6 +69,7 @@ CREATE TABLE tessera.commit_record (
 	gid text NOT NULL PRIMARY KEY,
 	recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+CREATE INDEX commit_record_recorded_at_idx ON tessera.commit_record (recorded_at);
 COMMENT ON TABLE tessera.commit_record IS 'two-phase transactions that are decided to commit, while a node may not have done so';
 
 GRANT SELECT ON tessera.cluster, tessera.node, tessera.colocation, tessera.shard, tessera.shard_range,

@@ -41,6 +41,30 @@ extern bool tess_xact_has_written(int32 node_id);
  * transaction. */
 extern int tess_xact_depth;
 
+/* recovery.c */
+
+/*
+ * For a background worker: carries the decision out where a prepared
+ * transaction of ours was left on a node by a session that is gone, and deletes
+ * the records that nobody can need any more.  A node that does not answer is a
+ * WARNING.  Takes less time than DROP DATABASE waits for others: what is not
+ * done by then is left to the next call.  Returns how many were ended.
+ */
+extern int tess_xact_recover(void);
+/* False if this database has no other server to leave something on. */
+extern bool tess_xact_has_nodes(void);
+
+/* slots.c: databases in which nothing can be in doubt, because they have no
+ * nodes; until the next two-phase commit there. */
+
+/* Two-phase commits begun so far in all databases. */
+extern uint64 tess_xact_commits(void);
+extern bool tess_xact_is_quiet(Oid database);
+/* The database had no nodes after commits were read; ignored if there was a
+ * two-phase commit anywhere since. */
+extern void tess_xact_set_quiet(Oid database, uint64 commits);
+extern void tess_xact_forget_quiet(void);
+
 extern void tess_xact_init(void);
 
 #endif

@@ -85,7 +85,7 @@ roll_back_prepared(TimestampTz deadline)
 					 "the transaction is rolled back, but node \"%s\" has not confirmed it",
 					 tess_session_node_name(remote->session)),
 				 errhint(
-					 "Its part is a prepared transaction there, which is to be rolled back: see pg_prepared_xacts.")));
+					 "Its part is a prepared transaction there, which is rolled back as soon as the node answers: see tessera.in_doubt.")));
 	}
 }
 
@@ -136,6 +136,7 @@ tess_xact_aborted(void)
 		PG_END_TRY();
 	}
 	tess_remotes_forget();
+	tess_slot_clear();
 }
 
 static void

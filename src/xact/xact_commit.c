@@ -252,11 +252,20 @@ commit_one_phase(TessRemote *writer)
 }
 
 /*
- * "tessera:<cluster>:<incarnation>:<random>"; each part adds ":<number>".
- * Random, because transaction ids are given out again after a crash.  The
- * incarnation is the system identifier: a copy of the cluster that was
- * restored into another server never takes these decisions for its own.
+ * "tessera:<cluster>:<incarnation>:", with which the gids that are decided here
+ * begin; palloc'd.  The incarnation is this database of this server: a copy of
+ * the cluster in another one, restored or made from a template, never takes
+ * these decisions for its own.
  */
+char *
+tess_xact_gid_prefix(void)
+{
+	return psprintf("tessera:%s:" UINT64_FORMAT ".%u:", tess_cat_cluster_id(),
+					GetSystemIdentifier(), MyDatabaseId);
+}
+
+/* The prefix and a random number, because transaction ids are given out again
+ * after a crash; each part adds ":<number>". */
 static void
 make_gid(void)
 {
@@ -269,8 +278,8 @@ make_gid(void)
 				 errmsg("could not generate a random transaction identifier")));
 	hex_encode((const char *) random, sizeof(random), hex);
 	hex[sizeof(hex) - 1] = '\0';
-	snprintf(commit.gid, sizeof(commit.gid), "tessera:%s:" UINT64_FORMAT ":%s",
-			 tess_cat_cluster_id(), GetSystemIdentifier(), hex);
+	snprintf(commit.gid, sizeof(commit.gid), "%s%s", tess_xact_gid_prefix(),
+			 hex);
 }
 
 static void
@@ -368,6 +377,7 @@ static void
 commit_two_phase(void)
 {
 	make_gid();
+	tess_slot_write(commit.gid);
 	TESS_FAULT_POINT("xact_before_prepare");
 	prepare_writers();
 	note_prepare_replies();
@@ -481,7 +491,7 @@ note_confirmations(void)
 			 remote->error ? errdetail_internal("%s", remote->error->message)
 						   : 0,
 			 errhint(
-				 "Its part is a prepared transaction there, which is to be committed: see pg_prepared_xacts.")));
+				 "Its part is a prepared transaction there, which is committed as soon as the node answers: see tessera.in_doubt.")));
 	}
 	return all;
 }
@@ -561,5 +571,6 @@ tess_xact_committed(void)
 	}
 	PG_END_TRY();
 	tess_remotes_forget();
+	tess_slot_clear();
 	commit.gid[0] = '\0';
 }

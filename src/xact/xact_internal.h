@@ -73,7 +73,17 @@ extern bool tess_round_lost_connection(const TessRemote *remote);
 /* xact_commit.c */
 extern void tess_xact_pre_commit(void);
 extern void tess_xact_committed(void);
+extern char *tess_xact_gid_prefix(void);
 extern int tess_commit_wait_ms;
+
+/* slots.c */
+extern void tess_slot_write(const char *gid);
+extern void tess_slot_clear(void);
+extern bool tess_slot_is_taken(const char *gid);
+extern void tess_slots_init(void);
+
+/* recovery.c */
+extern void tess_recovery_init(void);
 
 /* xact_abort.c */
 extern void tess_xact_aborted(void);

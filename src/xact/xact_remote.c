@@ -402,6 +402,8 @@ tess_xact_init(void)
 		"ROLLBACK waits for the same time before it closes the connection.",
 		&tess_commit_wait_ms, 1000, 1, INT_MAX / 2, PGC_USERSET, GUC_UNIT_MS,
 		NULL, NULL, NULL);
+	tess_slots_init();
+	tess_recovery_init();
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
 }

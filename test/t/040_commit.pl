@@ -10,7 +10,8 @@ use TesseraCluster;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $cluster = TesseraCluster->new(nodes => 2);
+# what is left is looked at here before it is ended, by this file (see 042)
+my $cluster = TesseraCluster->new(nodes => 2, conf => "tessera.recover_interval = 0\n");
 my $coordinator = $cluster->coordinator;
 my $write = q{BEGIN; INSERT INTO t SELECT i, 'new' FROM generate_series(101, 108) i; COMMIT;};
 

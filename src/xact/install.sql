@@ -1,0 +1,22 @@
+
+/* xact: what is in doubt, and how it ends */
+CREATE FUNCTION tessera_internal.transactions_in_doubt(OUT node name, OUT gid text, OUT prepared_at timestamptz,
+		OUT owner text, OUT age_us bigint, OUT decision text)
+	RETURNS SETOF record LANGUAGE c PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transactions_in_doubt';
+COMMENT ON FUNCTION tessera_internal.transactions_in_doubt()
+	IS 'prepared transactions on the nodes with names of the form Tessera gives; asks all nodes';
+
+CREATE VIEW tessera.in_doubt AS
+	SELECT d.node, d.gid, d.prepared_at, d.owner, d.age_us * interval '1 microsecond' AS age, d.decision
+	FROM tessera_internal.transactions_in_doubt() d;
+COMMENT ON VIEW tessera.in_doubt
+	IS 'prepared transactions on the nodes: decision is commit, rollback, in progress, or foreign (of another cluster or server)';
+
+CREATE FUNCTION tessera.recover_transactions()
+	RETURNS int LANGUAGE c PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transactions_recover';
+COMMENT ON FUNCTION tessera.recover_transactions()
+	IS 'ends now what sessions that are gone have left prepared on the nodes; returns how many';
+
+REVOKE ALL ON FUNCTION tessera_internal.transactions_in_doubt(), tessera.recover_transactions() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tessera_internal.transactions_in_doubt() TO pg_monitor;
+GRANT SELECT ON tessera.in_doubt TO pg_monitor;
