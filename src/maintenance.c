@@ -132,15 +132,14 @@ start_worker(Worker *worker, Oid database)
 	bool started;
 
 	memset(&registration, 0, sizeof(registration));
-	registration.bgw_flags =
-		BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	registration.bgw_flags = BGWORKER_SHMEM_ACCESS |
+							 BGWORKER_BACKEND_DATABASE_CONNECTION;
 	registration.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	registration.bgw_restart_time = BGW_NEVER_RESTART;
 	registration.bgw_notify_pid = MyProcPid;
 	registration.bgw_main_arg = ObjectIdGetDatum(database);
 	strlcpy(registration.bgw_library_name, TESS_EXTENSION, BGW_MAXLEN);
-	strlcpy(registration.bgw_function_name, "tess_maintenance_work",
-			BGW_MAXLEN);
+	strlcpy(registration.bgw_function_name, "tess_maintenance_work", BGW_MAXLEN);
 	strlcpy(registration.bgw_name, "tessera recovery", BGW_MAXLEN);
 	strlcpy(registration.bgw_type, "tessera recovery", BGW_MAXLEN);
 
@@ -185,9 +184,9 @@ next_round_ms(void)
 		return -1;
 	if (now < launcher.last_round) /* the clock was set back */
 		return 0;
-	return TimestampDifferenceMilliseconds(
-		now,
-		TimestampTzPlusMilliseconds(launcher.last_round, recover_interval_ms));
+	return TimestampDifferenceMilliseconds(now,
+										   TimestampTzPlusMilliseconds(launcher.last_round,
+																	   recover_interval_ms));
 }
 
 static void
@@ -292,16 +291,15 @@ tess_maintenance_init(void)
 {
 	BackgroundWorker registration;
 
-	DefineCustomIntVariable(
-		"tessera.recover_interval",
-		"How often nodes are asked for transactions that are in doubt.",
-		"Zero turns it off: then only tessera.recover_transactions() ends them.",
-		&recover_interval_ms, 10 * 1000, 0, INT_MAX / 2, PGC_SIGHUP,
-		GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("tessera.recover_interval",
+							"How often nodes are asked for transactions that are in doubt.",
+							"Zero turns it off: then only tessera.recover_transactions() ends them.",
+							&recover_interval_ms, 10 * 1000, 0, INT_MAX / 2,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	memset(&registration, 0, sizeof(registration));
-	registration.bgw_flags =
-		BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	registration.bgw_flags = BGWORKER_SHMEM_ACCESS |
+							 BGWORKER_BACKEND_DATABASE_CONNECTION;
 	registration.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	registration.bgw_restart_time = RESTART_S;
 	strlcpy(registration.bgw_library_name, TESS_EXTENSION, BGW_MAXLEN);

@@ -29,12 +29,11 @@ void
 _PG_init(void)
 {
 	if (!process_shared_preload_libraries_in_progress)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("tessera must be loaded when the server starts"),
-			 errhint(
-				 "Add tessera to shared_preload_libraries in postgresql.conf and restart the server.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tessera must be loaded when the server starts"),
+				 errhint(
+					 "Add tessera to shared_preload_libraries in postgresql.conf and restart the server.")));
 
 	tess_base_init();
 	tess_meta_init();

@@ -52,8 +52,9 @@ extern Oid tess_catalog_relation_oid(const char *name);
 
 /* attempt.c */
 
-/* Runs an action that may fail in a subtransaction of its own.  NULL if it succeeded, else its error, in the caller's
- * context.  Cancel, timeouts and termination are not caught. */
+/* Runs an action that may fail in a subtransaction of its own.  NULL if it
+ * succeeded, else its error, in the caller's context.  Cancel, timeouts and
+ * termination are not caught. */
 extern ErrorData *tess_attempt(void (*action)(void *arg), void *arg);
 
 /* fault.c: named places where a test may make a session fail.

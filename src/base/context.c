@@ -49,8 +49,7 @@ tess_settings_pin(void)
 			(i == 0 && strncmp(now, "ISO", 3) == 0))
 			continue;
 		(void) set_config_option(setting->name, setting->value, PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-								 false);
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	}
 	return level;
 }

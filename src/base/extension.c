@@ -61,8 +61,8 @@ look_up(Oid *extension, Oid *owner)
 	*extension = *owner = InvalidOid;
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
 				F_NAMEEQ, CStringGetDatum(TESS_EXTENSION));
-	scan =
-		systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1, &key);
+	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1,
+							  &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{

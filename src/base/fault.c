@@ -102,9 +102,8 @@ check_fault_points(char **newval, void **extra, GucSource source)
 		ok = points->count < MAX_FAULT_POINTS &&
 			 parse_point(word, &points->points[points->count]);
 		if (!ok)
-			GUC_check_errdetail(
-				"Each fault point is name:action or name:action:number, and there are at most %d.",
-				MAX_FAULT_POINTS);
+			GUC_check_errdetail("Each fault point is name:action or name:action:number, and there are at most %d.",
+								MAX_FAULT_POINTS);
 		points->count++;
 	}
 	free(text);
@@ -192,11 +191,10 @@ tess_fault_hit(const char *name)
 void
 tess_fault_init(void)
 {
-	DefineCustomStringVariable(
-		"tessera.fault_points",
-		"Places in the code where sessions fail, for tests.",
-		"A list of name:action, where action is error, kill, wait or lock.",
-		&fault_points_setting, "", PGC_SUSET,
-		GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check_fault_points,
-		assign_fault_points, NULL);
+	DefineCustomStringVariable("tessera.fault_points",
+							   "Places in the code where sessions fail, for tests.",
+							   "A list of name:action, where action is error, kill, wait or lock.",
+							   &fault_points_setting, "", PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							   check_fault_points, assign_fault_points, NULL);
 }

@@ -50,9 +50,8 @@ tess_relation_qualified_name(Oid relation)
 	if (name != NULL)
 		schema = get_namespace_name_or_temp(get_rel_namespace(relation));
 	if (schema == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relation)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relation)));
 	return quote_qualified_identifier(schema, name);
 }
 

@@ -21,9 +21,9 @@
 static void
 gid_key(ScanKey key, const char *gid)
 {
-	ScanKeyEntryInitialize(
-		key, 0, Anum_commit_record_gid, BTEqualStrategyNumber, InvalidOid,
-		DEFAULT_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(gid));
+	ScanKeyEntryInitialize(key, 0, Anum_commit_record_gid, BTEqualStrategyNumber,
+						   InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(gid));
 }
 
 /* 23505 if the gid is recorded already. */
@@ -34,8 +34,8 @@ tess_cat_commit_record_insert(const char *gid)
 	bool nulls[Natts_commit_record] = {0};
 
 	values[Anum_commit_record_gid - 1] = CStringGetTextDatum(gid);
-	values[Anum_commit_record_recorded_at - 1] =
-		TimestampTzGetDatum(GetCurrentTimestamp());
+	values[Anum_commit_record_recorded_at - 1] = TimestampTzGetDatum(
+		GetCurrentTimestamp());
 	tess_cat_row_insert(CATALOG_NAME, values, nulls);
 }
 
@@ -62,9 +62,9 @@ tess_cat_commit_records_delete(List *gids)
 		{
 			TM_FailureData failure;
 
-			(void) table_tuple_delete(
-				scan.relation, &row->t_self, GetCurrentCommandId(true),
-				InvalidSnapshot, InvalidSnapshot, true, &failure, false);
+			(void) table_tuple_delete(scan.relation, &row->t_self,
+									  GetCurrentCommandId(true), InvalidSnapshot,
+									  InvalidSnapshot, true, &failure, false);
 		}
 		tess_cat_scan_end(&scan);
 	}
@@ -98,8 +98,7 @@ tess_cat_commit_records_before(TimestampTz before, int limit)
 				F_TIMESTAMPTZ_LT, TimestampTzGetDatum(before));
 	tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_recorded_at_idx",
 						AccessShareLock, 1, &key);
-	while (list_length(gids) < limit &&
-		   (row = tess_cat_scan_next(&scan)) != NULL)
+	while (list_length(gids) < limit && (row = tess_cat_scan_next(&scan)) != NULL)
 		gids = lappend(gids, tess_cat_text(&scan, row, Anum_commit_record_gid));
 	tess_cat_scan_end(&scan);
 	return gids;

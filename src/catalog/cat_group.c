@@ -56,8 +56,8 @@ read_group(TessCatScan *scan, HeapTuple row)
 
 	value = tess_cat_column(scan, row, Anum_colocation_colocation_id, &isnull);
 	group->colocation_id = DatumGetInt32(value);
-	group->strategy =
-		strategy_by_name(tess_cat_text(scan, row, Anum_colocation_strategy));
+	group->strategy = strategy_by_name(
+		tess_cat_text(scan, row, Anum_colocation_strategy));
 	value = tess_cat_column(scan, row, Anum_colocation_key_type, &isnull);
 	group->key_type = DatumGetObjectId(value);
 	value = tess_cat_column(scan, row, Anum_colocation_key_collation, &isnull);
@@ -156,8 +156,7 @@ insert_range(int32 colocation_id, int64 shard_id, const TessRangeRow *range)
 /* One shard for each member of ranges (TessRangeRow, whose shard_id is not
  * looked at), in that order, which is to be that of lower. */
 int32
-tess_cat_group_insert(const TessGroupRow *group, List *ranges,
-					  int64 **shard_ids)
+tess_cat_group_insert(const TessGroupRow *group, List *ranges, int64 **shard_ids)
 {
 	int32 id = (int32) tess_cat_next_id("colocation_id_seq");
 	Datum values[Natts_colocation];
@@ -168,13 +167,12 @@ tess_cat_group_insert(const TessGroupRow *group, List *ranges,
 
 	Assert(list_length(ranges) == group->shard_count);
 	values[Anum_colocation_colocation_id - 1] = Int32GetDatum(id);
-	values[Anum_colocation_strategy - 1] =
-		CStringGetTextDatum(strategy_name(group->strategy));
+	values[Anum_colocation_strategy - 1] = CStringGetTextDatum(
+		strategy_name(group->strategy));
 	values[Anum_colocation_key_type - 1] = ObjectIdGetDatum(group->key_type);
-	values[Anum_colocation_key_collation - 1] =
-		ObjectIdGetDatum(group->key_collation);
-	nulls[Anum_colocation_key_collation - 1] =
-		!OidIsValid(group->key_collation);
+	values[Anum_colocation_key_collation - 1] = ObjectIdGetDatum(
+		group->key_collation);
+	nulls[Anum_colocation_key_collation - 1] = !OidIsValid(group->key_collation);
 	values[Anum_colocation_shard_count - 1] = Int32GetDatum(group->shard_count);
 	values[Anum_colocation_replication - 1] = Int32GetDatum(1);
 	values[Anum_colocation_is_default - 1] = BoolGetDatum(group->is_default);
@@ -221,8 +219,9 @@ tess_cat_group_delete(int32 colocation_id)
 		bool isnull;
 
 		tess_cat_key_int8(&placement_key, Anum_placement_shard_id,
-						  DatumGetInt64(tess_cat_column(
-							  &scan, row, Anum_shard_shard_id, &isnull)));
+						  DatumGetInt64(tess_cat_column(&scan, row,
+														Anum_shard_shard_id,
+														&isnull)));
 		tess_cat_rows_delete("placement", "placement_pkey", 1, &placement_key);
 	}
 	tess_cat_scan_end(&scan);
@@ -231,8 +230,7 @@ tess_cat_group_delete(int32 colocation_id)
 	tess_cat_rows_delete("shard", "shard_colocation_id_idx", 1, &key);
 
 	tess_cat_key_int4(&key, Anum_shard_range_colocation_id, colocation_id);
-	tess_cat_rows_delete("shard_range", "shard_range_colocation_id_idx", 1,
-						 &key);
+	tess_cat_rows_delete("shard_range", "shard_range_colocation_id_idx", 1, &key);
 	tess_cat_key_int4(&key, Anum_colocation_colocation_id, colocation_id);
 	tess_cat_rows_delete(CATALOG_NAME, "colocation_pkey", 1, &key);
 	tess_cat_changed(CATALOG_NAME);

@@ -24,17 +24,17 @@ read_node(TessCatScan *scan, HeapTuple row)
 	TessNodeRow *node = palloc0(sizeof(TessNodeRow));
 	bool isnull;
 
-	node->node_id =
-		DatumGetInt32(tess_cat_column(scan, row, Anum_node_node_id, &isnull));
+	node->node_id = DatumGetInt32(
+		tess_cat_column(scan, row, Anum_node_node_id, &isnull));
 	node->name = tess_cat_name(scan, row, Anum_node_name);
 	node->server = tess_cat_name(scan, row, Anum_node_server);
-	node->is_coordinator =
-		strcmp(tess_cat_text(scan, row, Anum_node_role), "coordinator") == 0;
+	node->is_coordinator = strcmp(tess_cat_text(scan, row, Anum_node_role),
+								  "coordinator") == 0;
 	node->holds_shards = DatumGetBool(
 		tess_cat_column(scan, row, Anum_node_holds_shards, &isnull));
 	node->zone = tess_cat_text(scan, row, Anum_node_zone);
-	node->active =
-		DatumGetBool(tess_cat_column(scan, row, Anum_node_active, &isnull));
+	node->active = DatumGetBool(
+		tess_cat_column(scan, row, Anum_node_active, &isnull));
 	return node;
 }
 
@@ -100,8 +100,8 @@ node_values(const TessNodeRow *node, int32 node_id, NameData *name,
 	}
 	else
 		nulls[Anum_node_server - 1] = true;
-	values[Anum_node_role - 1] =
-		CStringGetTextDatum(node->is_coordinator ? "coordinator" : "node");
+	values[Anum_node_role - 1] = CStringGetTextDatum(
+		node->is_coordinator ? "coordinator" : "node");
 	values[Anum_node_holds_shards - 1] = BoolGetDatum(node->holds_shards);
 	if (node->zone != NULL)
 		values[Anum_node_zone - 1] = CStringGetTextDatum(node->zone);
@@ -182,9 +182,10 @@ tess_cat_cluster_id(void)
 
 	tess_cat_scan_begin(&scan, "cluster", NULL, AccessShareLock, 0, NULL);
 	if ((row = tess_cat_scan_next(&scan)) != NULL)
-		id = DatumGetCString(DirectFunctionCall1(
-			uuid_out,
-			tess_cat_column(&scan, row, Anum_cluster_cluster_id, &isnull)));
+		id = DatumGetCString(
+			DirectFunctionCall1(uuid_out, tess_cat_column(&scan, row,
+														  Anum_cluster_cluster_id,
+														  &isnull)));
 	tess_cat_scan_end(&scan);
 	if (id == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -59,9 +59,8 @@ tess_cat_scan_begin(TessCatScan *scan, const char *catalog, const char *index,
 	if (OidIsValid(index_oid) &&
 		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(index_oid)))
 		index_oid = InvalidOid;
-	scan->scan =
-		systable_beginscan(scan->relation, index_oid, OidIsValid(index_oid),
-						   NULL, key_count, keys);
+	scan->scan = systable_beginscan(scan->relation, index_oid,
+									OidIsValid(index_oid), NULL, key_count, keys);
 }
 
 HeapTuple
@@ -94,8 +93,7 @@ tess_cat_key_int8(ScanKey key, AttrNumber column, int64 value)
 }
 
 Datum
-tess_cat_column(TessCatScan *scan, HeapTuple row, AttrNumber column,
-				bool *isnull)
+tess_cat_column(TessCatScan *scan, HeapTuple row, AttrNumber column, bool *isnull)
 {
 	return heap_getattr(row, column, RelationGetDescr(scan->relation), isnull);
 }
@@ -122,9 +120,9 @@ void
 tess_cat_row_insert(const char *catalog, const Datum *values, const bool *nulls)
 {
 	Relation relation = table_open(catalog_oid(catalog), RowExclusiveLock);
-	HeapTuple row =
-		heap_form_tuple(RelationGetDescr(relation), unconstify(Datum *, values),
-						unconstify(bool *, nulls));
+	HeapTuple row = heap_form_tuple(RelationGetDescr(relation),
+									unconstify(Datum *, values),
+									unconstify(bool *, nulls));
 
 	CatalogTupleInsert(relation, row);
 	heap_freetuple(row);
@@ -140,8 +138,7 @@ tess_cat_rows_delete(const char *catalog, const char *index, int key_count,
 	HeapTuple row;
 	int count = 0;
 
-	tess_cat_scan_begin(&scan, catalog, index, RowExclusiveLock, key_count,
-						keys);
+	tess_cat_scan_begin(&scan, catalog, index, RowExclusiveLock, key_count, keys);
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 	{
 		CatalogTupleDelete(scan.relation, &row->t_self);

@@ -31,8 +31,8 @@ read_table(TessCatScan *scan, HeapTuple row)
 	value = tess_cat_column(scan, row, Anum_table_relation, &isnull);
 	table->relation = DatumGetObjectId(value);
 	kind = tess_cat_text(scan, row, Anum_table_kind);
-	table->kind =
-		strcmp(kind, "distributed") == 0 ? TESS_DISTRIBUTED : TESS_REFERENCE;
+	table->kind = strcmp(kind, "distributed") == 0 ? TESS_DISTRIBUTED
+												   : TESS_REFERENCE;
 	value = tess_cat_column(scan, row, Anum_table_colocation_id, &isnull);
 	table->colocation_id = isnull ? 0 : DatumGetInt32(value);
 	table->key_column = tess_cat_name(scan, row, Anum_table_key_column);
@@ -99,8 +99,8 @@ tess_cat_tables_of_group(int32 colocation_id)
 	while ((row = tess_cat_scan_next(&scan)) != NULL)
 	{
 		bool isnull;
-		Datum relation =
-			tess_cat_column(&scan, row, Anum_table_relation, &isnull);
+		Datum relation = tess_cat_column(&scan, row, Anum_table_relation,
+										 &isnull);
 
 		relations = lappend_oid(relations, DatumGetObjectId(relation));
 	}
@@ -184,21 +184,18 @@ tess_cat_table_insert(const TessTableRow *table)
 	bool nulls[Natts_table] = {0};
 
 	values[Anum_table_relation - 1] = ObjectIdGetDatum(table->relation);
-	values[Anum_table_kind - 1] =
-		CStringGetTextDatum(distributed ? "distributed" : "reference");
+	values[Anum_table_kind - 1] = CStringGetTextDatum(
+		distributed ? "distributed" : "reference");
 	if (distributed)
 	{
 		tess_cat_group_lock(table->colocation_id, ShareLock);
 		if (tess_cat_group(table->colocation_id) == NULL)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg(
-					 "the colocation group of \"%s\" was dropped concurrently",
-					 tess_relation_qualified_name(table->relation)),
-				 errhint("Try again.")));
-		values[Anum_table_colocation_id - 1] =
-			Int32GetDatum(table->colocation_id);
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the colocation group of \"%s\" was dropped concurrently",
+							tess_relation_qualified_name(table->relation)),
+					 errhint("Try again.")));
+		values[Anum_table_colocation_id - 1] = Int32GetDatum(table->colocation_id);
 		namestrcpy(&key_column, table->key_column);
 		values[Anum_table_key_column - 1] = NameGetDatum(&key_column);
 	}

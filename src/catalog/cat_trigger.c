@@ -31,9 +31,8 @@ static TriggerData *
 trigger_context(FunctionCallInfo fcinfo)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function can only be called as a trigger")));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("this function can only be called as a trigger")));
 	return (TriggerData *) fcinfo->context;
 }
 
@@ -66,10 +65,8 @@ is_same_node(TessCatScan *scan, HeapTuple old, HeapTuple new)
 	int32 old_id;
 	int32 new_id;
 
-	old_id =
-		DatumGetInt32(tess_cat_column(scan, old, Anum_node_node_id, &isnull));
-	new_id =
-		DatumGetInt32(tess_cat_column(scan, new, Anum_node_node_id, &isnull));
+	old_id = DatumGetInt32(tess_cat_column(scan, old, Anum_node_node_id, &isnull));
+	new_id = DatumGetInt32(tess_cat_column(scan, new, Anum_node_node_id, &isnull));
 	if (old_id == new_id)
 		return true;
 	return strcmp(tess_cat_name(scan, old, Anum_node_name),
@@ -139,13 +136,12 @@ is_distributed(TriggerData *trigger)
 void
 tess_cat_warn_of_rows(const char *table)
 {
-	ereport(
-		WARNING,
-		(errmsg("restored rows of distributed table \"%s\" are not used",
-				table),
-		 errdetail("The rows that count are in its shards."),
-		 errhint(
-			 "Leave these rows out of dumps, with the options for pg_dump that tessera.dump_options() gives.")));
+	ereport(WARNING,
+			(errmsg("restored rows of distributed table \"%s\" are not used",
+					table),
+			 errdetail("The rows that count are in its shards."),
+			 errhint(
+				 "Leave these rows out of dumps, with the options for pg_dump that tessera.dump_options() gives.")));
 }
 
 static void
@@ -177,8 +173,7 @@ tess_table_changed(PG_FUNCTION_ARGS)
 	{
 		all_tables_changed();
 		foreach(cell, tess_cat_tables())
-			tess_cat_dependency_remove(
-				((TessTableRow *) lfirst(cell))->relation);
+			tess_cat_dependency_remove(((TessTableRow *) lfirst(cell))->relation);
 		return PointerGetDatum(NULL);
 	}
 	if (!TRIGGER_FIRED_BY_INSERT(event))

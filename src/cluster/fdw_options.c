@@ -34,8 +34,7 @@ is_one_of(const char *name, const char *const *names)
 static bool
 is_credential(const PQconninfoOption *option)
 {
-	static const char *const credentials[] = {"user", "sslcert", "sslkey",
-											  NULL};
+	static const char *const credentials[] = {"user", "sslcert", "sslkey", NULL};
 
 	return is_one_of(option->keyword, credentials) ||
 		   strchr(option->dispchar, '*') != NULL;
@@ -74,16 +73,14 @@ libpq_options(void)
 	if (options == NULL)
 		options = PQconndefaults();
 	if (options == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	return options;
 }
 
 static bool
 is_valid_option(const char *name, Oid catalog)
 {
-	if (catalog == UserMappingRelationId &&
-		strcmp(name, PASSWORD_REQUIRED) == 0)
+	if (catalog == UserMappingRelationId && strcmp(name, PASSWORD_REQUIRED) == 0)
 		return true;
 	for (const PQconninfoOption *option = libpq_options(); option->keyword;
 		 option++)
@@ -143,12 +140,11 @@ check_privileged(DefElem *option)
 				 (strcmp(option->defname, PASSWORD_REQUIRED) == 0 &&
 				  !defGetBoolean(option));
 	if (privileged && !superuser())
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to set option \"%s\"", option->defname),
-			 errhint(
-				 "Only superusers may set \"sslcert\" and \"sslkey\" in a user mapping, or \"password_required\" to false.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set option \"%s\"", option->defname),
+				 errhint(
+					 "Only superusers may set \"sslcert\" and \"sslkey\" in a user mapping, or \"password_required\" to false.")));
 }
 
 /* tessera_internal.fdw_validator(options, catalog).  Errors: HV00D, HV024,

@@ -104,8 +104,8 @@ tess_facts_local(void)
 		elog(ERROR, "this server does not say what it is");
 	for (int i = 0; i < FACT_COUNT; i++)
 	{
-		char *value =
-			SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1);
+		char *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+								   i + 1);
 
 		values[i] = value ? MemoryContextStrdup(context, value) : NULL;
 	}
@@ -169,80 +169,70 @@ locale_problems(List *problems, const char *node_name, const TessFacts *facts,
 				const TessFacts *own)
 {
 	if (!same(facts->encoding, own->encoding))
-		problems = add_problem(
-			problems, true, ERRCODE_COLLATION_MISMATCH,
-			psprintf(_("encoding of node \"%s\" differs from this server's"),
-					 node_name),
-			psprintf(_("It is %s there, and %s here."), facts->encoding,
-					 own->encoding),
-			psprintf(
-				_("Create the node's database with ENCODING '%s' TEMPLATE template0."),
-				own->encoding));
-	if (!same(facts->collate, own->collate) ||
-		!same(facts->ctype, own->ctype) ||
+		problems = add_problem(problems, true, ERRCODE_COLLATION_MISMATCH,
+							   psprintf(_("encoding of node \"%s\" differs from this server's"),
+										node_name),
+							   psprintf(_("It is %s there, and %s here."),
+										facts->encoding, own->encoding),
+							   psprintf(_("Create the node's database with ENCODING '%s' TEMPLATE template0."),
+										own->encoding));
+	if (!same(facts->collate, own->collate) || !same(facts->ctype, own->ctype) ||
 		!same(facts->provider, own->provider) ||
 		!same(facts->icu_locale, own->icu_locale))
-		problems = add_problem(
-			problems, true, ERRCODE_COLLATION_MISMATCH,
-			psprintf(
-				_("default collation of node \"%s\" differs from this server's"),
-				node_name),
-			psprintf(
-				_("LC_COLLATE, LC_CTYPE, provider and ICU locale are %s, %s, %s and %s there, and %s, %s, %s and %s here."),
-				facts->collate, facts->ctype, facts->provider,
-				shown(facts->icu_locale), own->collate, own->ctype,
-				own->provider, shown(own->icu_locale)),
-			pstrdup(_(
-				"Create the node's database with the same locale, from template0.")));
+		problems = add_problem(problems, true, ERRCODE_COLLATION_MISMATCH,
+							   psprintf(_("default collation of node \"%s\" differs from this server's"),
+										node_name),
+							   psprintf(_("LC_COLLATE, LC_CTYPE, provider and ICU locale are %s, %s, %s and %s there, and %s, %s, %s and %s here."),
+										facts->collate, facts->ctype,
+										facts->provider, shown(facts->icu_locale),
+										own->collate, own->ctype, own->provider,
+										shown(own->icu_locale)),
+							   pstrdup(_(
+								   "Create the node's database with the same locale, from template0.")));
 	else if (!same(facts->collation_version, own->collation_version))
-		problems = add_problem(
-			problems, true, ERRCODE_COLLATION_MISMATCH,
-			psprintf(
-				_("version of the default collation of node \"%s\" differs from this server's"),
-				node_name),
-			psprintf(_("It is %s there, and %s here."),
-					 shown(facts->collation_version),
-					 shown(own->collation_version)),
-			pstrdup(_(
-				"Use the same release of the operating system or of ICU on both, or a locale without versions such as C.UTF-8.")));
+		problems = add_problem(problems, true, ERRCODE_COLLATION_MISMATCH,
+							   psprintf(_("version of the default collation of node \"%s\" differs from this server's"),
+										node_name),
+							   psprintf(_("It is %s there, and %s here."),
+										shown(facts->collation_version),
+										shown(own->collation_version)),
+							   pstrdup(_(
+								   "Use the same release of the operating system or of ICU on both, or a locale without versions such as C.UTF-8.")));
 	return problems;
 }
 
 static List *
-extension_problems(List *problems, const char *node_name,
-				   const TessFacts *facts)
+extension_problems(List *problems, const char *node_name, const TessFacts *facts)
 {
 	const char *version = facts->extension_version ? facts->extension_version
 												   : facts->available_version;
 
 	if (version == NULL)
-		return add_problem(
-			problems, true, ERRCODE_UNDEFINED_FILE,
-			psprintf(_("extension \"tessera\" is not installed on node \"%s\""),
-					 node_name),
-			NULL,
-			pstrdup(_(
-				"Install Tessera on that machine, and add it to shared_preload_libraries there.")));
+		return add_problem(problems, true, ERRCODE_UNDEFINED_FILE,
+						   psprintf(_("extension \"tessera\" is not installed on node \"%s\""),
+									node_name),
+						   NULL,
+						   pstrdup(_(
+							   "Install Tessera on that machine, and add it to shared_preload_libraries there.")));
 	if (strcmp(version, TESSERA_VERSION) != 0)
-		problems = add_problem(
-			problems, true, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-			psprintf(
-				_("node \"%s\" has another version of extension \"tessera\""),
-				node_name),
-			psprintf(_("It is %s there, and %s here."), version,
-					 TESSERA_VERSION),
-			pstrdup(_(
-				"Install the same version there, and run ALTER EXTENSION tessera UPDATE if the extension exists in the database.")));
+		problems = add_problem(problems, true,
+							   ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+							   psprintf(_("node \"%s\" has another version of extension \"tessera\""),
+										node_name),
+							   psprintf(_("It is %s there, and %s here."),
+										version, TESSERA_VERSION),
+							   pstrdup(_(
+								   "Install the same version there, and run ALTER EXTENSION tessera UPDATE if the extension exists in the database.")));
 	if (facts->preload_libraries &&
 		!names_library(facts->preload_libraries, "tessera"))
-		problems = add_problem(
-			problems, true, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-			psprintf(_("node \"%s\" has not loaded tessera at its start"),
-					 node_name),
-			psprintf(_("shared_preload_libraries is \"%s\" there."),
-					 facts->preload_libraries),
-			pstrdup(_(
-				"Add tessera to shared_preload_libraries in its postgresql.conf and restart it.")));
+		problems = add_problem(problems, true,
+							   ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+							   psprintf(_("node \"%s\" has not loaded tessera at its start"),
+										node_name),
+							   psprintf(_("shared_preload_libraries is \"%s\" there."),
+										facts->preload_libraries),
+							   pstrdup(_(
+								   "Add tessera to shared_preload_libraries in its postgresql.conf and restart it.")));
 	return problems;
 }
 
@@ -251,44 +241,39 @@ setting_problems(List *problems, const char *node_name, const TessFacts *facts,
 				 const TessFacts *own)
 {
 	if (facts->max_prepared_transactions == 0)
-		problems = add_problem(
-			problems, false, ERRCODE_WARNING,
-			psprintf(_("max_prepared_transactions is 0 on node \"%s\""),
-					 node_name),
-			pstrdup(_(
-				"Transactions that write there and on another server will fail when they commit; so will the creation of distributed and reference tables.")),
-			psprintf(
-				_("Set max_prepared_transactions to %d or more there (as many as clients write at the same time) and restart it."),
-				own->max_connections));
+		problems = add_problem(problems, false, ERRCODE_WARNING,
+							   psprintf(_("max_prepared_transactions is 0 on node \"%s\""),
+										node_name),
+							   pstrdup(_(
+								   "Transactions that write there and on another server will fail when they commit; so will the creation of distributed and reference tables.")),
+							   psprintf(_("Set max_prepared_transactions to %d or more there (as many as clients write at the same time) and restart it."),
+										own->max_connections));
 	if (!same(facts->wal_level, "logical"))
-		problems = add_problem(
-			problems, false, ERRCODE_WARNING,
-			psprintf(_("wal_level is \"%s\" on node \"%s\""), facts->wal_level,
-					 node_name),
-			pstrdup(_("Its shards cannot be moved while they are written to.")),
-			pstrdup(_("Set wal_level to logical there and restart it.")));
+		problems = add_problem(problems, false, ERRCODE_WARNING,
+							   psprintf(_("wal_level is \"%s\" on node \"%s\""),
+										facts->wal_level, node_name),
+							   pstrdup(_(
+								   "Its shards cannot be moved while they are written to.")),
+							   pstrdup(_(
+								   "Set wal_level to logical there and restart it.")));
 	if (facts->plugin_libraries &&
 		!names_library(facts->plugin_libraries, "tessera"))
-		problems = add_problem(
-			problems, false, ERRCODE_WARNING,
-			psprintf(
-				_("output_plugin_libraries does not name tessera on node \"%s\""),
-				node_name),
-			pstrdup(_("Its shards cannot be moved while they are written to.")),
-			pstrdup(_(
-				"Add tessera to output_plugin_libraries there and reload its configuration.")));
+		problems = add_problem(problems, false, ERRCODE_WARNING,
+							   psprintf(_("output_plugin_libraries does not name tessera on node \"%s\""),
+										node_name),
+							   pstrdup(_(
+								   "Its shards cannot be moved while they are written to.")),
+							   pstrdup(_(
+								   "Add tessera to output_plugin_libraries there and reload its configuration.")));
 	if (facts->max_connections < own->max_connections)
-		problems = add_problem(
-			problems, false, ERRCODE_WARNING,
-			psprintf(
-				_("node \"%s\" accepts fewer connections than this server"),
-				node_name),
-			psprintf(
-				_("max_connections is %d there, and %d here; each client may need a connection of its own to each node."),
-				facts->max_connections, own->max_connections),
-			psprintf(
-				_("Set max_connections to %d or more there and restart it."),
-				own->max_connections));
+		problems = add_problem(problems, false, ERRCODE_WARNING,
+							   psprintf(_("node \"%s\" accepts fewer connections than this server"),
+										node_name),
+							   psprintf(_("max_connections is %d there, and %d here; each client may need a connection of its own to each node."),
+										facts->max_connections,
+										own->max_connections),
+							   psprintf(_("Set max_connections to %d or more there and restart it."),
+										own->max_connections));
 	return problems;
 }
 
@@ -300,19 +285,19 @@ tess_facts_problems(const char *node_name, const TessFacts *facts,
 	List *problems = NIL;
 
 	if (facts->version_num / 10000 != own->version_num / 10000)
-		return add_problem(
-			NIL, true, ERRCODE_FEATURE_NOT_SUPPORTED,
-			psprintf(_("node \"%s\" runs another major version of PostgreSQL"),
-					 node_name),
-			psprintf(_("It is %s there, and %s here."), facts->version,
-					 own->version),
-			pstrdup(_(
-				"All servers of a cluster have to run the same major version.")));
+		return add_problem(NIL, true, ERRCODE_FEATURE_NOT_SUPPORTED,
+						   psprintf(_("node \"%s\" runs another major version of PostgreSQL"),
+									node_name),
+						   psprintf(_("It is %s there, and %s here."),
+									facts->version, own->version),
+						   pstrdup(_(
+							   "All servers of a cluster have to run the same major version.")));
 	if (facts->in_recovery)
-		problems = add_problem(
-			problems, true, ERRCODE_READ_ONLY_SQL_TRANSACTION,
-			psprintf(_("node \"%s\" is a standby"), node_name), NULL,
-			pstrdup(_("Give the address of its primary, or promote it.")));
+		problems = add_problem(problems, true, ERRCODE_READ_ONLY_SQL_TRANSACTION,
+							   psprintf(_("node \"%s\" is a standby"), node_name),
+							   NULL,
+							   pstrdup(_(
+								   "Give the address of its primary, or promote it.")));
 	problems = locale_problems(problems, node_name, facts, own);
 	problems = extension_problems(problems, node_name, facts);
 	return setting_problems(problems, node_name, facts, own);

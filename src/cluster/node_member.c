@@ -29,23 +29,21 @@ refuse_other_cluster(const PGresult *result, const char *node_name,
 					 const char *cluster_id)
 {
 	if (PQgetvalue(result, 0, 4)[0] == 't')
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("node \"%s\" is itself the coordinator of a cluster",
-					node_name),
-			 errhint(
-				 "Use another database of that server, or remove its nodes and distributed tables first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node \"%s\" is itself the coordinator of a cluster",
+						node_name),
+				 errhint(
+					 "Use another database of that server, or remove its nodes and distributed tables first.")));
 	if (!PQgetisnull(result, 0, 0) &&
 		strcmp(PQgetvalue(result, 0, 0), cluster_id) != 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("node \"%s\" belongs to another cluster", node_name),
-			 errdetail("It is node \"%s\" of the cluster of %s.",
-					   PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 3)),
-			 errhint(
-				 "Use another database of that server, or remove it from that cluster with tessera.remove_node(); if that cluster is gone, delete the row of tessera_internal.membership there.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node \"%s\" belongs to another cluster", node_name),
+				 errdetail("It is node \"%s\" of the cluster of %s.",
+						   PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 3)),
+				 errhint(
+					 "Use another database of that server, or remove it from that cluster with tessera.remove_node(); if that cluster is gone, delete the row of tessera_internal.membership there.")));
 }
 
 /* A database under a second name or address. */
@@ -65,23 +63,21 @@ refuse_second_name(const PGresult *result, const char *node_name, int32 node_id)
 		TessNodeRow *row = lfirst(cell);
 
 		if (row->node_id == known_id)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("node \"%s\" is the same database as node \"%s\"",
-						node_name, row->name),
-				 errhint(
-					 "Use tessera.update_node() to change the address of a node.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("node \"%s\" is the same database as node \"%s\"",
+							node_name, row->name),
+					 errhint(
+						 "Use tessera.update_node() to change the address of a node.")));
 	}
 }
 
 static void
 lock_membership(void *arg)
 {
-	tess_net_run_list(
-		arg,
-		list_make1(
-			"LOCK TABLE tessera_internal.membership IN EXCLUSIVE MODE NOWAIT"));
+	tess_net_run_list(arg,
+					  list_make1(
+						  "LOCK TABLE tessera_internal.membership IN EXCLUSIVE MODE NOWAIT"));
 }
 
 /*
@@ -115,10 +111,10 @@ tess_member_join(TessSession *session, const char *node_name, int32 node_id,
 	char *insert;
 
 	if (facts->extension_version == NULL)
-		tess_net_run_list(
-			session,
-			list_make1("CREATE EXTENSION tessera VERSION '" TESSERA_VERSION
-					   "'"));
+		tess_net_run_list(session,
+						  list_make1(
+							  "CREATE EXTENSION tessera VERSION '" TESSERA_VERSION
+							  "'"));
 
 	/* without prepared transactions it runs outside this transaction */
 	if (facts->max_prepared_transactions > 0)
@@ -127,13 +123,14 @@ tess_member_join(TessSession *session, const char *node_name, int32 node_id,
 	refuse_other_cluster(result, node_name, cluster_id);
 	refuse_second_name(result, node_name, node_id);
 
-	insert = psprintf(
-		"INSERT INTO tessera_internal.membership (cluster_id, node_id, node_name, coordinator)"
-		" VALUES (%s, %d, %s, %s)",
-		quote_literal_cstr(cluster_id), node_id, quote_literal_cstr(node_name),
-		quote_literal_cstr(get_database_name(MyDatabaseId)));
-	tess_net_run_list(
-		session, list_make2("DELETE FROM tessera_internal.membership", insert));
+	insert = psprintf("INSERT INTO tessera_internal.membership (cluster_id, node_id, node_name, coordinator)"
+					  " VALUES (%s, %d, %s, %s)",
+					  quote_literal_cstr(cluster_id), node_id,
+					  quote_literal_cstr(node_name),
+					  quote_literal_cstr(get_database_name(MyDatabaseId)));
+	tess_net_run_list(session,
+					  list_make2("DELETE FROM tessera_internal.membership",
+								 insert));
 }
 
 /* Errors with 55000 unless the other end is this very node. */
@@ -151,13 +148,12 @@ tess_member_check(TessSession *session, const char *node_name, int32 node_id,
 	}
 	if (result == NULL || PQgetisnull(result, 0, 1) ||
 		pg_strtoint32(PQgetvalue(result, 0, 1)) != node_id)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the database at this address is not node \"%s\"",
-					node_name),
-			 errhint(
-				 "A node moves to another address with its data. To bring in another database, use tessera.add_node().")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the database at this address is not node \"%s\"",
+						node_name),
+				 errhint(
+					 "A node moves to another address with its data. To bring in another database, use tessera.add_node().")));
 }
 
 /* What a node forgets when it leaves: the membership and its copies of
@@ -179,8 +175,8 @@ tess_member_leave_commands(void)
 							 tess_relation_qualified_name(row->relation));
 	}
 	if (drop.len > 0)
-		commands =
-			lappend(commands, psprintf("DROP TABLE IF EXISTS %s", drop.data));
+		commands = lappend(commands,
+						   psprintf("DROP TABLE IF EXISTS %s", drop.data));
 	return lappend(commands, "DELETE FROM tessera_internal.membership");
 }
 
@@ -194,13 +190,13 @@ tess_member_refuse_on_node(void)
 	if (SPI_execute("SELECT coordinator FROM tessera_internal.membership", true,
 					1) == SPI_OK_SELECT &&
 		SPI_processed > 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg(
-				 "this database is itself a node, of the cluster of %s",
-				 SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
-			 errhint("Call the function on the coordinator of that cluster.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this database is itself a node, of the cluster of %s",
+						SPI_getvalue(SPI_tuptable->vals[0],
+									 SPI_tuptable->tupdesc, 1)),
+				 errhint(
+					 "Call the function on the coordinator of that cluster.")));
 	SPI_finish();
 	AtEOXact_GUC(true, settings);
 }

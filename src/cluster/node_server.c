@@ -38,10 +38,10 @@ tess_server_create(const char *name, const char *host, int port,
 
 	stmt->servername = pstrdup(name);
 	stmt->fdwname = TESS_WRAPPER;
-	stmt->options =
-		list_make3(make_option("host", host, DEFELEM_UNSPEC),
-				   make_option("port", psprintf("%d", port), DEFELEM_UNSPEC),
-				   make_option("dbname", dbname, DEFELEM_UNSPEC));
+	stmt->options = list_make3(make_option("host", host, DEFELEM_UNSPEC),
+							   make_option("port", psprintf("%d", port),
+										   DEFELEM_UNSPEC),
+							   make_option("dbname", dbname, DEFELEM_UNSPEC));
 	return CreateForeignServer(stmt).objectId;
 }
 
@@ -99,15 +99,15 @@ tess_server_alter(const char *name, const char *host, int port,
 	stmt->servername = pstrdup(name);
 	stmt->options = change_option(NIL, server, "host", host);
 	if (port != 0)
-		stmt->options =
-			change_option(stmt->options, server, "port", psprintf("%d", port));
+		stmt->options = change_option(stmt->options, server, "port",
+									  psprintf("%d", port));
 	stmt->options = change_option(stmt->options, server, "dbname", dbname);
 
 	/* hostaddr would win over the new host */
 	if (host != NULL && tess_server_option(server, "hostaddr") != NULL)
-		stmt->options =
-			lappend(stmt->options, makeDefElemExtended(NULL, "hostaddr", NULL,
-													   DEFELEM_DROP, -1));
+		stmt->options = lappend(stmt->options,
+								makeDefElemExtended(NULL, "hostaddr", NULL,
+													DEFELEM_DROP, -1));
 	if (stmt->options != NIL)
 		AlterForeignServer(stmt);
 }
@@ -158,9 +158,8 @@ refuse_address(AlterForeignServerStmt *alter)
 		for (int i = 0; i < lengthof(address); i++)
 		{
 			if (strcmp(option, address[i]) == 0)
-				refuse_if_node(
-					alter->servername, "change the address of",
-					"Use tessera.update_node(), which checks what is there.");
+				refuse_if_node(alter->servername, "change the address of",
+							   "Use tessera.update_node(), which checks what is there.");
 		}
 	}
 }

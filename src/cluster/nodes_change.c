@@ -40,20 +40,18 @@ static void
 refuse_null(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-			 errmsg("\"%s\" must not be NULL", name),
-			 errhint(
-				 "Leave the argument out to get its default, if it has one.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"%s\" must not be NULL", name),
+				 errhint(
+					 "Leave the argument out to get its default, if it has one.")));
 }
 
 static char *
 text_argument(FunctionCallInfo fcinfo, int argument)
 {
-	return PG_ARGISNULL(argument)
-			   ? NULL
-			   : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+	return PG_ARGISNULL(argument) ? NULL
+								  : text_to_cstring(PG_GETARG_TEXT_PP(argument));
 }
 
 static void
@@ -79,12 +77,11 @@ static void
 check_not_empty(const char *value, const char *name)
 {
 	if (value != NULL && value[0] == '\0')
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("\"%s\" must not be empty", name),
-			 errhint(
-				 "Leave the argument out to get its default, if it has one.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be empty", name),
+				 errhint(
+					 "Leave the argument out to get its default, if it has one.")));
 }
 
 static TessNodeRow *
@@ -106,12 +103,11 @@ server_for(const char *name, const char *host, int port, const char *dbname)
 	ForeignServer *server = GetForeignServerByName(name, true);
 
 	if (server == NULL && host == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("server \"%s\" does not exist", name),
-			 errhint(
-				 "Give a host, or use CREATE SERVER ... FOREIGN DATA WRAPPER tessera first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("server \"%s\" does not exist", name),
+				 errhint(
+					 "Give a host, or use CREATE SERVER ... FOREIGN DATA WRAPPER tessera first.")));
 	if (server == NULL)
 	{
 		Oid created = tess_server_create(name, host, port, dbname);
@@ -119,21 +115,18 @@ server_for(const char *name, const char *host, int port, const char *dbname)
 		CommandCounterIncrement();
 		return created;
 	}
-	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, TESS_WRAPPER) !=
-		0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("server \"%s\" is not of the foreign-data wrapper \"%s\"",
-					name, TESS_WRAPPER),
-			 errhint("Use another name for the node.")));
+	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, TESS_WRAPPER) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not of the foreign-data wrapper \"%s\"",
+						name, TESS_WRAPPER),
+				 errhint("Use another name for the node.")));
 	if (host != NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DUPLICATE_OBJECT),
-			 errmsg("server \"%s\" already exists", name),
-			 errhint(
-				 "Leave out the address to make this server a node, or use another name.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("server \"%s\" already exists", name),
+				 errhint(
+					 "Leave out the address to make this server a node, or use another name.")));
 	if (tess_server_option(server->serverid, "dbname") == NULL)
 	{
 		tess_server_alter(name, NULL, 0, get_database_name(MyDatabaseId));
@@ -146,12 +139,11 @@ static void
 refuse_duplicate_name(const char *name)
 {
 	if (tess_cat_node_by_name(name) != NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DUPLICATE_OBJECT),
-			 errmsg("node \"%s\" already exists", name),
-			 errhint(
-				 "Use tessera.update_node() to change it, or another name.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("node \"%s\" already exists", name),
+				 errhint(
+					 "Use tessera.update_node() to change it, or another name.")));
 }
 
 static void
@@ -168,13 +160,12 @@ refuse_duplicate_address(const char *name, Oid server)
 
 		if (OidIsValid(other) && other != server &&
 			strcmp(tess_server_address(other), address) == 0)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("node \"%s\" has the same address as node \"%s\"", name,
-						row->name),
-				 errhint(
-					 "A node is a database of a server: use another database, or another server.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("node \"%s\" has the same address as node \"%s\"",
+							name, row->name),
+					 errhint(
+						 "A node is a database of a server: use another database, or another server.")));
 	}
 }
 
@@ -188,12 +179,11 @@ raise_problems(const char *name, const TessFacts *facts, const TessFacts *own)
 	{
 		TessProblem *problem = lfirst(cell);
 
-		ereport(
-			problem->is_fatal ? ERROR : WARNING,
-			(errcode(problem->sqlstate),
-			 errmsg_internal("%s", problem->message),
-			 problem->detail ? errdetail_internal("%s", problem->detail) : 0,
-			 errhint("%s", problem->hint)));
+		ereport(problem->is_fatal ? ERROR : WARNING,
+				(errcode(problem->sqlstate),
+				 errmsg_internal("%s", problem->message),
+				 problem->detail ? errdetail_internal("%s", problem->detail) : 0,
+				 errhint("%s", problem->hint)));
 	}
 }
 
@@ -213,10 +203,10 @@ add_this_server(TessNodeRow *added, bool server_is_new)
 	if (row == NULL || row->server != NULL)
 		elog(ERROR, "this server has no row in tessera.node");
 	if (row->holds_shards)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("this server is already a node, named \"%s\"",
-							   row->name),
-						errhint("Use tessera.update_node() to change it.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("this server is already a node, named \"%s\"", row->name),
+				 errhint("Use tessera.update_node() to change it.")));
 
 	if (server_is_new)
 		tess_server_drop(added->name);
@@ -224,10 +214,9 @@ add_this_server(TessNodeRow *added, bool server_is_new)
 	row->holds_shards = added->holds_shards;
 	row->zone = added->zone;
 	tess_cat_node_update(row);
-	ereport(
-		NOTICE,
-		(errmsg("node \"%s\" is this very server", row->name),
-		 errdetail("Its shards are used in process, without a connection.")));
+	ereport(NOTICE,
+			(errmsg("node \"%s\" is this very server", row->name),
+			 errdetail("Its shards are used in process, without a connection.")));
 	return row->node_id;
 }
 
@@ -385,8 +374,8 @@ static void
 leave_on_node(void *arg)
 {
 	const TessNodeRow *row = arg;
-	TessSession *session =
-		tess_xact_session(row->node_id, InvalidOid, TESS_WRITE);
+	TessSession *session = tess_xact_session(row->node_id, InvalidOid,
+											 TESS_WRITE);
 
 	tess_net_run_list(session, tess_member_leave_commands());
 }
@@ -405,12 +394,11 @@ tess_node_remove(PG_FUNCTION_ARGS)
 	lock_catalog("placement");
 	row = find_node(text_argument(fcinfo, 0));
 	if (tess_cat_node_has_placements(row->node_id))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("node \"%s\" holds shards", row->name),
-			 errhint(
-				 "Undistribute or drop the tables that have shards there first: see the view tessera.placements.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("node \"%s\" holds shards", row->name),
+				 errhint(
+					 "Undistribute or drop the tables that have shards there first: see the view tessera.placements.")));
 	if (row->server == NULL)
 	{
 		/* the coordinator itself stays; it only gets no more shards */
@@ -424,14 +412,13 @@ tess_node_remove(PG_FUNCTION_ARGS)
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_CONNECTION_EXCEPTION)
 		ReThrowError(error);
 	if (error != NULL)
-		ereport(
-			WARNING,
-			(errcode(ERRCODE_WARNING),
-			 errmsg("node \"%s\" is removed without having been told",
-					row->name),
-			 errdetail_internal("%s", error->message),
-			 errhint(
-				 "Before it can join a cluster again, drop its copies of reference tables and delete the row of tessera_internal.membership there.")));
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("node \"%s\" is removed without having been told",
+						row->name),
+				 errdetail_internal("%s", error->message),
+				 errhint(
+					 "Before it can join a cluster again, drop its copies of reference tables and delete the row of tessera_internal.membership there.")));
 	tess_cat_node_delete(row->node_id);
 	tess_server_drop(row->server);
 	tess_net_forget_node(row->node_id);

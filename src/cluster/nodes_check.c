@@ -72,10 +72,11 @@ put_row(ReturnSetInfo *output, const Visit *visit, const char *problem,
 	namestrcpy(&name, visit->node->name);
 	values[0] = NameGetDatum(&name);
 	values[1] = BoolGetDatum(visit->facts != NULL);
-	values[2] =
-		text_or_null(visit->facts ? visit->facts->version : NULL, &nulls[2]);
-	values[3] = text_or_null(
-		visit->facts ? visit->facts->extension_version : NULL, &nulls[3]);
+	values[2] = text_or_null(visit->facts ? visit->facts->version : NULL,
+							 &nulls[2]);
+	values[3] = text_or_null(visit->facts ? visit->facts->extension_version
+										  : NULL,
+							 &nulls[3]);
 	values[4] = text_or_null(problem, &nulls[4]);
 	values[5] = text_or_null(hint, &nulls[5]);
 	tuplestore_putvalues(output->setResult, output->setDesc, values, nulls);
@@ -122,11 +123,10 @@ check_node(ReturnSetInfo *output, const TessNode *node, const TessFacts *own)
 	}
 	if (visit.facts && visit.facts->old_prepared > 0)
 	{
-		put_row(
-			output, &visit,
-			psprintf(_("%d prepared transactions are older than a minute"),
-					 visit.facts->old_prepared),
-			_("They hold locks and keep VACUUM from working: see pg_prepared_xacts there."));
+		put_row(output, &visit,
+				psprintf(_("%d prepared transactions are older than a minute"),
+						 visit.facts->old_prepared),
+				_("They hold locks and keep VACUUM from working: see pg_prepared_xacts there."));
 		sound = false;
 	}
 	if (sound)

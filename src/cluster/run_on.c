@@ -129,8 +129,7 @@ run_as_shard(void *arg)
 	uint64 processed;
 
 	first.context = CurrentMemoryContext;
-	processed =
-		tess_local_execute(job->sql, NULL, false, false, &first.receiver);
+	processed = tess_local_execute(job->sql, NULL, false, false, &first.receiver);
 	finish_job(job, true,
 			   first.has_row ? first.value : command_tag(job->sql, processed));
 }
@@ -146,13 +145,12 @@ run_as_user(void *arg)
 	SPI_connect();
 	code = SPI_execute(job->sql, false, 0);
 	if (code < 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot run this command here: %s",
-					SPI_result_code_string(code)),
-			 errhint(
-				 "Transaction control and COPY cannot be run in this way.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot run this command here: %s",
+						SPI_result_code_string(code)),
+				 errhint(
+					 "Transaction control and COPY cannot be run in this way.")));
 	if (SPI_tuptable == NULL)
 		result = command_tag(job->sql, SPI_processed);
 	else if (SPI_processed > 0)
@@ -176,8 +174,8 @@ run_here(List *jobs)
 
 		if (!job->node->is_local)
 			continue;
-		error =
-			tess_attempt(job->is_shard_local ? run_as_shard : run_as_user, job);
+		error = tess_attempt(job->is_shard_local ? run_as_shard : run_as_user,
+							 job);
 		if (error != NULL)
 			finish_job(job, false, error->message);
 	}
@@ -296,13 +294,12 @@ remote_visits(List *jobs)
 		if (node->is_local || visit != NULL)
 			continue;
 		if (tess_xact_has_written(node->node_id))
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("this transaction has written on node \"%s\"",
-						node->name),
-				 errhint(
-					 "Commit first: the command would run outside the transaction and could wait for it.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+					 errmsg("this transaction has written on node \"%s\"",
+							node->name),
+					 errhint(
+						 "Commit first: the command would run outside the transaction and could wait for it.")));
 		visit = palloc0(sizeof(Visit));
 		visit->node = node;
 		visits = lappend(visits, visit);
@@ -314,8 +311,8 @@ static void
 run_there(List *jobs)
 {
 	List *visits = remote_visits(jobs);
-	TessSession **sessions =
-		palloc(sizeof(TessSession *) * (list_length(visits) + 1));
+	TessSession **sessions = palloc(sizeof(TessSession *) *
+									(list_length(visits) + 1));
 	ListCell *cell;
 
 	PG_TRY();
@@ -356,9 +353,9 @@ run_jobs(List *jobs)
 		Job *job = lfirst(cell);
 
 		if (!job->finished)
-			finish_job(
-				job, false,
-				psprintf(_("lost connection to node \"%s\""), job->node->name));
+			finish_job(job, false,
+					   psprintf(_("lost connection to node \"%s\""),
+								job->node->name));
 	}
 }
 
@@ -476,8 +473,9 @@ shard_jobs(const TessTable *table, const char *command)
 			job->node = tess_meta_node(shard->node_ids[j]);
 			job->shard_id = shard->shard_id;
 			job->is_shard_local = job->node->is_local;
-			job->sql = fill_command(
-				command, tess_meta_shard_relation(table, shard->shard_id));
+			job->sql = fill_command(command,
+									tess_meta_shard_relation(table,
+															 shard->shard_id));
 			jobs = lappend(jobs, job);
 		}
 	}
@@ -496,11 +494,12 @@ tess_run_on_shards(PG_FUNCTION_ARGS)
 	refuse_null(fcinfo, 1, "command");
 	table = tess_meta_table(PG_GETARG_OID(0));
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("relation %s is not a distributed table",
-							   DatumGetCString(DirectFunctionCall1(
-								   regclassout, PG_GETARG_DATUM(0)))),
-						errhint("See the view tessera.tables.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("relation %s is not a distributed table",
+						DatumGetCString(DirectFunctionCall1(regclassout,
+															PG_GETARG_DATUM(0)))),
+				 errhint("See the view tessera.tables.")));
 
 	jobs = shard_jobs(table, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	InitMaterializedSRF(fcinfo, 0);

@@ -155,8 +155,8 @@ run_change(Utility *utility)
 static void
 pass_on(Utility *utility)
 {
-	ProcessUtility_hook_type run =
-		next_hook ? next_hook : standard_ProcessUtility;
+	ProcessUtility_hook_type run = next_hook ? next_hook
+											 : standard_ProcessUtility;
 
 	run(utility->plan, utility->query_string, utility->read_only_tree,
 		utility->context, utility->params, utility->query_env, utility->dest,
@@ -262,9 +262,10 @@ run_copy(Utility *utility)
 	/* The lock that core takes too, before the table is looked at: it may be
 	 * getting distributed just now. */
 	if (copy->relation != NULL)
-		(void) RangeVarGetRelid(
-			copy->relation, copy->is_from ? RowExclusiveLock : AccessShareLock,
-			true);
+		(void) RangeVarGetRelid(copy->relation,
+								copy->is_from ? RowExclusiveLock
+											  : AccessShareLock,
+								true);
 	if (tess_command_table(copy->relation) != NULL)
 	{
 		own_tree(utility);

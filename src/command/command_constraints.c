@@ -63,8 +63,7 @@ static bool
 any_is_deferrable(void)
 {
 	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan =
-		systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	bool found = false;
 	HeapTuple tuple;
 
@@ -124,8 +123,7 @@ tell_shards(const char *name, Oid schema, bool deferred)
 				F_NAMEEQ, CStringGetDatum(name));
 	ScanKeyInit(&keys[1], Anum_pg_constraint_connamespace,
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(schema));
-	scan =
-		systable_beginscan(rel, ConstraintNameNspIndexId, true, NULL, 2, keys);
+	scan = systable_beginscan(rel, ConstraintNameNspIndexId, true, NULL, 2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
@@ -148,17 +146,17 @@ tell_shards(const char *name, Oid schema, bool deferred)
 
 			for (int j = 0; j < Max(node->shard_count, 1); j++)
 			{
-				const char *where =
-					node->shard_count == 0
-						? table->schema
-						: tess_shard_schema_name(table->schema,
-												 node->shard_ids[j]);
+				const char *where = node->shard_count == 0
+										? table->schema
+										: tess_shard_schema_name(table->schema,
+																 node->shard_ids[j]);
 
-				node->commands =
-					lappend(node->commands,
-							psprintf("SET CONSTRAINTS %s %s",
-									 tess_quote_qualified(where, name),
-									 deferred ? "DEFERRED" : "IMMEDIATE"));
+				node->commands = lappend(node->commands,
+										 psprintf("SET CONSTRAINTS %s %s",
+												  tess_quote_qualified(where,
+																	   name),
+												  deferred ? "DEFERRED"
+														   : "IMMEDIATE"));
 			}
 		}
 		tess_work_run(work);

@@ -67,10 +67,9 @@ tess_copy_from(CopyStmt *copy, const char *query_string,
 	pstate = make_state(rel, copy, query_string, &where);
 	PreventCommandIfReadOnly("COPY FROM");
 	if (check_enable_rls(table->relation, InvalidOid, false) == RLS_ENABLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("COPY FROM not supported with row-level security"),
-				 errhint("Use INSERT statements instead.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("COPY FROM not supported with row-level security"),
+						errhint("Use INSERT statements instead.")));
 	rows = copy_rows(pstate, rel, copy, table, (List *) where);
 	if (completion)
 		SetQueryCompletion(completion, CMDTAG_COPY, rows);
@@ -89,13 +88,11 @@ check_options(const CopyStmt *copy)
 		DefElem *option = lfirst(lc);
 
 		if (strcmp(option->defname, "freeze") == 0 && defGetBoolean(option))
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg(
-					 "COPY FREEZE is not supported on distributed table \"%s\"",
-					 copy->relation->relname),
-				 errhint("Leave FREEZE out.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("COPY FREEZE is not supported on distributed table \"%s\"",
+							copy->relation->relname),
+					 errhint("Leave FREEZE out.")));
 	}
 }
 
@@ -107,22 +104,18 @@ check_source(const CopyStmt *copy)
 		return;
 	if (copy->is_program &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_EXECUTE_SERVER_PROGRAM))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg(
-				 "must be superuser or have privileges of the pg_execute_server_program role to COPY to or from an external program"),
-			 errhint(
-				 "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser or have privileges of the pg_execute_server_program role to COPY to or from an external program"),
+				 errhint(
+					 "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
 	if (!copy->is_program &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg(
-				 "must be superuser or have privileges of the pg_read_server_files role to COPY from a file"),
-			 errhint(
-				 "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser or have privileges of the pg_read_server_files role to COPY from a file"),
+				 errhint(
+					 "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
 }
 
 /* Parse state with the table as its one relation, rights checked; *where is
@@ -143,9 +136,10 @@ make_state(Relation rel, CopyStmt *copy, const char *query_string, Node **where)
 		*where = transform_where(pstate, item, copy);
 	attnums = CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist);
 	foreach(lc, attnums)
-		item->p_rte->insertedCols =
-			bms_add_member(item->p_rte->insertedCols,
-						   lfirst_int(lc) - FirstLowInvalidHeapAttributeNumber);
+		item->p_rte
+			->insertedCols = bms_add_member(item->p_rte->insertedCols,
+											lfirst_int(lc) -
+												FirstLowInvalidHeapAttributeNumber);
 	(void) ExecCheckRTPerms(pstate->p_rtable, true);
 	return pstate;
 }
@@ -168,15 +162,15 @@ static uint64
 copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 		  const TessTable *table, List *where)
 {
-	CopyFromState input =
-		BeginCopyFrom(pstate, rel, NULL, copy->filename, copy->is_program, NULL,
-					  copy->attlist, copy->options);
+	CopyFromState input = BeginCopyFrom(pstate, rel, NULL, copy->filename,
+										copy->is_program, NULL, copy->attlist,
+										copy->options);
 	ErrorContextCallback context;
 	TessStream *stream;
 	uint64 rows;
 
-	stream = tess_stream_begin(
-		table, tess_stream_columns(RelationGetDescr(rel)), true);
+	stream = tess_stream_begin(table,
+							   tess_stream_columns(RelationGetDescr(rel)), true);
 	context.callback = CopyFromErrorCallback;
 	context.arg = input;
 	context.previous = error_context_stack;
@@ -193,8 +187,8 @@ read_rows(CopyFromState input, Relation rel, List *where, TessStream *stream)
 {
 	EState *estate = CreateExecutorState();
 	ExprContext *econtext = GetPerTupleExprContext(estate);
-	TupleTableSlot *slot =
-		MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
+													&TTSOpsVirtual);
 	ExprState *qual = where ? ExecInitQual(where, NULL) : NULL;
 	MemoryContext caller = CurrentMemoryContext;
 	uint64 rows = 0;
@@ -209,8 +203,8 @@ read_rows(CopyFromState input, Relation rel, List *where, TessStream *stream)
 		ResetPerTupleExprContext(estate);
 		ExecClearTuple(slot);
 		MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
-		got_row =
-			NextCopyFrom(input, econtext, slot->tts_values, slot->tts_isnull);
+		got_row = NextCopyFrom(input, econtext, slot->tts_values,
+							   slot->tts_isnull);
 		MemoryContextSwitchTo(caller);
 		if (!got_row)
 			break;

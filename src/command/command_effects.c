@@ -125,8 +125,7 @@ note_relation_drop(Oid relation, int sub_id)
 {
 	char relkind = get_rel_relkind(relation);
 
-	if (relation == tess_catalog_relation_oid("table") &&
-		tess_cat_tables() != NIL)
+	if (relation == tess_catalog_relation_oid("table") && tess_cat_tables() != NIL)
 		tess_refuse_extension_drop();
 	if (relkind == RELKIND_INDEX)
 	{
@@ -172,13 +171,12 @@ refuse_alter(Oid relation, const ObjectAccessPostAlter *arg)
 		relation = IndexGetRelation(relation, true);
 	table = tess_meta_table(relation);
 	if (table != NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("table \"%s\" cannot be altered while it is distributed",
-					table->name),
-			 errhint(
-				 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" cannot be altered while it is distributed",
+						table->name),
+				 errhint(
+					 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
 }
 
 static void
@@ -262,14 +260,12 @@ tess_effects_finish(void)
 		Effect *effect = lfirst(lc);
 
 		if (!is_dropped(effect->relation, dropped))
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg(
-					 "cannot drop a column, index or constraint of distributed table \"%s\" in this way",
-					 effect->name),
-				 errhint(
-					 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot drop a column, index or constraint of distributed table \"%s\" in this way",
+							effect->name),
+					 errhint(
+						 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
 	}
 	effects.acting = true;
 	PG_TRY();

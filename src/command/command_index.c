@@ -84,8 +84,9 @@ tess_index_after_create(const IndexStmt *create, const List *old_indexes)
 	foreach(lc, indexes_of(table->relation))
 	{
 		if (!list_member_oid(old_indexes, lfirst_oid(lc)))
-			tess_work_add_templates(
-				work, list_make1(index_template(table, lfirst_oid(lc))));
+			tess_work_add_templates(work,
+									list_make1(
+										index_template(table, lfirst_oid(lc))));
 	}
 	tess_work_run(work);
 }
@@ -95,9 +96,8 @@ index_template(const TessTable *table, Oid index)
 {
 	int level = tess_settings_pin();
 	char *sql = pg_get_indexdef_string(index);
-	List *template = table->kind == TESS_REFERENCE
-						 ? list_make1(makeString(sql))
-						 : tess_template_from_sql(sql);
+	List *template = table->kind == TESS_REFERENCE ? list_make1(makeString(sql))
+												   : tess_template_from_sql(sql);
 
 	AtEOXact_GUC(true, level);
 	return template;
@@ -141,15 +141,16 @@ drop_work(const TessTable *table, const char *index, DropBehavior behavior)
 
 		for (int j = 0; j < Max(node->shard_count, 1); j++)
 		{
-			const char *schema =
-				node->shard_count == 0
-					? table->schema
-					: tess_shard_schema_name(table->schema, node->shard_ids[j]);
+			const char *schema = node->shard_count == 0
+									 ? table->schema
+									 : tess_shard_schema_name(table->schema,
+															  node->shard_ids[j]);
 
-			node->commands = lappend(
-				node->commands,
-				psprintf("DROP INDEX %s%s", tess_quote_qualified(schema, index),
-						 behavior == DROP_CASCADE ? " CASCADE" : ""));
+			node->commands = lappend(node->commands,
+									 psprintf("DROP INDEX %s%s",
+											  tess_quote_qualified(schema, index),
+											  behavior == DROP_CASCADE ? " CASCADE"
+																	   : ""));
 		}
 	}
 	return work;

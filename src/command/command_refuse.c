@@ -56,17 +56,15 @@ tess_refuse_command(Node *statement)
 			refuse_rename(castNode(RenameStmt, statement));
 			break;
 		case T_AlterObjectSchemaStmt:
-			refuse_relation(
-				castNode(AlterObjectSchemaStmt, statement)->relation,
-				statement);
+			refuse_relation(castNode(AlterObjectSchemaStmt, statement)->relation,
+							statement);
 			break;
 		case T_AlterExtensionContentsStmt:
 			refuse_membership(castNode(AlterExtensionContentsStmt, statement));
 			break;
 		case T_AlterObjectDependsStmt:
-			refuse_relation(
-				castNode(AlterObjectDependsStmt, statement)->relation,
-				statement);
+			refuse_relation(castNode(AlterObjectDependsStmt, statement)->relation,
+							statement);
 			break;
 		case T_CreateTrigStmt:
 			refuse_relation(castNode(CreateTrigStmt, statement)->relation,
@@ -130,16 +128,15 @@ refuse(const TessTable *table, Node *statement)
 
 	if (table == NULL)
 		return;
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		 table->kind == TESS_REFERENCE
-			 ? errmsg("%s is not supported on reference table \"%s\"", command,
-					  table->name)
-			 : errmsg("%s is not supported on distributed table \"%s\"",
-					  command, table->name),
-		 errhint(
-			 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 table->kind == TESS_REFERENCE
+				 ? errmsg("%s is not supported on reference table \"%s\"",
+						  command, table->name)
+				 : errmsg("%s is not supported on distributed table \"%s\"",
+						  command, table->name),
+			 errhint(
+				 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
 }
 
 static void
@@ -169,8 +166,7 @@ refuse_alter_table(AlterTableStmt *alter)
 		switch (command->subtype)
 		{
 			case AT_AddInherit:
-				refuse_relation(castNode(RangeVar, command->def),
-								(Node *) alter);
+				refuse_relation(castNode(RangeVar, command->def), (Node *) alter);
 				break;
 			case AT_AttachPartition:
 				refuse_relation(castNode(PartitionCmd, command->def)->name,
@@ -212,14 +208,12 @@ refuse_schema(const char *schema, Node *statement)
 		return;
 	if (strcmp(schema, TESS_SCHEMA) == 0 ||
 		strcmp(schema, TESS_INTERNAL_SCHEMA) == 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 errmsg(
-				 "cannot rename schema \"%s\" because extension tessera requires it",
-				 schema),
-			 errhint(
-				 "Without its catalogs the extension would not find its tables.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot rename schema \"%s\" because extension tessera requires it",
+						schema),
+				 errhint(
+					 "Without its catalogs the extension would not find its tables.")));
 	foreach(lc, tess_cat_tables())
 	{
 		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
@@ -266,8 +260,7 @@ refuse_extension_drop(DropStmt *drop)
 
 	foreach(lc, drop->objects)
 	{
-		if (strcmp(strVal(lfirst(lc)), "tessera") == 0 &&
-			tess_cat_tables() != NIL)
+		if (strcmp(strVal(lfirst(lc)), "tessera") == 0 && tess_cat_tables() != NIL)
 			tess_refuse_extension_drop();
 	}
 }
@@ -277,14 +270,12 @@ refuse_extension_drop(DropStmt *drop)
 void
 tess_refuse_extension_drop(void)
 {
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-		 errmsg(
-			 "cannot drop extension tessera while there are distributed or reference tables"),
-		 errdetail("Their rows are in shards that only the extension finds."),
-		 errhint(
-			 "Drop those tables, or use tessera.undistribute_table() on them, first.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot drop extension tessera while there are distributed or reference tables"),
+			 errdetail("Their rows are in shards that only the extension finds."),
+			 errhint(
+				 "Drop those tables, or use tessera.undistribute_table() on them, first.")));
 }
 
 static void
@@ -311,8 +302,7 @@ refuse_statistics(const List *name, Node *statement)
 	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statistics));
 	if (!HeapTupleIsValid(tuple))
 		return;
-	table =
-		tess_meta_table(((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid);
+	table = tess_meta_table(((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid);
 	ReleaseSysCache(tuple);
 	refuse(table, statement);
 }
@@ -338,8 +328,7 @@ refuse_comment(CommentStmt *comment)
 						(Node *) comment);
 			break;
 		case OBJECT_STATISTIC_EXT:
-			refuse_statistics(castNode(List, comment->object),
-							  (Node *) comment);
+			refuse_statistics(castNode(List, comment->object), (Node *) comment);
 			break;
 		default:
 			break;
@@ -368,8 +357,8 @@ refuse_reassign(ReassignOwnedStmt *reassign)
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		is_affected = list_member_oid(
-			roles, ((Form_pg_class) GETSTRUCT(tuple))->relowner);
+		is_affected = list_member_oid(roles,
+									  ((Form_pg_class) GETSTRUCT(tuple))->relowner);
 		ReleaseSysCache(tuple);
 		if (is_affected)
 			refuse(tess_meta_table(relation), (Node *) reassign);

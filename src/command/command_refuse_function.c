@@ -60,15 +60,14 @@ tess_refuse_function_change(Oid function)
 	if (walk.table == NULL)
 		return;
 	ObjectAddressSet(address, ProcedureRelationId, function);
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		 errmsg("cannot change %s while the shards of table \"%s\" need it",
-				getObjectDescription(&address, false), walk.table->name),
-		 errdetail(
-			 "The nodes have the function as it was when the table was distributed."),
-		 errhint(
-			 "Use tessera.undistribute_table(), change the function, and distribute the table again.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change %s while the shards of table \"%s\" need it",
+					getObjectDescription(&address, false), walk.table->name),
+			 errdetail(
+				 "The nodes have the function as it was when the table was distributed."),
+			 errhint(
+				 "Use tessera.undistribute_table(), change the function, and distribute the table again.")));
 }
 
 static void
@@ -187,7 +186,7 @@ found_statistics(Walk *walk, Oid statistics)
 
 	if (!HeapTupleIsValid(tuple))
 		return;
-	walk->table =
-		tess_meta_table(((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid);
+	walk->table = tess_meta_table(
+		((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid);
 	ReleaseSysCache(tuple);
 }

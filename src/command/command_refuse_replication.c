@@ -34,8 +34,8 @@ tess_refuse_replication(Node *statement)
 	{
 		case T_CreatePublicationStmt:
 		{
-			CreatePublicationStmt *create =
-				castNode(CreatePublicationStmt, statement);
+			CreatePublicationStmt *create = castNode(CreatePublicationStmt,
+													 statement);
 
 			refuse_published(create->pubobjects, statement);
 			if (create->for_all_tables)
@@ -44,8 +44,8 @@ tess_refuse_replication(Node *statement)
 		}
 		case T_AlterPublicationStmt:
 		{
-			AlterPublicationStmt *alter =
-				castNode(AlterPublicationStmt, statement);
+			AlterPublicationStmt *alter = castNode(AlterPublicationStmt,
+												   statement);
 
 			if (alter->action != AP_DropObjects)
 				refuse_published(alter->pubobjects, statement);
@@ -70,8 +70,8 @@ refuse_published(const List *objects, Node *statement)
 		PublicationObjSpec *object = lfirst_node(PublicationObjSpec, lc);
 
 		if (object->pubobjtype == PUBLICATIONOBJ_TABLE)
-			refuse_published_table(
-				tess_command_table(object->pubtable->relation), statement);
+			refuse_published_table(tess_command_table(object->pubtable->relation),
+								   statement);
 		else if (object->pubobjtype == PUBLICATIONOBJ_TABLES_IN_SCHEMA)
 			refuse_published_schema(get_namespace_oid(object->name, true),
 									statement);
@@ -90,12 +90,11 @@ refuse_published_table(const TessTable *table, Node *statement)
 {
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s is not supported on distributed table \"%s\"",
-					CreateCommandName(statement), table->name),
-			 errdetail("Changes of its rows happen on the nodes."),
-			 errhint("Create publications of its shards on the nodes.")));
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("%s is not supported on distributed table \"%s\"",
+						   CreateCommandName(statement), table->name),
+					errdetail("Changes of its rows happen on the nodes."),
+					errhint("Create publications of its shards on the nodes.")));
 }
 
 static void
@@ -123,8 +122,8 @@ warn_of_all_tables(const char *publication)
 		return;
 	foreach(lc, tess_cat_tables())
 	{
-		const TessTable *table =
-			tess_meta_table(((TessTableRow *) lfirst(lc))->relation);
+		const TessTable *table = tess_meta_table(
+			((TessTableRow *) lfirst(lc))->relation);
 
 		if (table == NULL || table->kind != TESS_DISTRIBUTED)
 			continue;
@@ -141,10 +140,9 @@ warn_of_all_tables(const char *publication)
 static void
 refuse_subscribed(Node *statement)
 {
-	Relation subscribed =
-		table_open(SubscriptionRelRelationId, AccessShareLock);
-	SysScanDesc scan =
-		systable_beginscan(subscribed, InvalidOid, false, NULL, 0, NULL);
+	Relation subscribed = table_open(SubscriptionRelRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(subscribed, InvalidOid, false, NULL,
+										  0, NULL);
 	HeapTuple tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -153,15 +151,14 @@ refuse_subscribed(Node *statement)
 			((Form_pg_subscription_rel) GETSTRUCT(tuple))->srrelid);
 
 		if (table != NULL)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s is not supported with table \"%s\"",
-						CreateCommandName(statement), table->name),
-				 errdetail(
-					 "A subscription writes into this server's table, and its rows are in shards and copies."),
-				 errhint(
-					 "Leave the table out of the publication, and drop the replication slot if the publisher has one now.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s is not supported with table \"%s\"",
+							CreateCommandName(statement), table->name),
+					 errdetail(
+						 "A subscription writes into this server's table, and its rows are in shards and copies."),
+					 errhint(
+						 "Leave the table out of the publication, and drop the replication slot if the publisher has one now.")));
 	}
 	systable_endscan(scan);
 	table_close(subscribed, AccessShareLock);

@@ -41,23 +41,20 @@ tess_refuse_type_change(Node *statement)
 
 		for (int i = 0; rel != NULL && i < RelationGetDescr(rel)->natts; i++)
 		{
-			Form_pg_attribute attribute =
-				TupleDescAttr(RelationGetDescr(rel), i);
+			Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), i);
 
 			if (!attribute->attisdropped &&
 				is_made_of(attribute->atttypid, changed))
-				ereport(
-					ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg(
-						 "%s is not supported on a type of column \"%s\" of table \"%s\"",
-						 CreateCommandName(statement),
-						 NameStr(attribute->attname),
-						 RelationGetRelationName(rel)),
-					 errdetail(
-						 "The nodes have the type as it was when the table was distributed."),
-					 errhint(
-						 "Use tessera.undistribute_table(), change the type here and on all nodes, and distribute the table again.")));
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("%s is not supported on a type of column \"%s\" of table \"%s\"",
+								CreateCommandName(statement),
+								NameStr(attribute->attname),
+								RelationGetRelationName(rel)),
+						 errdetail(
+							 "The nodes have the type as it was when the table was distributed."),
+						 errhint(
+							 "Use tessera.undistribute_table(), change the type here and on all nodes, and distribute the table again.")));
 		}
 		if (rel != NULL)
 			relation_close(rel, NoLock);
@@ -81,9 +78,9 @@ changed_type(Node *statement)
 				(Node *) castNode(AlterTypeStmt, statement)->typeName);
 		case T_AlterTableStmt:
 			if (castNode(AlterTableStmt, statement)->objtype == OBJECT_TYPE)
-				return get_rel_type_id(RangeVarGetRelid(
-					castNode(AlterTableStmt, statement)->relation, NoLock,
-					true));
+				return get_rel_type_id(
+					RangeVarGetRelid(castNode(AlterTableStmt, statement)->relation,
+									 NoLock, true));
 			return InvalidOid;
 		case T_RenameStmt:
 		{
@@ -100,8 +97,8 @@ changed_type(Node *statement)
 		}
 		case T_AlterObjectSchemaStmt:
 		{
-			AlterObjectSchemaStmt *move =
-				castNode(AlterObjectSchemaStmt, statement);
+			AlterObjectSchemaStmt *move = castNode(AlterObjectSchemaStmt,
+												   statement);
 
 			if (move->objectType == OBJECT_TYPE ||
 				move->objectType == OBJECT_DOMAIN)
@@ -119,8 +116,7 @@ named_type(Node *name)
 {
 	if (name == NULL || !IsA(name, List))
 		return InvalidOid;
-	return LookupTypeNameOid(NULL, makeTypeNameFromNameList((List *) name),
-							 true);
+	return LookupTypeNameOid(NULL, makeTypeNameFromNameList((List *) name), true);
 }
 
 static bool

@@ -27,8 +27,7 @@ tess_names_join(List *names)
 
 	initStringInfo(&text);
 	foreach(lc, names)
-		appendStringInfo(&text, "%s%s",
-						 foreach_current_index(lc) > 0 ? ", " : "",
+		appendStringInfo(&text, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
 						 (char *) lfirst(lc));
 	return text.data;
 }
@@ -62,9 +61,8 @@ tess_names_add(List **all, const TessNodeWork *node, const TessTable *table,
 	ListCell *lc;
 
 	foreach(lc, tess_work_names(node, table))
-		appendStringInfo(&names->text, "%s%s%s",
-						 names->text.len > 0 ? ", " : "", (char *) lfirst(lc),
-						 suffix);
+		appendStringInfo(&names->text, "%s%s%s", names->text.len > 0 ? ", " : "",
+						 (char *) lfirst(lc), suffix);
 }
 
 /* For each node: the head, and the names that were added.  NULL for none. */
@@ -79,8 +77,7 @@ tess_names_work(List *all, const char *head)
 		return NULL;
 	foreach(lc, all)
 	{
-		const TessNode *node =
-			tess_meta_node(((NodeNames *) lfirst(lc))->node_id);
+		const TessNode *node = tess_meta_node(((NodeNames *) lfirst(lc))->node_id);
 
 		nodes = lappend(nodes, unconstify(TessNode *, node));
 	}
@@ -108,8 +105,8 @@ tess_comment_repeat(const CommentStmt *comment)
 		column = strVal(llast(name));
 		name = list_truncate(name, list_length(name) - 1);
 	}
-	table =
-		name == NIL ? NULL : tess_command_table(makeRangeVarFromNameList(name));
+	table = name == NIL ? NULL
+						: tess_command_table(makeRangeVarFromNameList(name));
 	if (table == NULL)
 		return;
 	work = tess_work_of_table(table);
@@ -119,14 +116,17 @@ tess_comment_repeat(const CommentStmt *comment)
 		ListCell *lc;
 
 		foreach(lc, tess_work_names(node, table))
-			node->commands = lappend(
-				node->commands,
-				psprintf("COMMENT ON %s %s%s%s IS %s",
-						 column ? "COLUMN" : "TABLE", (char *) lfirst(lc),
-						 column ? "." : "",
-						 column ? quote_identifier(column) : "",
-						 comment->comment ? quote_literal_cstr(comment->comment)
-										  : "NULL"));
+			node->commands = lappend(node->commands,
+									 psprintf("COMMENT ON %s %s%s%s IS %s",
+											  column ? "COLUMN" : "TABLE",
+											  (char *) lfirst(lc),
+											  column ? "." : "",
+											  column ? quote_identifier(column)
+													 : "",
+											  comment->comment
+												  ? quote_literal_cstr(
+														comment->comment)
+												  : "NULL"));
 	}
 	tess_work_run(work);
 }

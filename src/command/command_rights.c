@@ -74,8 +74,7 @@ tess_rights_repeat(const GrantStmt *grant)
 
 	if (grant->objtype == OBJECT_SCHEMA)
 		repeat_schema_grant(grant);
-	if (grant->objtype != OBJECT_TABLE ||
-		grant->targtype == ACL_TARGET_DEFAULTS)
+	if (grant->objtype != OBJECT_TABLE || grant->targtype == ACL_TARGET_DEFAULTS)
 		return;
 	foreach(lc, granted_tables(grant))
 	{
@@ -115,8 +114,8 @@ add_needed_objects(TessWork *work, Oid relation)
 	for (int i = 0; i < work->count; i++)
 	{
 		if (!work->nodes[i].is_local)
-			work->nodes[i].commands =
-				list_concat(work->nodes[i].commands, objects);
+			work->nodes[i].commands = list_concat(work->nodes[i].commands,
+												  objects);
 	}
 }
 
@@ -156,9 +155,9 @@ repeat_schema_grant(const GrantStmt *grant)
 			TessNodeWork *node = &work->nodes[i];
 
 			if (!node->is_local)
-				node->commands =
-					lappend(node->commands,
-							rights_text(grant, quote_identifier(schema)));
+				node->commands = lappend(node->commands,
+										 rights_text(grant,
+													 quote_identifier(schema)));
 		}
 		tess_work_create_schemas(work, schema);
 		tess_work_run(work);
@@ -217,10 +216,9 @@ rights_text(const GrantStmt *grant, const char *objects)
 								grant_tail(grant, list_make1(lfirst(lc))));
 
 		if (role->roletype != ROLESPEC_PUBLIC)
-			appendStringInfo(
-				&body,
-				"IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s) THEN ",
-				quote_literal_cstr(get_rolespec_name(role)));
+			appendStringInfo(&body,
+							 "IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s) THEN ",
+							 quote_literal_cstr(get_rolespec_name(role)));
 		appendStringInfo(&body, "EXECUTE %s; ", quote_literal_cstr(revoke));
 		if (role->roletype != ROLESPEC_PUBLIC)
 			appendStringInfoString(&body, "END IF; ");
@@ -247,8 +245,7 @@ grant_head(const GrantStmt *grant)
 		AccessPriv *privilege = lfirst(lc);
 		ListCell *column;
 
-		appendStringInfo(&sql, "%s%s",
-						 foreach_current_index(lc) > 0 ? ", " : "",
+		appendStringInfo(&sql, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
 						 privilege->priv_name ? privilege->priv_name : "ALL");
 		foreach(column, privilege->cols)
 			appendStringInfo(&sql, "%s%s",
@@ -257,8 +254,8 @@ grant_head(const GrantStmt *grant)
 		if (privilege->cols != NIL)
 			appendStringInfoChar(&sql, ')');
 	}
-	appendStringInfoString(
-		&sql, grant->objtype == OBJECT_SCHEMA ? " ON SCHEMA " : " ON TABLE ");
+	appendStringInfoString(&sql, grant->objtype == OBJECT_SCHEMA ? " ON SCHEMA "
+																 : " ON TABLE ");
 	return sql.data;
 }
 
@@ -311,9 +308,8 @@ tess_rights_before_drop_owned(const DropOwnedStmt *drop)
 		SysScanDesc scan;
 		HeapTuple tuple;
 
-		ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid,
-					BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(AuthIdRelationId));
+		ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
+					F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
 		ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
 					F_OIDEQ, ObjectIdGetDatum(get_rolespec_oid(role, false)));
 		scan = systable_beginscan(shdepend, SharedDependReferenceIndexId, true,

@@ -52,13 +52,12 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 
 		/* pg_restore says ONLY for what it believes to be its own new table */
 		if (table != NULL && !lfirst_node(RangeVar, lc)->inh)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("TRUNCATE ONLY is not supported on table \"%s\"",
-						table->name),
-				 errhint(
-					 "Leave ONLY out.  If this is pg_restore, run it without --jobs.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("TRUNCATE ONLY is not supported on table \"%s\"",
+							table->name),
+					 errhint(
+						 "Leave ONLY out.  If this is pg_restore, run it without --jobs.")));
 		if (table == NULL || table->kind != TESS_DISTRIBUTED)
 			continue;
 		tables = list_append_unique_oid(tables, table->relation);
@@ -68,10 +67,10 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 			TessNodeWork *node = &work->nodes[i];
 
 			for (int j = 0; node->is_local && j < node->shard_count; j++)
-				added = lappend(
-					added, makeRangeVar(tess_shard_schema_name(
-											table->schema, node->shard_ids[j]),
-										table->name, -1));
+				added = lappend(added,
+								makeRangeVar(tess_shard_schema_name(table->schema,
+																	node->shard_ids[j]),
+											 table->name, -1));
 		}
 	}
 	truncate->relations = list_concat(truncate->relations, added);

@@ -50,8 +50,9 @@ tess_vacuum_prepare(VacuumStmt *vacuum)
 	foreach(lc, vacuum->rels)
 	{
 		VacuumRelation *relation = lfirst(lc);
-		const TessTable *table =
-			relation->relation ? tess_command_table(relation->relation) : NULL;
+		const TessTable *table = relation->relation
+									 ? tess_command_table(relation->relation)
+									 : NULL;
 
 		if (table != NULL)
 			add_relation(relation, table, &names, &local);
@@ -88,9 +89,10 @@ add_relation(VacuumRelation *relation, const TessTable *table, List **names,
 
 		for (int j = 0; node->is_local && j < node->shard_count; j++)
 		{
-			RangeVar *shard = makeRangeVar(
-				tess_shard_schema_name(table->schema, node->shard_ids[j]),
-				table->name, -1);
+			RangeVar *
+				shard = makeRangeVar(tess_shard_schema_name(table->schema,
+															node->shard_ids[j]),
+									 table->name, -1);
 
 			*local = lappend(*local, makeVacuumRelation(shard, InvalidOid,
 														relation->va_cols));
@@ -164,8 +166,8 @@ run_outside_transaction(TessWork *work)
 	PG_FINALLY();
 	{
 		/* After an error, or a cancel, nothing is to go on there. */
-		TimestampTz deadline = TimestampTzPlusMilliseconds(
-			GetCurrentTimestamp(), ABANDON_TIMEOUT_MS);
+		TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   ABANDON_TIMEOUT_MS);
 
 		for (int i = 0; i < work->count; i++)
 		{

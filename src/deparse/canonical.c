@@ -63,8 +63,7 @@ hide_names_walker(Node *node, void *context)
 		if (query->commandType == CMD_INSERT)
 			foreach(cell, query->rtable)
 				if (lfirst_node(RangeTblEntry, cell)->rtekind == RTE_SUBQUERY)
-					hide_column_names(
-						lfirst_node(RangeTblEntry, cell)->subquery);
+					hide_column_names(lfirst_node(RangeTblEntry, cell)->subquery);
 		return query_tree_walker(query, hide_names_walker, context, 0);
 	}
 	return expression_tree_walker(node, hide_names_walker, context);
@@ -84,9 +83,10 @@ cast_params_mutator(Node *node, void *context)
 
 		if (param->paramkind == PARAM_EXTERN &&
 			tess_param_needs_cast(param->paramtype))
-			return (Node *) makeRelabelType(
-				(Expr *) param, param->paramtype, param->paramtypmod,
-				param->paramcollid, COERCE_EXPLICIT_CAST);
+			return (Node *) makeRelabelType((Expr *) param, param->paramtype,
+											param->paramtypmod,
+											param->paramcollid,
+											COERCE_EXPLICIT_CAST);
 		return (Node *) param;
 	}
 	return expression_tree_mutator(node, cast_params_mutator, context);

@@ -35,8 +35,8 @@ static void
 end_piece(TessDdl *ddl)
 {
 	if (ddl->text.len > 0)
-		ddl->template =
-			lappend(ddl->template, makeString(pstrdup(ddl->text.data)));
+		ddl->template = lappend(ddl->template,
+								makeString(pstrdup(ddl->text.data)));
 	resetStringInfo(&ddl->text);
 }
 

@@ -97,8 +97,7 @@ extern void tess_ddl_end(TessDdl *ddl);
 extern void tess_ddl_add_sql(TessDdl *ddl, const char *sql);
 
 /* GRANTs of an access list on the table, or on a column of it. */
-extern void tess_ddl_add_grants(TessDdl *ddl, const Acl *acl,
-								const char *column);
+extern void tess_ddl_add_grants(TessDdl *ddl, const Acl *acl, const char *column);
 
 /* COMMENT ON kind name, if there is a comment.  name is that of a column if
  * column is not 0, of a constraint of the table, or of an object in its

@@ -125,13 +125,11 @@ utility_walker(Node *node, NamesContext *context)
 				   names_walker((Node *) statistics->relations, context);
 		}
 		case T_GrantStmt:
-			return names_walker((Node *) ((GrantStmt *) node)->objects,
-								context);
+			return names_walker((Node *) ((GrantStmt *) node)->objects, context);
 		default:
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("statements of this kind cannot be sent to shards")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("statements of this kind cannot be sent to shards")));
 	}
 	return false;
 }
@@ -184,8 +182,7 @@ names_walker(Node *node, NamesContext *context)
 				return true;
 			break;
 		case T_ColumnDef:
-			if (names_walker((Node *) ((ColumnDef *) node)->constraints,
-							 context))
+			if (names_walker((Node *) ((ColumnDef *) node)->constraints, context))
 				return true;
 			break;
 		case T_AlterTableCmd:
@@ -304,8 +301,8 @@ tess_names_cut(const char *sql, int start, int end, List *names)
 		if (name->location < start || name->location >= end)
 			continue;
 		template = append_text(template, sql, start, name->location);
-		template =
-			lappend(template, list_make1(makeString(pstrdup(name->schema))));
+		template = lappend(template,
+						   list_make1(makeString(pstrdup(name->schema))));
 		start = name->location + name->length;
 	}
 	return append_text(template, sql, start, end);

@@ -65,8 +65,7 @@ note_param(NormalizeState *state, const Param *param)
 	TessNormalized *result = state->result;
 
 	/* these are parts of the SubLinks beside them */
-	if (param->paramkind == PARAM_SUBLINK ||
-		param->paramkind == PARAM_MULTIEXPR)
+	if (param->paramkind == PARAM_SUBLINK || param->paramkind == PARAM_MULTIEXPR)
 		return false;
 	if (param->paramkind != PARAM_EXTERN || param->paramid <= 0)
 		return refuse(state, "a value of the plan's own stands in it");
@@ -78,8 +77,8 @@ note_param(NormalizeState *state, const Param *param)
 		if (result->param_types == NULL)
 			result->param_types = palloc(space * sizeof(Oid));
 		else
-			result->param_types =
-				repalloc(result->param_types, space * sizeof(Oid));
+			result->param_types = repalloc(result->param_types,
+										   space * sizeof(Oid));
 		memset(result->param_types + result->param_space, 0,
 			   (space - result->param_space) * sizeof(Oid));
 		result->param_space = space;
@@ -346,8 +345,8 @@ check_insert_source(NormalizeState *state, Query *query)
 		position++;
 		if (!IsA(node, Var) || ((Var *) node)->varno != source_rti ||
 			((Var *) node)->varattno != position)
-			return refuse(
-				state, "its INSERT fills columns that are not in its source");
+			return refuse(state,
+						  "its INSERT fills columns that are not in its source");
 	}
 	if (position != list_length(source->eref->colnames))
 		return refuse(state, "the source of its INSERT has other columns");
@@ -457,8 +456,7 @@ groups_are_ambiguous(const Query *query)
 		Node *expr;
 
 		expr = get_sortgroupclause_expr(lfirst(outer), query->targetList);
-		for_each_cell(inner, query->groupClause,
-					  lnext(query->groupClause, outer))
+		for_each_cell(inner, query->groupClause, lnext(query->groupClause, outer))
 			if (equal(expr, get_sortgroupclause_expr(lfirst(inner),
 													 query->targetList)))
 				return true;
@@ -525,8 +523,8 @@ check_expression(NormalizeState *state, Node *node)
 			return note_param(state, (Param *) node);
 		case T_Const:
 			if (tess_const_is_name((Const *) node))
-				return refuse(
-					state, "a constant in it names an object of this server");
+				return refuse(state,
+							  "a constant in it names an object of this server");
 			break;
 		case T_Var:
 			if (loses_names((Var *) node, state))
@@ -539,8 +537,8 @@ check_expression(NormalizeState *state, Node *node)
 			break;
 		case T_FuncExpr:
 			if (needs_constants((FuncExpr *) node))
-				return refuse(
-					state, "a function's keyword or length is not a constant");
+				return refuse(state,
+							  "a function's keyword or length is not a constant");
 			break;
 		case T_FieldStore:
 			state->stores_seen++;

@@ -35,14 +35,13 @@
 static char *
 do_block(const char *body)
 {
-	return psprintf(
-		"DO LANGUAGE plpgsql %s",
-		quote_literal_cstr(psprintf(
-			"BEGIN %s; EXCEPTION WHEN insufficient_privilege THEN "
-			"RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = SQLERRM, "
-			"HINT = 'What a table needs (schema, types, functions, roles) has to be made on all nodes by a role that may do so, once.'; "
-			"END",
-			body)));
+	return psprintf("DO LANGUAGE plpgsql %s",
+					quote_literal_cstr(
+						psprintf("BEGIN %s; EXCEPTION WHEN insufficient_privilege THEN "
+								 "RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = SQLERRM, "
+								 "HINT = 'What a table needs (schema, types, functions, roles) has to be made on all nodes by a role that may do so, once.'; "
+								 "END",
+								 body)));
 }
 
 /* EXECUTE 'sql'; */
@@ -80,12 +79,12 @@ role_statement(Oid role)
 	ReleaseSysCache(tuple);
 
 	/* roles are the server's: another database may make it at the same time */
-	return do_block(psprintf(
-		"BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s) THEN "
-		"BEGIN EXECUTE %s; "
-		"EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END; "
-		"END IF; END",
-		quote_literal_cstr(name), quote_literal_cstr(create.data)));
+	return do_block(
+		psprintf("BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s) THEN "
+				 "BEGIN EXECUTE %s; "
+				 "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END; "
+				 "END IF; END",
+				 quote_literal_cstr(name), quote_literal_cstr(create.data)));
 }
 
 static void
@@ -139,8 +138,7 @@ tess_need_rights_of_table(TessNeeds *needs, Relation rel)
 								Int16GetDatum(i + 1));
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		value =
-			SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attacl, &isnull);
+		value = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attacl, &isnull);
 		need_grantees(needs, tess_ddl_acl(value, isnull));
 		ReleaseSysCache(tuple);
 	}
@@ -204,8 +202,8 @@ schema_statement(TessNeeds *needs, Oid schema)
 void
 tess_need_schema(TessNeeds *needs, Oid schema)
 {
-	needs->statements =
-		lappend(needs->statements, schema_statement(needs, schema));
+	needs->statements = lappend(needs->statements,
+								schema_statement(needs, schema));
 }
 
 /* types ----------------------------------------------------------------- */
@@ -221,26 +219,25 @@ tess_need_type(TessNeeds *needs, Oid type)
 
 	need_role(needs, form->typowner);
 	initStringInfo(&body);
-	appendStringInfo(
-		&body,
-		"DECLARE found text := tessera_internal.type_definition(pg_catalog.to_regtype(%s)); "
-		"BEGIN IF found IS NULL THEN ",
-		quote_literal_cstr(name));
+	appendStringInfo(&body,
+					 "DECLARE found text := tessera_internal.type_definition(pg_catalog.to_regtype(%s)); "
+					 "BEGIN IF found IS NULL THEN ",
+					 quote_literal_cstr(name));
 	append_execute(&body, definition);
 	append_execute(&body,
 				   psprintf("ALTER %s %s OWNER TO %s",
 							form->typtype == TYPTYPE_DOMAIN ? "DOMAIN" : "TYPE",
 							name, tess_ddl_role(form->typowner)));
-	appendStringInfo(
-		&body,
-		"ELSIF found <> %s THEN "
-		"RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = %s, "
-		"DETAIL = 'It is: ' || found, "
-		"HINT = 'Drop or change the type there, so that it is the same on all servers.'; "
-		"END IF; END",
-		quote_literal_cstr(definition),
-		quote_literal_cstr(
-			psprintf("type %s already exists with another definition", name)));
+	appendStringInfo(&body,
+					 "ELSIF found <> %s THEN "
+					 "RAISE EXCEPTION USING ERRCODE = '42710', MESSAGE = %s, "
+					 "DETAIL = 'It is: ' || found, "
+					 "HINT = 'Drop or change the type there, so that it is the same on all servers.'; "
+					 "END IF; END",
+					 quote_literal_cstr(definition),
+					 quote_literal_cstr(
+						 psprintf("type %s already exists with another definition",
+								  name)));
 	ReleaseSysCache(tuple);
 	needs->statements = lappend(needs->statements, do_block(body.data));
 }
@@ -262,18 +259,16 @@ tess_need_collation(TessNeeds *needs, Oid collation)
 				   {Anum_pg_collation_colliculocale, "LOCALE"}};
 
 	initStringInfo(&sql);
-	appendStringInfo(
-		&sql,
-		"CREATE COLLATION IF NOT EXISTS %s (PROVIDER = %s, DETERMINISTIC = %s",
-		tess_quote_qualified(get_namespace_name(form->collnamespace),
-							 NameStr(form->collname)),
-		form->collprovider == COLLPROVIDER_ICU ? "icu" : "libc",
-		form->collisdeterministic ? "true" : "false");
+	appendStringInfo(&sql,
+					 "CREATE COLLATION IF NOT EXISTS %s (PROVIDER = %s, DETERMINISTIC = %s",
+					 tess_quote_qualified(get_namespace_name(form->collnamespace),
+										  NameStr(form->collname)),
+					 form->collprovider == COLLPROVIDER_ICU ? "icu" : "libc",
+					 form->collisdeterministic ? "true" : "false");
 	for (int i = 0; i < lengthof(options); i++)
 	{
 		bool isnull;
-		Datum value =
-			SysCacheGetAttr(COLLOID, tuple, options[i].column, &isnull);
+		Datum value = SysCacheGetAttr(COLLOID, tuple, options[i].column, &isnull);
 
 		if (!isnull)
 			appendStringInfo(&sql, ", %s = %s", options[i].option,
@@ -294,8 +289,7 @@ tess_need_extension(TessNeeds *needs, Oid extension)
 
 	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(extension));
-	scan =
-		systable_beginscan(catalog, ExtensionOidIndexId, true, NULL, 1, &key);
+	scan = systable_beginscan(catalog, ExtensionOidIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
@@ -306,11 +300,11 @@ tess_need_extension(TessNeeds *needs, Oid extension)
 		const char *name = quote_identifier(NameStr(form->extname));
 		const char *schema = get_namespace_name(form->extnamespace);
 
-		needs->statements = lappend(
-			needs->statements,
-			psprintf("CREATE EXTENSION IF NOT EXISTS %s SCHEMA %s VERSION %s",
-					 name, quote_identifier(schema),
-					 quote_literal_cstr(TextDatumGetCString(version))));
+		needs->statements = lappend(needs->statements,
+									psprintf("CREATE EXTENSION IF NOT EXISTS %s SCHEMA %s VERSION %s",
+											 name, quote_identifier(schema),
+											 quote_literal_cstr(
+												 TextDatumGetCString(version))));
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -327,14 +321,12 @@ tess_need_function(TessNeeds *needs, Oid function)
 	Acl *acl;
 
 	if (form->prokind != PROKIND_FUNCTION && form->prokind != PROKIND_WINDOW)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "%s, which the table needs, cannot be created on other servers",
-				 name),
-			 errhint(
-				 "Put it into an extension that is available on all nodes.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s, which the table needs, cannot be created on other servers",
+						name),
+				 errhint(
+					 "Put it into an extension that is available on all nodes.")));
 
 	definition = TextDatumGetCString(
 		DirectFunctionCall1(pg_get_functiondef, ObjectIdGetDatum(function)));
@@ -342,12 +334,11 @@ tess_need_function(TessNeeds *needs, Oid function)
 						Anum_pg_proc_proacl);
 
 	initStringInfo(&body);
-	appendStringInfo(
-		&body,
-		"DECLARE known pg_catalog.regprocedure := pg_catalog.to_regprocedure(%s); "
-		"BEGIN IF pg_catalog.pg_get_functiondef(known) IS DISTINCT FROM %s THEN "
-		"PERFORM pg_catalog.set_config('check_function_bodies', 'off', true); ",
-		quote_literal_cstr(name), quote_literal_cstr(definition));
+	appendStringInfo(&body,
+					 "DECLARE known pg_catalog.regprocedure := pg_catalog.to_regprocedure(%s); "
+					 "BEGIN IF pg_catalog.pg_get_functiondef(known) IS DISTINCT FROM %s THEN "
+					 "PERFORM pg_catalog.set_config('check_function_bodies', 'off', true); ",
+					 quote_literal_cstr(name), quote_literal_cstr(definition));
 	append_execute(&body, definition);
 	/* SECURITY DEFINER must not come to mean our role */
 	append_execute(&body, psprintf("ALTER FUNCTION %s OWNER TO %s", name,

@@ -54,8 +54,8 @@ need_dependencies(TessNeeds *needs, Oid class, Oid object)
 				F_OIDEQ, ObjectIdGetDatum(class));
 	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(object));
-	scan =
-		systable_beginscan(catalog, DependDependerIndexId, true, NULL, 2, keys);
+	scan = systable_beginscan(catalog, DependDependerIndexId, true, NULL, 2,
+							  keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
@@ -98,12 +98,11 @@ refuse_object(Oid class, Oid object)
 	ObjectAddress address;
 
 	ObjectAddressSet(address, class, object);
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		 errmsg("%s, which the table needs, cannot be created on other servers",
-				getObjectDescription(&address, false)),
-		 errhint("Put it into an extension that is available on all nodes.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s, which the table needs, cannot be created on other servers",
+					getObjectDescription(&address, false)),
+			 errhint("Put it into an extension that is available on all nodes.")));
 }
 
 static void
@@ -233,9 +232,9 @@ need_defaults(TessNeeds *needs, Relation rel)
 		expr = build_column_default(rel, column->attnum);
 		if (column->attgenerated != '\0' ||
 			(expr != NULL && tess_default_travels(expr)))
-			need_dependencies(
-				needs, AttrDefaultRelationId,
-				GetAttrDefaultOid(RelationGetRelid(rel), column->attnum));
+			need_dependencies(needs, AttrDefaultRelationId,
+							  GetAttrDefaultOid(RelationGetRelid(rel),
+												column->attnum));
 	}
 }
 

@@ -53,9 +53,8 @@ refuse_columns(const Query *query)
 		Oid type = exprType((Node *) entry->expr);
 
 		if (!entry->resjunk && get_typtype(type) == TYPTYPE_PSEUDO)
-			return psprintf(
-				"a column of type %s cannot come from another server",
-				format_type_be(type));
+			return psprintf("a column of type %s cannot come from another server",
+							format_type_be(type));
 	}
 	return NULL;
 }
@@ -80,8 +79,7 @@ columns_are_equal(const Query *left, const Query *right)
 		right_cell = lnext(right_columns, right_cell);
 		if (other->resjunk ||
 			exprType((Node *) entry->expr) != exprType((Node *) other->expr) ||
-			exprTypmod((Node *) entry->expr) !=
-				exprTypmod((Node *) other->expr) ||
+			exprTypmod((Node *) entry->expr) != exprTypmod((Node *) other->expr) ||
 			exprCollation((Node *) entry->expr) !=
 				exprCollation((Node *) other->expr))
 			return false;
@@ -176,8 +174,7 @@ write_guarded(Query *query, TessNormalized *normalized, QueryText *text)
 		return;
 	if (is_foreign_error(error))
 		ReThrowError(error);
-	text->refusal =
-		psprintf("its text cannot be read back: %s", error->message);
+	text->refusal = psprintf("its text cannot be read back: %s", error->message);
 }
 
 /*

@@ -121,9 +121,11 @@ tess_table_ddl_show(PG_FUNCTION_ARGS)
 	initStringInfo(&out);
 	foreach(cell, tess_ddl_needed_objects(relation))
 		appendStringInfo(&out, "%s;\n", (char *) lfirst(cell));
-	append_statements(
-		&out, tess_ddl_table_pre_data(relation, table->kind == TESS_REFERENCE));
-	append_statements(&out, tess_ddl_table_post_data(
-								relation, table->kind == TESS_REFERENCE));
+	append_statements(&out,
+					  tess_ddl_table_pre_data(relation,
+											  table->kind == TESS_REFERENCE));
+	append_statements(&out,
+					  tess_ddl_table_post_data(relation,
+											   table->kind == TESS_REFERENCE));
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
 }

@@ -84,9 +84,10 @@ write_default(TessDdl *ddl, const FormData_pg_attribute *column)
 	if (expr == NULL ||
 		(column->attgenerated == '\0' && !tess_default_travels(expr)))
 		return;
-	text = deparse_expression(
-		expr, deparse_context_for(ddl->name, RelationGetRelid(ddl->rel)), false,
-		false);
+	text = deparse_expression(expr,
+							  deparse_context_for(ddl->name,
+												  RelationGetRelid(ddl->rel)),
+							  false, false);
 	if (column->attgenerated != '\0')
 		appendStringInfo(&ddl->text, " GENERATED ALWAYS AS (%s) STORED", text);
 	else
@@ -96,9 +97,10 @@ write_default(TessDdl *ddl, const FormData_pg_attribute *column)
 static void
 write_column(TessDdl *ddl, const FormData_pg_attribute *column)
 {
-	appendStringInfo(
-		&ddl->text, "%s %s", quote_identifier(NameStr(column->attname)),
-		format_type_with_typemod(column->atttypid, column->atttypmod));
+	appendStringInfo(&ddl->text, "%s %s",
+					 quote_identifier(NameStr(column->attname)),
+					 format_type_with_typemod(column->atttypid,
+											  column->atttypmod));
 	if (CompressionMethodIsValid(column->attcompression))
 		appendStringInfo(&ddl->text, " COMPRESSION %s",
 						 GetCompressionMethodName(column->attcompression));
@@ -128,8 +130,8 @@ write_checks(TessDdl *ddl, const char *separator)
 			continue;
 		oid = get_relation_constraint_oid(RelationGetRelid(ddl->rel),
 										  check->ccname, false);
-		definition =
-			DirectFunctionCall1(pg_get_constraintdef, ObjectIdGetDatum(oid));
+		definition = DirectFunctionCall1(pg_get_constraintdef,
+										 ObjectIdGetDatum(oid));
 		appendStringInfo(&ddl->text, "%sCONSTRAINT %s %s", separator,
 						 quote_identifier(check->ccname),
 						 TextDatumGetCString(definition));
@@ -150,15 +152,13 @@ write_storage_options(TessDdl *ddl)
 	initStringInfo(&options);
 	for (int i = 0; i < lengthof(relations); i++)
 	{
-		HeapTuple tuple =
-			SearchSysCache1(RELOID, ObjectIdGetDatum(relations[i]));
+		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relations[i]));
 		Datum value;
 		bool isnull;
 
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		value =
-			SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
+		value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
 		if (!isnull)
 			tess_ddl_options(&options, value, prefixes[i]);
 		ReleaseSysCache(tuple);
@@ -223,9 +223,8 @@ column_setting(TessDdl *ddl, AttrNumber attnum, AttrNumber catalog_column,
 	HeapTuple tuple;
 	Datum value;
 
-	tuple =
-		SearchSysCache2(ATTNUM, ObjectIdGetDatum(RelationGetRelid(ddl->rel)),
-						Int16GetDatum(attnum));
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(RelationGetRelid(ddl->rel)),
+							Int16GetDatum(attnum));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for column %d of relation %u", attnum,
 			 RelationGetRelid(ddl->rel));
@@ -290,8 +289,7 @@ add_rights(TessDdl *ddl)
 	bool isnull;
 	Acl *acl;
 
-	tuple =
-		SearchSysCache1(RELOID, ObjectIdGetDatum(RelationGetRelid(ddl->rel)));
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(RelationGetRelid(ddl->rel)));
 	value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
 	acl = isnull ? NULL : DatumGetAclPCopy(value);
 	ReleaseSysCache(tuple);
@@ -335,10 +333,10 @@ add_comments(TessDdl *ddl)
 		const char *name = constraints->check[i].ccname;
 
 		if (constraints->check[i].ccvalid)
-			tess_ddl_add_comment(
-				ddl, ConstraintRelationId,
-				get_relation_constraint_oid(relation, name, false), 0,
-				"CONSTRAINT", name);
+			tess_ddl_add_comment(ddl, ConstraintRelationId,
+								 get_relation_constraint_oid(relation, name,
+															 false),
+								 0, "CONSTRAINT", name);
 	}
 }
 

@@ -59,8 +59,9 @@ constraint_definition(TessDdl *ddl, const FormData_pg_constraint *constraint)
 
 	if (OidIsValid(constraint->conindid) &&
 		OidIsValid(get_rel_tablespace(constraint->conindid)))
-		return TextDatumGetCString(DirectFunctionCall1(
-			pg_get_constraintdef, ObjectIdGetDatum(constraint->oid)));
+		return TextDatumGetCString(
+			DirectFunctionCall1(pg_get_constraintdef,
+								ObjectIdGetDatum(constraint->oid)));
 
 	prefix = psprintf("ALTER TABLE %s ADD CONSTRAINT %s ",
 					  tess_quote_qualified(ddl->schema, ddl->name),
@@ -105,8 +106,7 @@ constraint_is_wanted(TessDdl *ddl, const FormData_pg_constraint *constraint)
 
 /* Calls a function for each constraint of the table, by name. */
 static void
-for_each_constraint(TessDdl *ddl,
-					void (*function)(TessDdl *, Form_pg_constraint))
+for_each_constraint(TessDdl *ddl, void (*function)(TessDdl *, Form_pg_constraint))
 {
 	Relation catalog = table_open(ConstraintRelationId, AccessShareLock);
 	SysScanDesc scan;
@@ -167,9 +167,10 @@ add_constraints(TessDdl *ddl)
 		char *list = pstrdup(ddl->text.data);
 
 		resetStringInfo(&ddl->text);
-		tess_ddl_add_sql(
-			ddl, psprintf("ALTER TABLE %s%s",
-						  tess_quote_qualified(ddl->schema, ddl->name), list));
+		tess_ddl_add_sql(ddl,
+						 psprintf("ALTER TABLE %s%s",
+								  tess_quote_qualified(ddl->schema, ddl->name),
+								  list));
 	}
 	for_each_constraint(ddl, add_constraint_details);
 }
@@ -223,10 +224,11 @@ add_indexes(TessDdl *ddl)
 		Relation index = index_open(oid, AccessShareLock);
 
 		/* pg_get_indexdef leaves the tablespace out, which nodes need not have */
-		if (index->rd_index->indisvalid &&
-			!OidIsValid(get_index_constraint(oid)))
-			tess_ddl_add_sql(ddl, TextDatumGetCString(DirectFunctionCall1(
-									  pg_get_indexdef, ObjectIdGetDatum(oid))));
+		if (index->rd_index->indisvalid && !OidIsValid(get_index_constraint(oid)))
+			tess_ddl_add_sql(ddl,
+							 TextDatumGetCString(
+								 DirectFunctionCall1(pg_get_indexdef,
+													 ObjectIdGetDatum(oid))));
 		index_close(index, NoLock);
 	}
 }
@@ -267,8 +269,8 @@ add_statistics_object(TessDdl *ddl, Oid oid)
 	if (ddl->as_reference)
 		tess_ddl_add_sql(ddl, sql);
 	else
-		ddl->statements =
-			lappend(ddl->statements, tess_names_statistics(sql, ddl->schema));
+		ddl->statements = lappend(ddl->statements,
+								  tess_names_statistics(sql, ddl->schema));
 
 	/* in the schema of the table, except for a reference table's */
 	if (!ddl->as_reference ||

@@ -34,8 +34,7 @@ static void
 append_collation(StringInfo out, Oid collation, Oid type)
 {
 	if (OidIsValid(collation) && collation != get_typcollation(type))
-		appendStringInfo(out, " COLLATE %s",
-						 generate_collation_name(collation));
+		appendStringInfo(out, " COLLATE %s", generate_collation_name(collation));
 }
 
 static void
@@ -78,10 +77,10 @@ append_composite(StringInfo out, Oid relation)
 
 		if (column->attisdropped)
 			continue;
-		appendStringInfo(
-			out, "%s%s %s", separator,
-			quote_identifier(NameStr(column->attname)),
-			format_type_with_typemod(column->atttypid, column->atttypmod));
+		appendStringInfo(out, "%s%s %s", separator,
+						 quote_identifier(NameStr(column->attname)),
+						 format_type_with_typemod(column->atttypid,
+												  column->atttypmod));
 		append_collation(out, column->attcollation, column->atttypid);
 		separator = ", ";
 	}
@@ -99,14 +98,12 @@ append_range(StringInfo out, Oid type)
 		elog(ERROR, "cache lookup failed for range type %u", type);
 	range = (Form_pg_range) GETSTRUCT(tuple);
 	if (OidIsValid(range->rngcanonical))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "range type %s with a canonical function cannot be created on other servers",
-				 format_type_be(type)),
-			 errhint(
-				 "Put the type into an extension, and install it on all nodes.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("range type %s with a canonical function cannot be created on other servers",
+						format_type_be(type)),
+				 errhint(
+					 "Put the type into an extension, and install it on all nodes.")));
 
 	appendStringInfo(out, " AS RANGE (SUBTYPE = %s, SUBTYPE_OPCLASS = %s",
 					 format_type_be_qualified(range->rngsubtype),
@@ -115,11 +112,10 @@ append_range(StringInfo out, Oid type)
 		appendStringInfo(out, ", COLLATION = %s",
 						 generate_collation_name(range->rngcollation));
 	if (OidIsValid(range->rngsubdiff))
-		appendStringInfo(
-			out, ", SUBTYPE_DIFF = %s",
-			tess_quote_qualified(
-				get_namespace_name(get_func_namespace(range->rngsubdiff)),
-				get_func_name(range->rngsubdiff)));
+		appendStringInfo(out, ", SUBTYPE_DIFF = %s",
+						 tess_quote_qualified(get_namespace_name(get_func_namespace(
+												  range->rngsubdiff)),
+											  get_func_name(range->rngsubdiff)));
 	appendStringInfo(out, ", MULTIRANGE_TYPE_NAME = %s)",
 					 format_type_be_qualified(range->rngmultitypid));
 	ReleaseSysCache(tuple);
@@ -173,12 +169,10 @@ append_domain(StringInfo out, HeapTuple tuple)
 	Datum value;
 	bool isnull;
 
-	appendStringInfo(
-		out, " AS %s",
-		format_type_with_typemod(type->typbasetype, type->typtypmod));
+	appendStringInfo(out, " AS %s",
+					 format_type_with_typemod(type->typbasetype, type->typtypmod));
 	append_collation(out, type->typcollation, type->typbasetype);
-	value =
-		SysCacheGetAttr(TYPEOID, tuple, Anum_pg_type_typdefaultbin, &isnull);
+	value = SysCacheGetAttr(TYPEOID, tuple, Anum_pg_type_typdefaultbin, &isnull);
 	if (!isnull)
 	{
 		Node *expr = stringToNode(TextDatumGetCString(value));
@@ -205,11 +199,10 @@ tess_type_definition(Oid type)
 	form = (Form_pg_type) GETSTRUCT(tuple);
 
 	initStringInfo(&out);
-	appendStringInfo(
-		&out, "CREATE %s %s",
-		form->typtype == TYPTYPE_DOMAIN ? "DOMAIN" : "TYPE",
-		tess_quote_qualified(get_namespace_name(form->typnamespace),
-							 NameStr(form->typname)));
+	appendStringInfo(&out, "CREATE %s %s",
+					 form->typtype == TYPTYPE_DOMAIN ? "DOMAIN" : "TYPE",
+					 tess_quote_qualified(get_namespace_name(form->typnamespace),
+										  NameStr(form->typname)));
 	switch (form->typtype)
 	{
 		case TYPTYPE_ENUM:
@@ -225,13 +218,12 @@ tess_type_definition(Oid type)
 			append_domain(&out, tuple);
 			break;
 		default:
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("type %s cannot be created on other servers",
-						format_type_be(type)),
-				 errhint(
-					 "Put the type into an extension, and install it on all nodes.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("type %s cannot be created on other servers",
+							format_type_be(type)),
+					 errhint(
+						 "Put the type into an extension, and install it on all nodes.")));
 	}
 	ReleaseSysCache(tuple);
 	return out.data;

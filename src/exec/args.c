@@ -27,8 +27,9 @@ tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
 			 list_length(exprs));
 
 	args->count = count;
-	args->context = AllocSetContextCreate(
-		CurrentMemoryContext, "tessera arguments", ALLOCSET_SMALL_SIZES);
+	args->context = AllocSetContextCreate(CurrentMemoryContext,
+										  "tessera arguments",
+										  ALLOCSET_SMALL_SIZES);
 	args->types = palloc(count * sizeof(Oid));
 	args->lengths = palloc(count * sizeof(int16));
 	args->by_value = palloc(count * sizeof(bool));

@@ -104,8 +104,9 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 				   const TessArgs *args, bool binary_result, void *owner,
 				   TessReturnedSink put_returned)
 {
-	MemoryContext context = AllocSetContextCreate(
-		CurrentMemoryContext, "tessera batches", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera batches",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	TessBatches *batches = palloc0(sizeof(TessBatches));
 	ListCell *cell;
@@ -118,10 +119,10 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 	batches->owner = owner;
 	batches->put_returned = put_returned;
 	batches->context = context;
-	batches->replies =
-		tess_replies_make(batches, returned_remote, statement_done);
-	batches->types =
-		palloc(list_length(fragment->modify->row_types) * sizeof(Oid));
+	batches->replies = tess_replies_make(batches, returned_remote,
+										 statement_done);
+	batches->types = palloc(list_length(fragment->modify->row_types) *
+							sizeof(Oid));
 	foreach(cell, fragment->modify->row_types)
 		batches->types[batches->column_count++] = lfirst_oid(cell);
 	batches->encoder = tess_encoder_make(batches->column_count, batches->types);
@@ -131,11 +132,11 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 	if (group == NULL)
 	{
 		foreach(cell, tess_meta_remote_nodes())
-			batches->copies =
-				lappend(batches->copies,
-						tess_replies_branch(
-							batches->replies,
-							((const TessNode *) lfirst(cell))->node_id));
+			batches->copies = lappend(batches->copies,
+									  tess_replies_branch(batches->replies,
+														  ((const TessNode *)
+															   lfirst(cell))
+															  ->node_id));
 	}
 	batches->conflicts = tess_conflicts_make(fragment);
 	batches->open = palloc0(open_size(batches) * sizeof(Batch *));
@@ -185,12 +186,10 @@ goes_elsewhere(const Batch *batch)
 static void
 raise_opaque_conflict(void)
 {
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		 errmsg(
-			 "cannot insert so many rows with ON CONFLICT DO UPDATE by an expression or a partial index"),
-		 errhint("Insert at most %d rows with each statement.", MAX_ROWS)));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot insert so many rows with ON CONFLICT DO UPDATE by an expression or a partial index"),
+			 errhint("Insert at most %d rows with each statement.", MAX_ROWS)));
 }
 
 /* An empty batch for a shard. */
@@ -243,12 +242,12 @@ make_room(Batch *batch)
 							   batch->space * sizeof(int64));
 	if (goes_elsewhere(batch))
 	{
-		batch->wire_values =
-			grow(context, batch->wire_values, values * sizeof(char *));
-		batch->wire_lengths =
-			grow(context, batch->wire_lengths, values * sizeof(int));
-		batch->wire_formats =
-			grow(context, batch->wire_formats, values * sizeof(int));
+		batch->wire_values = grow(context, batch->wire_values,
+								  values * sizeof(char *));
+		batch->wire_lengths = grow(context, batch->wire_lengths,
+								   values * sizeof(int));
+		batch->wire_formats = grow(context, batch->wire_formats,
+								   values * sizeof(int));
 	}
 	if (goes_here(batch))
 	{
@@ -287,11 +286,12 @@ add_for_here(Batch *batch, const Datum *values, const bool *nulls)
 
 		get_typlenbyval(batch->batches->types[i], &length, &by_value);
 		batch->nulls[start + i] = nulls[i];
-		batch->values[start + i] =
-			nulls[i] ? (Datum) 0 : datumCopy(values[i], by_value, length);
+		batch->values[start + i] = nulls[i]
+									   ? (Datum) 0
+									   : datumCopy(values[i], by_value, length);
 		if (!nulls[i] && !by_value)
-			batch->bytes +=
-				datumGetSize(batch->values[start + i], by_value, length);
+			batch->bytes += datumGetSize(batch->values[start + i], by_value,
+										 length);
 	}
 }
 
@@ -344,8 +344,7 @@ statement_text(const Batch *batch)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql,
-						   tess_template_sql(spec->head, batch->shard_id));
+	appendStringInfoString(&sql, tess_template_sql(spec->head, batch->shard_id));
 	for (int row = 0; row < batch->rows; row++)
 	{
 		const char *separator = row == 0 ? "(" : ", (";
@@ -359,8 +358,7 @@ statement_text(const Batch *batch)
 		}
 		appendStringInfoChar(&sql, ')');
 	}
-	appendStringInfoString(&sql,
-						   tess_template_sql(spec->tail, batch->shard_id));
+	appendStringInfoString(&sql, tess_template_sql(spec->tail, batch->shard_id));
 	return sql.data;
 }
 
@@ -384,12 +382,9 @@ queue_batch(Batch *batch, TessBranch *branch, const char *sql)
 		lengths[i] = tail->lengths[i];
 		formats[i] = tail->formats[i];
 	}
-	memcpy(values + tail->count, batch->wire_values,
-		   row_params * sizeof(char *));
-	memcpy(lengths + tail->count, batch->wire_lengths,
-		   row_params * sizeof(int));
-	memcpy(formats + tail->count, batch->wire_formats,
-		   row_params * sizeof(int));
+	memcpy(values + tail->count, batch->wire_values, row_params * sizeof(char *));
+	memcpy(lengths + tail->count, batch->wire_lengths, row_params * sizeof(int));
+	memcpy(formats + tail->count, batch->wire_formats, row_params * sizeof(int));
 
 	params->count = count;
 	params->types = wire_types(batches, batch->rows);
@@ -500,9 +495,12 @@ execute_here(Batch *batch, const char *sql)
 	memcpy(values + args->count, batch->values, row_params * sizeof(Datum));
 	memcpy(nulls + args->count, batch->nulls, row_params * sizeof(bool));
 
-	batch->rows_here = tess_exec_here(
-		sql, tess_args_param_list(count, types, values, nulls), NULL,
-		batches->fragment->role, tess_row_receiver_make(batch, returned_here));
+	batch->rows_here = tess_exec_here(sql,
+									  tess_args_param_list(count, types, values,
+														   nulls),
+									  NULL, batches->fragment->role,
+									  tess_row_receiver_make(batch,
+															 returned_here));
 	batches->processed += batch->rows_here;
 }
 
@@ -624,8 +622,8 @@ tess_batches_shards(const TessBatches *batches)
 uint64
 tess_batches_finish(TessBatches *batches, TessScanFigures *figures)
 {
-	batches->is_one =
-		batches->sent == 0 && bms_membership(batches->shards) == BMS_SINGLETON;
+	batches->is_one = batches->sent == 0 &&
+					  bms_membership(batches->shards) == BMS_SINGLETON;
 	send_batches(batches, batches->open, open_size(batches));
 	tess_replies_collect(batches->replies, NULL, 0);
 	figures->executed = true;

@@ -75,13 +75,11 @@ tess_conflicts_make(const TessFragment *fragment)
 static void
 raise_second_time(void)
 {
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_CARDINALITY_VIOLATION),
-		 errmsg(
-			 "ON CONFLICT DO UPDATE command cannot affect row a second time"),
-		 errhint(
-			 "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_CARDINALITY_VIOLATION),
+			 errmsg("ON CONFLICT DO UPDATE command cannot affect row a second time"),
+			 errhint(
+				 "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")));
 }
 
 static void

@@ -32,13 +32,12 @@ tess_epq_applies(CustomScanState *node)
 static void
 raise_conflict(void)
 {
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-		 errmsg("could not serialize access due to concurrent update"),
-		 errdetail(
-			 "The row was changed by another transaction, and the rows of other nodes that it was joined with cannot be looked at again."),
-		 errhint("Run the transaction again.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update"),
+			 errdetail(
+				 "The row was changed by another transaction, and the rows of other nodes that it was joined with cannot be looked at again."),
+			 errhint("Run the transaction again.")));
 }
 
 /* Range table index of the relation the scan stands for. */
@@ -95,8 +94,8 @@ fill_slot(CustomScanState *node, Datum whole_row)
 			slot->tts_values[i] = PointerGetDatum(header);
 		else if (var->varattno == TableOidAttributeNumber &&
 				 node->ss.ss_currentRelation != NULL)
-			slot->tts_values[i] =
-				ObjectIdGetDatum(RelationGetRelid(node->ss.ss_currentRelation));
+			slot->tts_values[i] = ObjectIdGetDatum(
+				RelationGetRelid(node->ss.ss_currentRelation));
 		else
 			raise_conflict();
 		i++;

@@ -71,13 +71,11 @@ tess_exec_check_snapshot(const TessFragment *fragment, Snapshot snapshot)
 			TransactionIdIsCurrentTransactionId(table->made_by) ||
 			!XidInMVCCSnapshot(table->made_by, snapshot))
 			continue;
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg(
-				 "table \"%s\" was distributed after this statement's snapshot was taken",
-				 table->name),
-			 errhint("Run the statement, or the transaction, again.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("table \"%s\" was distributed after this statement's snapshot was taken",
+						table->name),
+				 errhint("Run the statement, or the transaction, again.")));
 	}
 }
 

@@ -50,8 +50,7 @@ extern TessReplies *tess_replies_make(void *owner, TessRowSink put_row,
 extern TessBranch *tess_replies_branch(TessReplies *replies, int32 node_id);
 extern TessBranch *tess_replies_shard_branch(TessReplies *replies,
 											 const TessShard *shard);
-extern void tess_replies_open(TessReplies *replies, Oid role,
-							  TessAccess access);
+extern void tess_replies_open(TessReplies *replies, Oid role, TessAccess access);
 extern void tess_replies_queue(TessReplies *replies, TessBranch *branch,
 							   const char *sql, const TessParams *params,
 							   bool binary_result, bool single_row, void *tag);
@@ -73,9 +72,8 @@ typedef struct TessRowMap TessRowMap;
 extern TessRowMap *tess_row_map_make(const TessFragment *fragment,
 									 TupleDesc scan_desc, Oid table);
 extern bool tess_row_map_is_binary(const TessRowMap *map);
-extern void tess_row_map_remote(TessRowMap *map, const PGresult *result,
-								int row, int shard_index, Datum *values,
-								bool *nulls);
+extern void tess_row_map_remote(TessRowMap *map, const PGresult *result, int row,
+								int shard_index, Datum *values, bool *nulls);
 extern void tess_row_map_local(TessRowMap *map, TupleTableSlot *slot,
 							   int shard_index, Datum *values, bool *nulls);
 
@@ -90,8 +88,7 @@ extern uint64 tess_exec_here(const char *sql, ParamListInfo params,
 
 /* Copies a tuple that does not belong to the slot's kind into a virtual slot,
  * by reference. */
-extern void tess_slot_show(TupleTableSlot *virtual_slot,
-						   TupleTableSlot *stored);
+extern void tess_slot_show(TupleTableSlot *virtual_slot, TupleTableSlot *stored);
 
 /* args.c: what is evaluated once per execution ------------------------------ */
 
@@ -117,20 +114,17 @@ extern TessArgs *tess_args_init(const TessFragment *fragment, List *exprs,
 extern bool tess_args_eval(TessArgs *args, ExprContext *econtext,
 						   const TessGroup *group);
 extern ParamListInfo tess_args_param_list(int count, const Oid *types,
-										  const Datum *values,
-										  const bool *nulls);
+										  const Datum *values, const bool *nulls);
 
 /* order.c: nothing sees what is written after it began --------------------- */
 typedef struct TessReader TessReader;
 typedef void (*TessReaderStart)(void *arg);
 
-extern TessReader *tess_reader_begin(const TessFragment *fragment,
-									 EState *estate, TessReaderStart start,
-									 void *arg);
+extern TessReader *tess_reader_begin(const TessFragment *fragment, EState *estate,
+									 TessReaderStart start, void *arg);
 extern void tess_reader_end(TessReader *reader);
 extern void tess_reader_check(const TessReader *reader);
-extern void tess_order_write(const TessFragment *fragment,
-							 const EState *estate);
+extern void tess_order_write(const TessFragment *fragment, const EState *estate);
 
 /* batch.c: rows that were computed here, on their way to their shards ------- */
 
@@ -158,8 +152,7 @@ extern TessBatches *tess_batches_begin(const TessFragment *fragment,
 									   TessReturnedSink put_returned);
 extern void tess_batches_add(TessBatches *batches, int shard_index,
 							 const Datum *values, const bool *nulls);
-extern uint64 tess_batches_finish(TessBatches *batches,
-								  TessScanFigures *figures);
+extern uint64 tess_batches_finish(TessBatches *batches, TessScanFigures *figures);
 extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
 extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
@@ -171,7 +164,7 @@ extern TessConflicts *tess_conflicts_make(const TessFragment *fragment);
 extern void tess_conflicts_add(TessConflicts *conflicts, int64 batch,
 							   const Datum *values, const bool *nulls);
 
-/* scan_node.c, modify_node.c ------------------------------------------------------- */
+/* scan_node.c, modify_node.c ---------------------------------------------- */
 extern const CustomScanMethods tess_scan_methods;
 extern const CustomScanMethods tess_modify_methods;
 

@@ -29,8 +29,8 @@ template_text(const List *template, const TessShard *shard)
 		if (IsA(piece, String))
 			appendStringInfoString(&text, strVal(piece));
 		else
-			appendStringInfoString(
-				&text, quote_identifier(strVal(linitial((List *) piece))));
+			appendStringInfoString(&text, quote_identifier(
+											  strVal(linitial((List *) piece))));
 	}
 	return text.data;
 }
@@ -98,12 +98,13 @@ explain_shards(const TessGroup *group, const Bitmapset *shards, bool known,
 		ExplainPropertyInteger("Shards of Group", NULL, group->shard_count, es);
 	}
 	else if (known)
-		ExplainPropertyText(
-			"Shards", psprintf("%d of %d", count, group->shard_count), es);
+		ExplainPropertyText("Shards",
+							psprintf("%d of %d", count, group->shard_count), es);
 	else
-		ExplainPropertyText(
-			"Shards",
-			psprintf("determined at execution, of %d", group->shard_count), es);
+		ExplainPropertyText("Shards",
+							psprintf("determined at execution, of %d",
+									 group->shard_count),
+							es);
 	if (known && count > 0)
 		ExplainPropertyList("Nodes", node_names(group, shards), es);
 }
@@ -154,13 +155,14 @@ tess_explain_fragment(CustomScanState *node, const TessFragment *fragment,
 	bool known = figures->executed;
 
 	foreach(cell, fragment->relations)
-		tables =
-			lappend(tables, tess_relation_qualified_name(lfirst_oid(cell)));
+		tables = lappend(tables, tess_relation_qualified_name(lfirst_oid(cell)));
 
 	if (group != NULL && !known && fragment->modify == NULL)
-		shards = tess_prune_estimate(
-			fragment->has_prune ? llast(scan->custom_exprs) : NULL,
-			node->ss.ps.state->es_param_list_info, group, &known);
+		shards = tess_prune_estimate(fragment->has_prune
+										 ? llast(scan->custom_exprs)
+										 : NULL,
+									 node->ss.ps.state->es_param_list_info,
+									 group, &known);
 	if (group != NULL && (known || fragment->modify == NULL))
 		explain_shards(group, shards, known, es);
 	else if (group == NULL)

@@ -69,12 +69,10 @@ static void end_modify(CustomScanState *node);
 static void rescan(CustomScanState *node);
 static void explain(CustomScanState *node, List *ancestors, ExplainState *es);
 
-const CustomScanMethods tess_modify_methods = {
-	.CustomName = TESS_MODIFY_METHODS,
-	.CreateCustomScanState = create_state};
+const CustomScanMethods tess_modify_methods =
+	{.CustomName = TESS_MODIFY_METHODS, .CreateCustomScanState = create_state};
 
-static const CustomExecMethods exec_methods = {.CustomName =
-												   TESS_MODIFY_METHODS,
+static const CustomExecMethods exec_methods = {.CustomName = TESS_MODIFY_METHODS,
 											   .BeginCustomScan = begin_modify,
 											   .ExecCustomScan = exec_modify,
 											   .EndCustomScan = end_modify,
@@ -100,20 +98,21 @@ begin_modify(CustomScanState *node, EState *estate, int eflags)
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
 	Oid table = state->fragment->anchor;
 
-	node->custom_ps = list_make1(ExecInitNode(
-		linitial(scan->custom_plans), estate,
-		eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK)));
-	state->args =
-		tess_args_init(state->fragment, scan->custom_exprs, &node->ss.ps);
+	node->custom_ps = list_make1(
+		ExecInitNode(linitial(scan->custom_plans), estate,
+					 eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD |
+								EXEC_FLAG_MARK)));
+	state->args = tess_args_init(state->fragment, scan->custom_exprs,
+								 &node->ss.ps);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
 	if (node->ss.ss_currentRelation != NULL)
 		table = RelationGetRelid(node->ss.ss_currentRelation);
 	if (state->spec->has_returning)
-		state->rows = tess_row_map_make(
-			state->fragment, node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-			table);
+		state->rows = tess_row_map_make(state->fragment,
+										node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+										table);
 }
 
 /* Makes what RETURNING rows are collected in. */
@@ -127,16 +126,16 @@ begin_collecting(TesseraModifyState *state)
 	state->stored_desc = CreateTemplateTupleDesc(natts + 1);
 	for (int i = 1; i <= natts; i++)
 		TupleDescCopyEntry(state->stored_desc, i, scan_desc, i);
-	TupleDescInitEntry(state->stored_desc, natts + 1, "ordinal", INT8OID, -1,
-					   0);
-	state->stored_slot =
-		ExecInitExtraTupleSlot(estate, state->stored_desc, &TTSOpsMinimalTuple);
-	state->sort_slot =
-		ExecInitExtraTupleSlot(estate, state->stored_desc, &TTSOpsVirtual);
+	TupleDescInitEntry(state->stored_desc, natts + 1, "ordinal", INT8OID, -1, 0);
+	state->stored_slot = ExecInitExtraTupleSlot(estate, state->stored_desc,
+												&TTSOpsMinimalTuple);
+	state->sort_slot = ExecInitExtraTupleSlot(estate, state->stored_desc,
+											  &TTSOpsVirtual);
 	state->row_values = palloc((natts + 1) * sizeof(Datum));
 	state->row_nulls = palloc((natts + 1) * sizeof(bool));
-	state->row_context = AllocSetContextCreate(
-		CurrentMemoryContext, "tessera row", ALLOCSET_DEFAULT_SIZES);
+	state->row_context = AllocSetContextCreate(CurrentMemoryContext,
+											   "tessera row",
+											   ALLOCSET_DEFAULT_SIZES);
 }
 
 /* The first row tells whether rows come in order or have to be sorted. */
@@ -345,10 +344,11 @@ run(TesseraModifyState *state)
 	(void) tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext, NULL);
 	if (state->spec->has_returning)
 		begin_collecting(state);
-	state->batches = tess_batches_begin(
-		state->fragment, state->group, state->args,
-		state->rows != NULL && tess_row_map_is_binary(state->rows), state,
-		collect_row);
+	state->batches = tess_batches_begin(state->fragment, state->group,
+										state->args,
+										state->rows != NULL &&
+											tess_row_map_is_binary(state->rows),
+										state, collect_row);
 	add_rows(state);
 	processed = tess_batches_finish(state->batches, &state->figures);
 	if (state->fragment->sets_count)

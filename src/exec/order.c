@@ -99,20 +99,18 @@ tess_reader_check(const TessReader *reader)
 	foreach(cell, reader->fragment->relations)
 	{
 		Oid relation = lfirst_oid(cell);
-		WrittenTable *table =
-			hash_search(order.tables, &relation, HASH_FIND, NULL);
+		WrittenTable *table = hash_search(order.tables, &relation, HASH_FIND,
+										  NULL);
 
 		if (table != NULL && table->write > reader->began_at)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg(
-					 "cannot read table %s as it was when the statement began",
-					 tess_relation_qualified_name(relation)),
-				 errdetail(
-					 "It was changed by this transaction since, and rows that depend on other rows of the statement are fetched one after the other."),
-				 errhint(
-					 "Read the rows first, into an array or a temporary table, and write then.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot read table %s as it was when the statement began",
+							tess_relation_qualified_name(relation)),
+					 errdetail(
+						 "It was changed by this transaction since, and rows that depend on other rows of the statement are fetched one after the other."),
+					 errhint(
+						 "Read the rows first, into an array or a temporary table, and write then.")));
 	}
 }
 
@@ -189,8 +187,8 @@ note_write(const List *written)
 	foreach(cell, written)
 	{
 		Oid relation = lfirst_oid(cell);
-		WrittenTable *table =
-			hash_search(order.tables, &relation, HASH_ENTER, NULL);
+		WrittenTable *table = hash_search(order.tables, &relation, HASH_ENTER,
+										  NULL);
 
 		table->write = order.writes;
 	}

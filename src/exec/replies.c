@@ -78,8 +78,7 @@ tess_replies_make(void *owner, TessRowSink put_row, TessDoneSink done)
 	OwnerLink *link = palloc0(sizeof(OwnerLink));
 	TessReplies *replies;
 
-	replies =
-		MemoryContextAllocZero(TopTransactionContext, sizeof(TessReplies));
+	replies = MemoryContextAllocZero(TopTransactionContext, sizeof(TessReplies));
 	replies->owner = owner;
 	replies->link = link;
 	replies->resource_owner = CurrentResourceOwner;
@@ -114,10 +113,11 @@ tess_replies_branch(TessReplies *replies, int32 node_id)
 	if (replies->branch_count == replies->branch_space)
 	{
 		replies->branch_space *= 2;
-		replies->branches = repalloc(
-			replies->branches, replies->branch_space * sizeof(TessBranch *));
-		replies->sessions = repalloc(
-			replies->sessions, replies->branch_space * sizeof(TessSession *));
+		replies->branches = repalloc(replies->branches, replies->branch_space *
+															sizeof(TessBranch *));
+		replies->sessions = repalloc(replies->sessions,
+									 replies->branch_space *
+										 sizeof(TessSession *));
 	}
 	branch = palloc0(sizeof(TessBranch));
 	branch->node_id = node_id;
@@ -158,8 +158,8 @@ tess_replies_open(TessReplies *replies, Oid role, TessAccess access)
 	{
 		tess_xact_sessions(count, node_ids, role, access, replies->sessions);
 		for (int i = 0; i < count; i++)
-			tess_replies_branch(replies, node_ids[i])->session =
-				replies->sessions[i];
+			tess_replies_branch(replies, node_ids[i])
+				->session = replies->sessions[i];
 	}
 	pfree(node_ids);
 }
@@ -323,14 +323,13 @@ static void
 check_claim(const TessReplies *replies, const TessBranch *branch)
 {
 	if (branch->busy && !tess_session_is_claimed(branch->session, replies))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_CURSOR_STATE),
-			 errmsg("rows of node \"%s\" were lost with a failed statement",
-					tess_session_node_name(branch->session)),
-			 errdetail(
-				 "They were under way when another statement of this transaction failed."),
-			 errhint("Run the query again.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_CURSOR_STATE),
+				 errmsg("rows of node \"%s\" were lost with a failed statement",
+						tess_session_node_name(branch->session)),
+				 errdetail(
+					 "They were under way when another statement of this transaction failed."),
+				 errhint("Run the query again.")));
 }
 
 /* Waits for rows of any branch; false if none are to come. */
@@ -397,13 +396,12 @@ drain(void *owner, TessSession *session)
 	if (branch == NULL || !branch->busy)
 		return;
 	if (replies->decoding)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot use node \"%s\" while a row of it is being read",
-					tess_session_node_name(session)),
-			 errhint(
-				 "The input function of a data type must not query distributed tables.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot use node \"%s\" while a row of it is being read",
+						tess_session_node_name(session)),
+				 errhint(
+					 "The input function of a data type must not query distributed tables.")));
 
 	/* of any branch: reading this one takes the place of the result */
 	put_away_rows(replies);

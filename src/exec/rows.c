@@ -277,16 +277,15 @@ tess_copy_compare(Oid table, const TessBranch *branch, uint64 rows_here,
 	if (rows_there < rows_here &&
 		DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, 0)) > 0)
 		return;
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_DATA_CORRUPTED),
-		 errmsg("the copies of reference table %s differ",
-				tess_relation_qualified_name(table)),
-		 errdetail(
-			 "The statement changed " UINT64_FORMAT
-			 " rows on this server and " UINT64_FORMAT " rows on node \"%s\".",
-			 rows_here, rows_there, tess_session_node_name(branch->session)),
-		 errhint(
-			 "Compare the table on node \"%s\" with the coordinator's, and make it equal.",
-			 tess_session_node_name(branch->session))));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the copies of reference table %s differ",
+					tess_relation_qualified_name(table)),
+			 errdetail("The statement changed " UINT64_FORMAT
+					   " rows on this server and " UINT64_FORMAT
+					   " rows on node \"%s\".",
+					   rows_here, rows_there,
+					   tess_session_node_name(branch->session)),
+			 errhint("Compare the table on node \"%s\" with the coordinator's, and make it equal.",
+					 tess_session_node_name(branch->session))));
 }

@@ -1,5 +1,6 @@
 /*
- * scan_node.c - TesseraScan: a fragment runs in its shards, and its rows are tuples.
+ * scan_node.c - TesseraScan: a fragment runs in its shards, and its rows are
+ * tuples.
  *
  * One execution of the fragment is a run: arguments are evaluated, shards
  * chosen, tasks sent to all nodes at once, those of this server executed, and
@@ -82,8 +83,7 @@ static void explain(CustomScanState *node, List *ancestors, ExplainState *es);
 static void start_early(void *arg);
 
 const CustomScanMethods tess_scan_methods = {.CustomName = TESS_SCAN_METHODS,
-											 .CreateCustomScanState =
-												 create_state};
+											 .CreateCustomScanState = create_state};
 
 static const CustomExecMethods exec_methods = {.CustomName = TESS_SCAN_METHODS,
 											   .BeginCustomScan = begin_scan,
@@ -155,8 +155,9 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	state->encoder = tess_encoder_make(state->args->count, state->args->types);
 	state->rows = tess_row_map_make(fragment, desc, table);
 	state->subxact = GetCurrentSubTransactionId();
-	state->run_context = AllocSetContextCreate(
-		estate->es_query_cxt, "tessera run", ALLOCSET_DEFAULT_SIZES);
+	state->run_context = AllocSetContextCreate(estate->es_query_cxt,
+											   "tessera run",
+											   ALLOCSET_DEFAULT_SIZES);
 	if (fragment->command == CMD_SELECT)
 	{
 		bool waits = has_exec_param((Node *) scan->custom_exprs, NULL);
@@ -181,11 +182,10 @@ tess_exec_table(const TessFragment *fragment)
 	const TessTable *table = tess_meta_table(fragment->anchor);
 
 	if (table == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("a table of this statement is not distributed any more"),
-			 errhint("Run the statement again.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a table of this statement is not distributed any more"),
+				 errhint("Run the statement again.")));
 	return table;
 }
 
@@ -205,8 +205,8 @@ get_store(TesseraScanState *state)
 		if (state->stored_slot == NULL)
 		{
 			MemoryContextSwitchTo(estate->es_query_cxt);
-			state->stored_slot =
-				ExecInitExtraTupleSlot(estate, desc, &TTSOpsMinimalTuple);
+			state->stored_slot = ExecInitExtraTupleSlot(estate, desc,
+														&TTSOpsMinimalTuple);
 		}
 		MemoryContextSwitchTo(old_context);
 	}
@@ -218,8 +218,7 @@ store_values(TesseraScanState *state)
 {
 	TupleDesc desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 
-	tuplestore_putvalues(state->store, desc, state->row_values,
-						 state->row_nulls);
+	tuplestore_putvalues(state->store, desc, state->row_values, state->row_nulls);
 	state->stored_rows++;
 }
 
@@ -290,12 +289,12 @@ run_here(TesseraScanState *state, const ScanTask *task)
 	uint64 processed;
 
 	state->here = task;
-	processed =
-		tess_exec_here(tess_template_sql(fragment->template, task->shard_id),
-					   tess_args_param_list(args->count, args->types,
-											args->values, args->nulls),
-					   reads ? estate->es_snapshot : NULL, state->role,
-					   tess_row_receiver_make(state, store_local_row));
+	processed = tess_exec_here(tess_template_sql(fragment->template,
+												 task->shard_id),
+							   tess_args_param_list(args->count, args->types,
+													args->values, args->nulls),
+							   reads ? estate->es_snapshot : NULL, state->role,
+							   tess_row_receiver_make(state, store_local_row));
 	state->here = NULL;
 	if (fragment->sets_count)
 		estate->es_processed += processed;
@@ -322,11 +321,11 @@ send_tasks(TesseraScanState *state, ScanTask *tasks, int count)
 			continue;
 
 		/* row by row, because libpq would else hold a whole result */
-		tess_replies_queue(
-			state->replies, tasks[i].branch,
-			tess_template_sql(fragment->template, tasks[i].shard_id), &params,
-			tess_row_map_is_binary(state->rows),
-			!writes || fragment->column_types != NIL, &tasks[i]);
+		tess_replies_queue(state->replies, tasks[i].branch,
+						   tess_template_sql(fragment->template,
+											 tasks[i].shard_id),
+						   &params, tess_row_map_is_binary(state->rows),
+						   !writes || fragment->column_types != NIL, &tasks[i]);
 	}
 	tess_replies_flush(state->replies);
 }
@@ -434,10 +433,9 @@ start_run(TesseraScanState *state, const TessTable *table)
 		tess_order_write(state->fragment, state->css.ss.ps.state);
 	MemoryContextReset(state->run_context);
 	old_context = MemoryContextSwitchTo(state->run_context);
-	state->row_context = AllocSetContextCreate(
-		state->run_context, "tessera row", ALLOCSET_DEFAULT_SIZES);
-	state->replies =
-		tess_replies_make(state, store_remote_row, count_processed);
+	state->row_context = AllocSetContextCreate(state->run_context, "tessera row",
+											   ALLOCSET_DEFAULT_SIZES);
+	state->replies = tess_replies_make(state, store_remote_row, count_processed);
 	state->keeping = state->keep != KEEP_NOTHING;
 	state->figures.executed = true;
 
@@ -467,8 +465,8 @@ prepare_run(TesseraScanState *state)
 								 table->group);
 	state->rescan = false;
 
-	if (state->running && (state->fragment->command != CMD_SELECT ||
-						   (state->keeping && !changed)))
+	if (state->running &&
+		(state->fragment->command != CMD_SELECT || (state->keeping && !changed)))
 	{
 		if (state->store != NULL)
 			tuplestore_rescan(state->store);
@@ -557,8 +555,8 @@ next_tuple(ScanState *node)
 		return slot;
 	}
 
-	old_context =
-		MemoryContextSwitchTo(node->ps.ps_ExprContext->ecxt_per_tuple_memory);
+	old_context = MemoryContextSwitchTo(
+		node->ps.ps_ExprContext->ecxt_per_tuple_memory);
 	tess_replies_decoding(state->replies, true);
 	tess_row_map_remote(state->rows, result, row,
 						((const ScanTask *) tag)->shard_index, slot->tts_values,

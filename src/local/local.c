@@ -69,9 +69,9 @@ uint64
 tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
 				   bool later_triggers, DestReceiver *dest)
 {
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "tessera local statement",
-							  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera local statement",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	uint64 processed = 0;
 	List *raw_list;
@@ -153,10 +153,10 @@ plan_statement(RawStmt *raw, const char *sql, ParamListInfo params,
 		PG_TRY();
 		{
 			passthrough = true;
-			plans = lappend(
-				plans,
-				pg_plan_query(query, sql,
-							  read_only ? CURSOR_OPT_PARALLEL_OK : 0, params));
+			plans = lappend(plans,
+							pg_plan_query(query, sql,
+										  read_only ? CURSOR_OPT_PARALLEL_OK : 0,
+										  params));
 		}
 		PG_FINALLY();
 		{
@@ -176,9 +176,8 @@ execute_plan(PlannedStmt *plan, const char *sql, ParamListInfo params,
 	QueryDesc *query_desc;
 	uint64 processed;
 
-	query_desc =
-		CreateQueryDesc(plan, sql, GetActiveSnapshot(), InvalidSnapshot,
-						dest ? dest : None_Receiver, params, NULL, 0);
+	query_desc = CreateQueryDesc(plan, sql, GetActiveSnapshot(), InvalidSnapshot,
+								 dest ? dest : None_Receiver, params, NULL, 0);
 	ExecutorStart(query_desc, later_triggers ? EXEC_FLAG_SKIP_TRIGGERS : 0);
 	ExecutorRun(query_desc, ForwardScanDirection, 0, true);
 	ExecutorFinish(query_desc);
@@ -191,8 +190,9 @@ execute_plan(PlannedStmt *plan, const char *sql, ParamListInfo params,
 static void
 run_command(const char *sql)
 {
-	MemoryContext context = AllocSetContextCreate(
-		CurrentMemoryContext, "tessera local command", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera local command",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	ListCell *raw_cell;
 

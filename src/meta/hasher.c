@@ -27,8 +27,7 @@ find_oid_dependent(Oid type)
 	Oid inner;
 
 	check_stack_depth();
-	if (tess_type_names_objects(base) || base == ACLITEMOID ||
-		type_is_enum(base))
+	if (tess_type_names_objects(base) || base == ACLITEMOID || type_is_enum(base))
 		return base;
 	inner = get_element_type(base);
 	if (OidIsValid(inner))
@@ -68,8 +67,8 @@ tess_meta_hasher_init(TessHasher *hasher, Oid type, Oid collation,
 	hasher->type = base;
 	hasher->collation = collation;
 
-	entry =
-		lookup_type_cache(base, TYPECACHE_HASH_OPFAMILY | TYPECACHE_HASH_PROC);
+	entry = lookup_type_cache(base,
+							  TYPECACHE_HASH_OPFAMILY | TYPECACHE_HASH_PROC);
 	if (!OidIsValid(entry->hash_opf) || !OidIsValid(entry->hash_proc))
 	{
 		*reason = psprintf("Values of type %s cannot be hashed.",
@@ -86,9 +85,8 @@ tess_meta_hasher_init(TessHasher *hasher, Oid type, Oid collation,
 	dependent = find_oid_dependent(base);
 	if (OidIsValid(dependent))
 	{
-		*reason = psprintf(
-			"Values of type %s hash differently on each server, because they hold OIDs.",
-			format_type_be(dependent));
+		*reason = psprintf("Values of type %s hash differently on each server, because they hold OIDs.",
+						   format_type_be(dependent));
 		return false;
 	}
 	fmgr_info_cxt(entry->hash_proc, &hasher->hash, context);

@@ -103,12 +103,11 @@ check_ranges(const TessGroup *group)
 		next = (int64) group->ranges[i].upper + 1;
 	}
 	if (next != (int64) PG_INT32_MAX + 1)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the shards of colocation group %d do not cover all keys",
-					group->colocation_id),
-			 errhint("Look at the rows of tessera.shard_range.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the shards of colocation group %d do not cover all keys",
+						group->colocation_id),
+				 errhint("Look at the rows of tessera.shard_range.")));
 }
 
 static void
@@ -129,10 +128,9 @@ build_shard(TessShard *shard, int64 shard_id, int index)
 			shard->node_ids[shard->node_count++] = placement->node_id;
 	}
 	if (shard->node_count == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("shard " INT64_FORMAT " is on no node", shard_id),
-				 errhint("Look at the rows of tessera.placement.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("shard " INT64_FORMAT " is on no node", shard_id),
+						errhint("Look at the rows of tessera.placement.")));
 }
 
 /* Index of a shard that an earlier range belongs to; a new one at the end. */
@@ -142,8 +140,7 @@ shard_index(TessGroup *group, int64 shard_id)
 	for (int i = 0; i < group->shard_count; i++)
 		if (group->shards[i].shard_id == shard_id)
 			return i;
-	build_shard(&group->shards[group->shard_count], shard_id,
-				group->shard_count);
+	build_shard(&group->shards[group->shard_count], shard_id, group->shard_count);
 	return group->shard_count++;
 }
 
@@ -198,9 +195,8 @@ tess_meta_build_group(int32 colocation_id)
 	group->strategy = row->strategy;
 	group->key_type = row->key_type;
 	group->key_collation = row->key_collation;
-	if (!tess_meta_hasher_init(&group->hasher, row->key_type,
-							   row->key_collation, CurrentMemoryContext,
-							   &reason))
+	if (!tess_meta_hasher_init(&group->hasher, row->key_type, row->key_collation,
+							   CurrentMemoryContext, &reason))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the key type of colocation group %d cannot be hashed",
@@ -220,9 +216,9 @@ tess_meta_copy_group(const TessGroup *group, MemoryContext context)
 	copy->shards = copy_bytes(context, group->shards,
 							  sizeof(TessShard) * group->shard_count);
 	for (int i = 0; i < group->shard_count; i++)
-		copy->shards[i].node_ids =
-			copy_bytes(context, group->shards[i].node_ids,
-					   sizeof(int32) * group->shards[i].node_count);
+		copy->shards[i].node_ids = copy_bytes(context, group->shards[i].node_ids,
+											  sizeof(int32) *
+												  group->shards[i].node_count);
 	if (OidIsValid(group->hasher.hash.fn_oid))
 		fmgr_info_copy(&copy->hasher.hash,
 					   unconstify(FmgrInfo *, &group->hasher.hash), context);
@@ -273,12 +269,11 @@ fill_key(TessTable *table, Relation relation, const TessTableRow *row)
 
 	table->key_attnum = get_attnum(table->relation, row->key_column);
 	if (table->key_attnum <= 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("distribution column \"%s\" of table \"%s\" does not exist",
-					row->key_column, RelationGetRelationName(relation)),
-			 errhint("Put the name of the column into tessera.\"table\".")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("distribution column \"%s\" of table \"%s\" does not exist",
+						row->key_column, RelationGetRelationName(relation)),
+				 errhint("Put the name of the column into tessera.\"table\".")));
 	column = TupleDescAttr(desc, table->key_attnum - 1);
 	table->key_type = column->atttypid;
 	table->key_typmod = column->atttypmod;

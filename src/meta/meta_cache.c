@@ -25,9 +25,10 @@
 #define MAX_BUILDS 3
 
 /* tessera."table", and all that a change of makes us forget everything. */
-static const char *const watched_catalogs[] = {
-	"cluster",	   "node",		"colocation", "shard",
-	"shard_range", "placement", "table"};
+static const char *const watched_catalogs[] = {"cluster",	  "node",
+											   "colocation",  "shard",
+											   "shard_range", "placement",
+											   "table"};
 
 typedef struct TableEntry
 {
@@ -132,28 +133,25 @@ xact_callback(XactEvent event, void *arg)
 void
 tess_meta_init(void)
 {
-	cache.graveyard = AllocSetContextCreate(
-		TopMemoryContext, "Tessera graveyard", ALLOCSET_SMALL_SIZES);
+	cache.graveyard = AllocSetContextCreate(TopMemoryContext, "Tessera graveyard",
+											ALLOCSET_SMALL_SIZES);
 	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, syscache_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, syscache_callback,
-								  (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, syscache_callback, (Datum) 0);
 	RegisterXactCallback(xact_callback, NULL);
 }
 
 /* lookups --------------------------------------------------------------- */
 
 static HTAB *
-make_hash(const char *name, Size key_size, Size entry_size,
-		  MemoryContext context)
+make_hash(const char *name, Size key_size, Size entry_size, MemoryContext context)
 {
 	HASHCTL control = {0};
 
 	control.keysize = key_size;
 	control.entrysize = entry_size;
 	control.hcxt = context;
-	return hash_create(name, 64, &control,
-					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return hash_create(name, 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /* OIDs of the catalogs to watch; false if they change under our eyes. */
@@ -184,10 +182,10 @@ ensure_belief(void)
 	/* Published last, with nothing in between that may fail. */
 	context = AllocSetContextCreate(cache.graveyard, "Tessera belief",
 									ALLOCSET_SMALL_SIZES);
-	tables =
-		make_hash("Tessera tables", sizeof(Oid), sizeof(TableEntry), context);
-	groups =
-		make_hash("Tessera groups", sizeof(int32), sizeof(GroupEntry), context);
+	tables = make_hash("Tessera tables", sizeof(Oid), sizeof(TableEntry),
+					   context);
+	groups = make_hash("Tessera groups", sizeof(int32), sizeof(GroupEntry),
+					   context);
 	MemoryContextSetParent(context, CacheMemoryContext);
 	cache.tables = tables;
 	cache.groups = groups;
@@ -208,8 +206,8 @@ build_begin(Build *build)
 {
 	build->attempts = 0;
 	build->caller = CurrentMemoryContext;
-	build->scratch = AllocSetContextCreate(
-		CurrentMemoryContext, "Tessera build", ALLOCSET_SMALL_SIZES);
+	build->scratch = AllocSetContextCreate(CurrentMemoryContext, "Tessera build",
+										   ALLOCSET_SMALL_SIZES);
 	MemoryContextSwitchTo(build->scratch);
 	ensure_belief();
 	build->generation = cache.generation;
@@ -219,8 +217,7 @@ build_begin(Build *build)
 static bool
 build_is_void(Build *build)
 {
-	if (build->generation == cache.generation ||
-		++build->attempts == MAX_BUILDS)
+	if (build->generation == cache.generation || ++build->attempts == MAX_BUILDS)
 		return false;
 	MemoryContextReset(build->scratch);
 	ensure_belief();
@@ -274,8 +271,8 @@ build_table(Oid relation)
 	}
 	if (build_is_kept(&build) && !is_gone)
 	{
-		TableEntry *entry =
-			hash_search(cache.tables, &relation, HASH_ENTER, NULL);
+		TableEntry *entry = hash_search(cache.tables, &relation, HASH_ENTER,
+										NULL);
 
 		entry->table = table;
 		entry->context = context;

@@ -79,8 +79,8 @@ tess_shard_of(PG_FUNCTION_ARGS)
 						errhint("Give the name of a distributed table.")));
 	table = distributed_table(PG_GETARG_OID(0));
 	key = is_null ? (Datum) 0 : PG_GETARG_DATUM(1);
-	if (is_null || !tess_route_type_is_compatible(&table->group->hasher,
-												  getBaseType(type)))
+	if (is_null ||
+		!tess_route_type_is_compatible(&table->group->hasher, getBaseType(type)))
 	{
 		if (!is_null)
 			key = read_as_key(table, key, type);
@@ -92,11 +92,11 @@ tess_shard_of(PG_FUNCTION_ARGS)
 	namestrcpy(&node_name, tess_meta_node(shard->node_ids[0])->name);
 	values[0] = Int64GetDatum(shard->shard_id);
 	values[1] = NameGetDatum(&node_name);
-	values[2] =
-		CStringGetTextDatum(tess_meta_shard_relation(table, shard->shard_id));
+	values[2] = CStringGetTextDatum(
+		tess_meta_shard_relation(table, shard->shard_id));
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "shard_of returns no row type");
-	PG_RETURN_DATUM(HeapTupleGetDatum(
-		heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	PG_RETURN_DATUM(
+		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -209,8 +209,8 @@ measure_here(TessCopy *copy)
 		return;
 	copy->is_known = true;
 	copy->estimated_rows = (int64) opened->rd_rel->reltuples;
-	copy->bytes = DatumGetInt64(DirectFunctionCall1(
-		pg_total_relation_size, ObjectIdGetDatum(relation)));
+	copy->bytes = DatumGetInt64(
+		DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(relation)));
 	copy->main_bytes = DatumGetInt64(
 		DirectFunctionCall2(pg_relation_size, ObjectIdGetDatum(relation),
 							CStringGetTextDatum("main")));
@@ -275,8 +275,8 @@ all_copies(void)
 
 	foreach(cell, tess_cat_tables())
 	{
-		const TessTable *table =
-			tess_meta_table(((TessTableRow *) lfirst(cell))->relation);
+		const TessTable *table = tess_meta_table(
+			((TessTableRow *) lfirst(cell))->relation);
 
 		if (table != NULL)
 			copies = list_concat(copies, tess_copies_of_table(table));
@@ -360,14 +360,13 @@ sum_sizes(Oid relation, bool total)
 		TessCopy *copy = lfirst(cell);
 
 		if (!copy->is_known)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table \"%s\" is not all there", table->name),
-				 errdetail(
-					 "Node \"%s\" has no relation %s.", copy->node->name,
-					 tess_quote_qualified(tess_copy_schema(copy), table->name)),
-				 errhint("It may have been dropped just now.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("table \"%s\" is not all there", table->name),
+					 errdetail("Node \"%s\" has no relation %s.", copy->node->name,
+							   tess_quote_qualified(tess_copy_schema(copy),
+													table->name)),
+					 errhint("It may have been dropped just now.")));
 		sum += total ? copy->bytes : copy->main_bytes;
 	}
 	return sum;

@@ -34,8 +34,7 @@ knock(pgsocket sock, const struct sockaddr_storage *address,
 		return false;
 	if (!tess_wait_socket(sock, WL_SOCKET_CONNECTED, deadline))
 		return false;
-	if (getsockopt(sock, SOL_SOCKET, SO_ERROR, &failure, &failure_length) !=
-			0 ||
+	if (getsockopt(sock, SOL_SOCKET, SO_ERROR, &failure, &failure_length) != 0 ||
 		failure != 0)
 		return false;
 

@@ -377,8 +377,7 @@ tess_encoder_encode(TessEncoder *encoder, const Datum *values,
  * again: the values come out of columns that have been.
  */
 TessDecoder *
-tess_decoder_make(int count, const Oid *types, const int32 *typmods,
-				  bool binary)
+tess_decoder_make(int count, const Oid *types, const int32 *typmods, bool binary)
 {
 	TessDecoder *decoder = palloc0(sizeof(TessDecoder));
 
@@ -510,12 +509,11 @@ tess_decoder_decode(TessDecoder *decoder, const PGresult *result, int row,
 	int encoding;
 
 	if (PQnfields(result) != decoder->count)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("node returned %d columns instead of %d", PQnfields(result),
-					decoder->count),
-			 errhint("The table on the node may have been changed there.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("node returned %d columns instead of %d",
+						PQnfields(result), decoder->count),
+				 errhint("The table on the node may have been changed there.")));
 
 	encoding = enter_encoding();
 	if (encoding < 0)

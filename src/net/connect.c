@@ -63,8 +63,7 @@ is_libpq_keyword(const char *keyword)
 	if (known == NULL)
 		known = PQconndefaults();
 	if (known == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	for (PQconninfoOption *option = known; option->keyword; option++)
 	{
 		if (strcmp(option->keyword, keyword) == 0)
@@ -121,16 +120,14 @@ has_mapping(Oid role, Oid server)
 static void
 refuse_without_password(TessSession *session, const char *user)
 {
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-		 errmsg("password is required to connect to node \"%s\" as \"%s\"",
-				session->node_name, user),
-		 errdetail(
-			 "A non-superuser can log in under another name only with a password that the node asks for."),
-		 errhint(
-			 "Set a password in the user mapping on server \"%s\" and have the node ask for it, or let a superuser set password_required to false there.",
-			 session->server_name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+			 errmsg("password is required to connect to node \"%s\" as \"%s\"",
+					session->node_name, user),
+			 errdetail(
+				 "A non-superuser can log in under another name only with a password that the node asks for."),
+			 errhint("Set a password in the user mapping on server \"%s\" and have the node ask for it, or let a superuser set password_required to false there.",
+					 session->server_name)));
 }
 
 /* Fills params from server, mapping and role; notes what to check later. */
@@ -164,9 +161,10 @@ build_params(TessSession *session, ConnectParams *params)
 	add_param(params, "client_encoding", GetDatabaseEncodingName());
 	add_param(params, "options", tess_settings_startup_options(session));
 
-	session->must_use_password =
-		params->user != NULL && strcmp(params->user, role_name) != 0 &&
-		!superuser_arg(session->role) && params->password_required;
+	session->must_use_password = params->user != NULL &&
+								 strcmp(params->user, role_name) != 0 &&
+								 !superuser_arg(session->role) &&
+								 params->password_required;
 	if (session->must_use_password &&
 		(params->password == NULL || params->password[0] == '\0'))
 		refuse_without_password(session, params->user);
@@ -185,19 +183,17 @@ tess_connect_start(TessSession *session)
 	build_params(session, &params);
 
 	if (!AcquireExternalFD())
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
-			 errmsg("could not connect to node \"%s\"", session->node_name),
-			 errdetail("There are too many open files in this server process."),
-			 errhint(
-				 "Raise max_files_per_process and the system's limit of open files.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
+				 errmsg("could not connect to node \"%s\"", session->node_name),
+				 errdetail("There are too many open files in this server process."),
+				 errhint(
+					 "Raise max_files_per_process and the system's limit of open files.")));
 	session->has_external_fd = true;
 
 	session->conn = PQconnectStartParams(params.keywords, params.values, 0);
 	if (session->conn == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	if (PQstatus(session->conn) == CONNECTION_BAD)
 		tess_report_connect_failure(session);
 
@@ -236,8 +232,7 @@ wait_for_sockets(int count, TessSession *const *sessions, long timeout_ms)
 	PG_TRY();
 	{
 		AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
-						  NULL);
+		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 		for (int i = 0; i < count; i++)
 		{
 			if (sessions[i]->connecting == PGRES_POLLING_OK)
@@ -278,8 +273,8 @@ tess_connect_finish(int count, TessSession *const *sessions)
 {
 	TimestampTz deadline;
 
-	deadline =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), connect_timeout_ms);
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   connect_timeout_ms);
 	for (;;)
 	{
 		TessSession *waiting = NULL;
@@ -299,17 +294,17 @@ tess_connect_finish(int count, TessSession *const *sessions)
 		if (waiting == NULL)
 			return;
 
-		timeout_ms =
-			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													 deadline);
 		if (timeout_ms <= 0)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-				 errmsg("could not connect to node \"%s\"", waiting->node_name),
-				 errdetail("There was no answer within %d ms.",
-						   connect_timeout_ms),
-				 errhint(
-					 "Check that the node is running and can be reached, or raise tessera.connect_timeout.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+					 errmsg("could not connect to node \"%s\"",
+							waiting->node_name),
+					 errdetail("There was no answer within %d ms.",
+							   connect_timeout_ms),
+					 errhint(
+						 "Check that the node is running and can be reached, or raise tessera.connect_timeout.")));
 		wait_for_sockets(count, sessions, timeout_ms);
 		CHECK_FOR_INTERRUPTS();
 	}

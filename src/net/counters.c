@@ -31,8 +31,7 @@ tess_net_counters_get(PG_FUNCTION_ARGS)
 	values[3] = Int64GetDatum(tess_net_counters.bytes_sent);
 	values[4] = Int64GetDatum(tess_net_counters.bytes_received);
 	values[5] = Int64GetDatum(tess_net_counters.connections);
-	PG_RETURN_DATUM(
-		HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
 }
 
 /* tessera_internal.reset_net_counters() */

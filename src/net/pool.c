@@ -62,11 +62,11 @@ make_session(int32 node_id, const char *name, Oid server, Oid role)
 	session->node_id = node_id;
 	session->node_name = MemoryContextStrdup(context, name);
 	session->server = server;
-	session->server_name =
-		MemoryContextStrdup(context, foreign_server->servername);
+	session->server_name = MemoryContextStrdup(context,
+											   foreign_server->servername);
 	session->role = role;
-	session->server_hash =
-		GetSysCacheHashValue1(FOREIGNSERVEROID, ObjectIdGetDatum(server));
+	session->server_hash = GetSysCacheHashValue1(FOREIGNSERVEROID,
+												 ObjectIdGetDatum(server));
 	session->role_hash = GetSysCacheHashValue1(AUTHOID, ObjectIdGetDatum(role));
 	session->connecting = PGRES_POLLING_WRITING;
 	session->in_use = true;
@@ -357,8 +357,8 @@ after_transaction(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
-	deadline =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ABANDON_TIMEOUT_MS);
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   ABANDON_TIMEOUT_MS);
 	dlist_foreach_modify(iter, &pool.sessions)
 	{
 		TessSession *session = dlist_container(TessSession, link, iter.cur);
@@ -409,18 +409,16 @@ after_role_change(Datum arg, int cache_id, uint32 hash)
 void
 tess_pool_init(void)
 {
-	DefineCustomIntVariable(
-		"tessera.max_cached_connections_per_node",
-		"Sets how many idle connections a session keeps to each node.",
-		"They are counted for each role that the session uses.",
-		&max_cached_connections_per_node, 1, 0, 1000, PGC_USERSET, 0, NULL,
-		NULL, NULL);
-	DefineCustomIntVariable(
-		"tessera.idle_connection_lifetime",
-		"Sets how long an idle connection to a node is kept.",
-		"It is closed by the next statement that uses nodes after this time.",
-		&idle_connection_lifetime_ms, 10 * 60 * 1000, 0, INT_MAX, PGC_USERSET,
-		GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("tessera.max_cached_connections_per_node",
+							"Sets how many idle connections a session keeps to each node.",
+							"They are counted for each role that the session uses.",
+							&max_cached_connections_per_node, 1, 0, 1000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tessera.idle_connection_lifetime",
+							"Sets how long an idle connection to a node is kept.",
+							"It is closed by the next statement that uses nodes after this time.",
+							&idle_connection_lifetime_ms, 10 * 60 * 1000, 0,
+							INT_MAX, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	RegisterXactCallback(after_transaction, NULL);
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, after_server_change,
 								  (Datum) 0);

@@ -88,8 +88,8 @@ tess_report_result(TessSession *session, const PGresult *result)
 	error->datatype_name = copy_field(result, PG_DIAG_DATATYPE_NAME);
 	error->constraint_name = copy_field(result, PG_DIAG_CONSTRAINT_NAME);
 	if (context)
-		error->context =
-			psprintf(_("%s\non node \"%s\""), context, session->node_name);
+		error->context = psprintf(_("%s\non node \"%s\""), context,
+								  session->node_name);
 	else
 		error->context = psprintf(_("on node \"%s\""), session->node_name);
 	return error;
@@ -101,9 +101,9 @@ tess_report_lost(TessSession *session)
 {
 	ErrorData *error;
 
-	error = make_error(
-		ERRCODE_CONNECTION_FAILURE,
-		psprintf(_("lost connection to node \"%s\""), session->node_name));
+	error = make_error(ERRCODE_CONNECTION_FAILURE,
+					   psprintf(_("lost connection to node \"%s\""),
+								session->node_name));
 	if (session->broken_reason)
 		error->detail = trimmed(session->broken_reason);
 	return error;
@@ -156,27 +156,23 @@ tess_report_connect_failure(TessSession *session)
 
 	if (ERRCODE_TO_CATEGORY(sqlstate) ==
 		ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
-		ereport(
-			ERROR,
-			(errcode(sqlstate),
-			 errmsg("could not connect to node \"%s\"", session->node_name),
-			 errdetail_internal("%s", rest),
-			 errhint(
-				 "Create the role there, or use CREATE USER MAPPING on server \"%s\" to say how it logs in.",
-				 session->server_name)));
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg("could not connect to node \"%s\"", session->node_name),
+				 errdetail_internal("%s", rest),
+				 errhint("Create the role there, or use CREATE USER MAPPING on server \"%s\" to say how it logs in.",
+						 session->server_name)));
 	if (sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		ereport(ERROR,
 				(errcode(sqlstate),
 				 errmsg("could not connect to node \"%s\"", session->node_name),
 				 errdetail_internal("%s", rest)));
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-		 errmsg("could not connect to node \"%s\"", session->node_name),
-		 errdetail_internal("%s", rest),
-		 errhint(
-			 "Check that the node is running and that the options of server \"%s\" are right.",
-			 session->server_name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+			 errmsg("could not connect to node \"%s\"", session->node_name),
+			 errdetail_internal("%s", rest),
+			 errhint("Check that the node is running and that the options of server \"%s\" are right.",
+					 session->server_name)));
 }
 
 /* notices ------------------------------------------------------------- */
@@ -227,8 +223,8 @@ keep_notice(void *arg, const PGresult *result)
 	if (notice == NULL)
 		return;
 	notice->elevel = notice_elevel(severity);
-	notice->sqlstate =
-		sqlstate_from_text(PQresultErrorField(result, PG_DIAG_SQLSTATE));
+	notice->sqlstate = sqlstate_from_text(
+		PQresultErrorField(result, PG_DIAG_SQLSTATE));
 	notice->message = strdup_field(result, PG_DIAG_MESSAGE_PRIMARY);
 	notice->detail = strdup_field(result, PG_DIAG_MESSAGE_DETAIL);
 	notice->hint = strdup_field(result, PG_DIAG_MESSAGE_HINT);

@@ -123,9 +123,8 @@ tess_session_owes_silent(const TessSession *session)
 {
 	for (int i = 0; i < session->reply_count; i++)
 	{
-		const TessReply *reply =
-			&session
-				 ->replies[(session->reply_head + i) % session->reply_capacity];
+		const TessReply *reply = &session->replies[(session->reply_head + i) %
+												   session->reply_capacity];
 
 		if (!reply->is_sync && reply->tag == NULL)
 			return true;
@@ -175,14 +174,15 @@ tess_session_queue(TessSession *session, const char *sql,
 		return;
 
 	if (log_remote_statements)
-		ereport(LOG, (errmsg("statement to node \"%s\": %s", session->node_name,
-							 sql),
-					  errhidestmt(true)));
-	if (!PQsendQueryParams(
-			session->conn, sql, params ? params->count : 0,
-			params ? params->types : NULL, params ? params->values : NULL,
-			params ? params->lengths : NULL, params ? params->formats : NULL,
-			binary_result ? 1 : 0))
+		ereport(LOG,
+				(errmsg("statement to node \"%s\": %s", session->node_name, sql),
+				 errhidestmt(true)));
+	if (!PQsendQueryParams(session->conn, sql, params ? params->count : 0,
+						   params ? params->types : NULL,
+						   params ? params->values : NULL,
+						   params ? params->lengths : NULL,
+						   params ? params->formats : NULL,
+						   binary_result ? 1 : 0))
 		tess_session_break(session, NULL);
 	count_sent(sql, params);
 }
@@ -230,8 +230,7 @@ count_received(const PGresult *result)
 	for (int row = 0; row < rows; row++)
 	{
 		for (int column = 0; column < columns; column++)
-			tess_net_counters.bytes_received +=
-				PQgetlength(result, row, column);
+			tess_net_counters.bytes_received += PQgetlength(result, row, column);
 	}
 }
 
@@ -317,8 +316,8 @@ take_error(TessSession *session, PGresult *result)
 
 	if (PQstatus(session->conn) != CONNECTION_OK || is_fatal(result))
 	{
-		const char *farewell =
-			PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+		const char *farewell = PQresultErrorField(result,
+												  PG_DIAG_MESSAGE_PRIMARY);
 
 		tess_session_break(session,
 						   farewell ? farewell : PQresultErrorMessage(result));
@@ -372,8 +371,8 @@ take_result(TessSession *session, PGresult *result, TessPoll *poll,
 
 		case PGRES_PIPELINE_SYNC:
 			PQclear(result);
-			session->in_block =
-				PQtransactionStatus(session->conn) != PQTRANS_IDLE;
+			session->in_block = PQtransactionStatus(session->conn) !=
+								PQTRANS_IDLE;
 			pop_reply(session);
 			return false;
 

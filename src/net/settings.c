@@ -108,8 +108,7 @@ tess_settings_startup_options(TessSession *session)
 
 	initStringInfo(&options);
 	for (int i = 0; i < lengthof(fixed_settings); i++)
-		append_option(&options, fixed_settings[i].name,
-					  fixed_settings[i].value);
+		append_option(&options, fixed_settings[i].name, fixed_settings[i].value);
 	for (int i = 0; i < TESS_SETTING_COUNT; i++)
 	{
 		const char *value = wanted_value(i);

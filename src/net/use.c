@@ -139,8 +139,8 @@ cancel_to_idle(TessSession *session, TimestampTz deadline)
 {
 	TimestampTz cancel_at;
 
-	cancel_at =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CANCEL_AFTER_MS);
+	cancel_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											CANCEL_AFTER_MS);
 	for (;;)
 	{
 		PGresult *result;

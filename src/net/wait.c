@@ -80,11 +80,11 @@ make_set(int count, TessSession *const *sessions)
 	if (made->context == NULL)
 		made->context = AllocSetContextCreate(TopMemoryContext, "tessera wait",
 											  ALLOCSET_SMALL_SIZES);
-	made->serials =
-		MemoryContextAllocZero(made->context, sizeof(uint64) * count);
+	made->serials = MemoryContextAllocZero(made->context, sizeof(uint64) * count);
 	made->events = MemoryContextAlloc(made->context, sizeof(uint32) * count);
-	made->occurred = MemoryContextAlloc(
-		made->context, sizeof(WaitEvent) * (count + OTHER_EVENTS));
+	made->occurred = MemoryContextAlloc(made->context,
+										sizeof(WaitEvent) *
+											(count + OTHER_EVENTS));
 	made->count = count;
 
 	set = CreateWaitEventSet(made->context, count + OTHER_EVENTS);
@@ -209,8 +209,7 @@ tess_net_wait(int count, TessSession *const *sessions, TimestampTz deadline)
 }
 
 bool
-tess_net_wait_held(int count, TessSession *const *sessions,
-				   TimestampTz deadline)
+tess_net_wait_held(int count, TessSession *const *sessions, TimestampTz deadline)
 {
 	return wait_for_sessions(count, sessions, deadline, true);
 }
@@ -229,13 +228,14 @@ tess_wait_socket(pgsocket sock, int events, TimestampTz deadline)
 
 		if (QueryCancelPending || ProcDiePending)
 			return false;
-		timeout_ms =
-			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													 deadline);
 		if (timeout_ms <= 0)
 			return false;
-		occurred = WaitLatchOrSocket(
-			MyLatch, events | WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-			sock, timeout_ms, PG_WAIT_EXTENSION);
+		occurred = WaitLatchOrSocket(MyLatch,
+									 events | WL_LATCH_SET | WL_TIMEOUT |
+										 WL_EXIT_ON_PM_DEATH,
+									 sock, timeout_ms, PG_WAIT_EXTENSION);
 		if (occurred & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 		if (occurred & events)

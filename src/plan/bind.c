@@ -46,8 +46,7 @@ depends_on_rows_walker(Node *node, void *context)
 			return ((Param *) node)->paramkind != PARAM_EXTERN &&
 				   ((Param *) node)->paramkind != PARAM_EXEC;
 		default:
-			return expression_tree_walker(node, depends_on_rows_walker,
-										  context);
+			return expression_tree_walker(node, depends_on_rows_walker, context);
 	}
 }
 

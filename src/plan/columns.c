@@ -43,9 +43,9 @@ node_column(TessColumns *columns, AttrNumber attno, Oid type, int32 typmod,
 			return foreach_current_index(cell);
 
 	var = makeVar(1, attno, type, typmod, collation, 0);
-	columns->node_tlist =
-		lappend(columns->node_tlist,
-				makeTargetEntry((Expr *) var, count + 1, NULL, false));
+	columns->node_tlist = lappend(columns->node_tlist,
+								  makeTargetEntry((Expr *) var, count + 1, NULL,
+												  false));
 	return count;
 }
 
@@ -69,9 +69,10 @@ add_whole_row(TessColumns *columns)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		columns->whole_row =
-			lappend_int(columns->whole_row,
-						att->attisdropped ? -1 : node_attribute(columns, att));
+		columns->whole_row = lappend_int(columns->whole_row,
+										 att->attisdropped
+											 ? -1
+											 : node_attribute(columns, att));
 	}
 	relation_close(rel, NoLock);
 }
@@ -79,8 +80,7 @@ add_whole_row(TessColumns *columns)
 static bool
 is_shard_index(const Var *var)
 {
-	return var->varattno == TESS_SHARD_INDEX_ATTRIBUTE &&
-		   var->vartype == INT4OID;
+	return var->varattno == TESS_SHARD_INDEX_ATTRIBUTE && var->vartype == INT4OID;
 }
 
 /* The plan names this Var of our varno. */
@@ -114,10 +114,11 @@ tess_columns_add_var(TessColumns *columns, const Var *var)
 
 	copy = makeVar(columns->varno, var->varattno, var->vartype, var->vartypmod,
 				   var->varcollid, 0);
-	columns->scan_tlist = lappend(
-		columns->scan_tlist,
-		makeTargetEntry((Expr *) copy, list_length(columns->scan_tlist) + 1,
-						NULL, false));
+	columns->scan_tlist = lappend(columns->scan_tlist,
+								  makeTargetEntry((Expr *) copy,
+												  list_length(columns->scan_tlist) +
+													  1,
+												  NULL, false));
 	columns->sources = lappend_int(columns->sources, source);
 }
 
@@ -125,9 +126,9 @@ tess_columns_add_var(TessColumns *columns, const Var *var)
 void
 tess_columns_add_vars_of(TessColumns *columns, Node *node)
 {
-	List *vars =
-		pull_var_clause(node, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS |
-								  PVC_RECURSE_PLACEHOLDERS);
+	List *vars = pull_var_clause(node, PVC_RECURSE_AGGREGATES |
+										   PVC_RECURSE_WINDOWFUNCS |
+										   PVC_RECURSE_PLACEHOLDERS);
 	ListCell *cell;
 
 	foreach(cell, vars)

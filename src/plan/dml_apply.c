@@ -25,23 +25,21 @@
 static List *
 hidden_columns(Index target)
 {
-	Var *shard =
-		makeVar(target, TESS_SHARD_INDEX_ATTRIBUTE, INT4OID, -1, InvalidOid, 0);
+	Var *shard = makeVar(target, TESS_SHARD_INDEX_ATTRIBUTE, INT4OID, -1,
+						 InvalidOid, 0);
 	Var *ctid = makeVar(target, SelfItemPointerAttributeNumber, TIDOID, -1,
 						InvalidOid, 0);
 
-	return list_make2(
-		makeTargetEntry((Expr *) shard, 1, pstrdup("shard"), false),
-		makeTargetEntry((Expr *) ctid, 2, pstrdup("ctid"), false));
+	return list_make2(makeTargetEntry((Expr *) shard, 1, pstrdup("shard"), false),
+					  makeTargetEntry((Expr *) ctid, 2, pstrdup("ctid"), false));
 }
 
 static char *
 cast_to(Oid type)
 {
-	return psprintf("::%s",
-					format_type_extended(type, -1,
-										 FORMAT_TYPE_TYPEMOD_GIVEN |
-											 FORMAT_TYPE_FORCE_QUALIFY));
+	return psprintf("::%s", format_type_extended(type, -1,
+												 FORMAT_TYPE_TYPEMOD_GIVEN |
+													 FORMAT_TYPE_FORCE_QUALIFY));
 }
 
 static void
@@ -127,9 +125,9 @@ tail_text(Oid relation, TessModifySpec *spec, TessColumns *columns)
 	{
 		Var *var = (Var *) lfirst_node(TargetEntry, cell)->expr;
 
-		appendStringInfo(
-			&text, "%st.%s", separator,
-			quote_identifier(get_attname(relation, var->varattno, false)));
+		appendStringInfo(&text, "%st.%s", separator,
+						 quote_identifier(
+							 get_attname(relation, var->varattno, false)));
 		separator = ", ";
 	}
 	return text.data;
@@ -145,10 +143,11 @@ set_text(Oid relation, TessModifySpec *spec)
 	initStringInfo(&text);
 	appendStringInfoString(&text, " AS t SET ");
 	foreach(cell, spec->columns)
-		appendStringInfo(
-			&text, "%s%s = v.v%d", foreach_current_index(cell) > 0 ? ", " : "",
-			quote_identifier(get_attname(relation, lfirst_int(cell), false)),
-			foreach_current_index(cell) + 1);
+		appendStringInfo(&text, "%s%s = v.v%d",
+						 foreach_current_index(cell) > 0 ? ", " : "",
+						 quote_identifier(
+							 get_attname(relation, lfirst_int(cell), false)),
+						 foreach_current_index(cell) + 1);
 	appendStringInfoString(&text, " FROM (VALUES ");
 	return text.data;
 }
@@ -169,9 +168,8 @@ tess_plan_apply(TessJob *job)
 	PlannedStmt *stmt;
 
 	if (table->kind != TESS_DISTRIBUTED)
-		tess_refuse_target(
-			job,
-			"Change a reference table by conditions on its own columns and built-in functions, or row by row.");
+		tess_refuse_target(job,
+						   "Change a reference table by conditions on its own columns and built-in functions, or row by row.");
 	if (!tess_returning_columns(job, &columns))
 		tess_refuse_target(job, "Return columns of the changed rows only.");
 
@@ -181,13 +179,11 @@ tess_plan_apply(TessJob *job)
 	fragment->modify = spec;
 	spec->has_returning = parse->returningList != NIL;
 	if (parse->commandType == CMD_UPDATE)
-		spec->head =
-			name_template("UPDATE ", table, set_text(table->relation, spec));
+		spec->head = name_template("UPDATE ", table,
+								   set_text(table->relation, spec));
 	else
-		spec->head =
-			name_template("DELETE FROM ", table, " AS t USING (VALUES ");
-	spec->tail =
-		list_make1(makeString(tail_text(table->relation, spec, columns)));
+		spec->head = name_template("DELETE FROM ", table, " AS t USING (VALUES ");
+	spec->tail = list_make1(makeString(tail_text(table->relation, spec, columns)));
 
 	stmt = tess_plan_rest(job, source, NULL);
 	spec->reads_first = true;

@@ -40,11 +40,13 @@ sent_query(TessJob *job, TessBindings *bindings, TessColumns *columns)
 	Query *query = tess_query_make(job, parse->commandType);
 	Index target = parse->resultRelation;
 
-	query->jointree->quals =
-		tess_bind(bindings, tess_renumber(parse->jointree->quals, target, 0));
+	query->jointree->quals = tess_bind(bindings,
+									   tess_renumber(parse->jointree->quals,
+													 target, 0));
 	if (parse->commandType == CMD_UPDATE)
-		query->targetList = (List *) tess_bind(
-			bindings, tess_renumber((Node *) parse->targetList, target, 0));
+		query->targetList = (List *)
+			tess_bind(bindings,
+					  tess_renumber((Node *) parse->targetList, target, 0));
 	if (!tess_travels(bindings->travel, query->jointree->quals) ||
 		!tess_travels(bindings->travel, (Node *) query->targetList))
 	{
@@ -92,8 +94,8 @@ tess_plan_broadcast(TessJob *job)
 	if (table->kind == TESS_DISTRIBUTED)
 	{
 		fragment->target = TESS_TO_SHARDS;
-		prune =
-			tess_prune_make(conditions_of(parse), parse->resultRelation, table);
+		prune = tess_prune_make(conditions_of(parse), parse->resultRelation,
+								table);
 	}
 	else
 		fragment->target = TESS_TO_ALL_COPIES;

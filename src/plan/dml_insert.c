@@ -26,11 +26,12 @@ null_entry(const TessTable *table)
 {
 	Var *column = tess_column_to_name(table, 0);
 
-	return makeTargetEntry(
-		(Expr *) makeNullConst(column->vartype, column->vartypmod,
-							   column->varcollid),
-		column->varattno, get_attname(table->relation, column->varattno, false),
-		false);
+	return makeTargetEntry((Expr *) makeNullConst(column->vartype,
+												  column->vartypmod,
+												  column->varcollid),
+						   column->varattno,
+						   get_attname(table->relation, column->varattno, false),
+						   false);
 }
 
 /* The SELECT of the rows; the modify node's columns go to spec. */
@@ -50,8 +51,8 @@ source_query(TessJob *job, TessModifySpec *spec)
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
 
 		spec->columns = lappend_int(spec->columns, tle->resno);
-		spec->row_types =
-			lappend_oid(spec->row_types, exprType((Node *) tle->expr));
+		spec->row_types = lappend_oid(spec->row_types,
+									  exprType((Node *) tle->expr));
 		spec->row_casts = lappend(spec->row_casts, makeString(""));
 		if (tle->resno == table->key_attnum)
 			spec->key_position = position;
@@ -84,11 +85,11 @@ row_target_list(TessModifySpec *spec, Oid relation, int params)
 		param->paramtypmod = -1;
 		param->paramcollid = get_typcollation(param->paramtype);
 		param->location = -1;
-		tlist = lappend(
-			tlist,
-			makeTargetEntry((Expr *) param, lfirst_int(column),
-							get_attname(relation, lfirst_int(column), false),
-							false));
+		tlist = lappend(tlist,
+						makeTargetEntry((Expr *) param, lfirst_int(column),
+										get_attname(relation,
+													lfirst_int(column), false),
+										false));
 	}
 	return tlist;
 }
@@ -109,20 +110,20 @@ bind_on_conflict(TessJob *job, Query *query, TessBindings *bindings)
 		return false;
 	}
 
-	conflict = (OnConflictExpr *) tess_renumber(
-		(Node *) conflict, parse->resultRelation, conflict->exclRelIndex);
+	conflict = (OnConflictExpr *) tess_renumber((Node *) conflict,
+												parse->resultRelation,
+												conflict->exclRelIndex);
 	if (conflict->exclRelIndex > 0)
 	{
-		query->rtable = lappend(
-			query->rtable,
-			copyObject(rt_fetch(conflict->exclRelIndex, parse->rtable)));
+		query->rtable = lappend(query->rtable,
+								copyObject(rt_fetch(conflict->exclRelIndex,
+													parse->rtable)));
 		conflict->exclRelIndex = 2;
 	}
 	conflict = (OnConflictExpr *) tess_bind(bindings, (Node *) conflict);
 	if (!tess_travels(bindings->travel, (Node *) conflict))
 	{
-		job->reason =
-			"An expression of ON CONFLICT cannot be evaluated on a node.";
+		job->reason = "An expression of ON CONFLICT cannot be evaluated on a node.";
 		return false;
 	}
 	query->onConflict = conflict;
@@ -209,18 +210,17 @@ tess_plan_insert(TessJob *job)
 	if (!tess_returning_columns(job, &columns))
 		tess_refuse_target(job, "Return columns of the inserted rows only.");
 	if (!bind_on_conflict(job, query, &bindings))
-		tess_refuse_target(
-			job,
-			"Use built-in functions and columns of the table and of EXCLUDED only.");
-	query->targetList =
-		row_target_list(spec, table->relation, list_length(bindings.exprs));
+		tess_refuse_target(job,
+						   "Use built-in functions and columns of the table and of EXCLUDED only.");
+	query->targetList = row_target_list(spec, table->relation,
+										list_length(bindings.exprs));
 	query->returningList = columns->node_tlist;
 	if (!tess_deparse_insert(query, &spec->head, &spec->tail, &job->reason))
 		tess_refuse_target(job, "Write the statement in a simpler form.");
 
 	fragment->command = CMD_INSERT;
-	fragment->target =
-		table->kind == TESS_DISTRIBUTED ? TESS_TO_SHARDS : TESS_TO_ALL_COPIES;
+	fragment->target = table->kind == TESS_DISTRIBUTED ? TESS_TO_SHARDS
+													   : TESS_TO_ALL_COPIES;
 	fragment->param_types = tess_binding_types(&bindings);
 	fragment->modify = spec;
 	note_conflicts(job->parse->onConflict, spec);

@@ -39,12 +39,12 @@ tess_fragment_describe(TessFragment *fragment, List *tlist)
 
 		if (tle->resjunk)
 			continue;
-		fragment->column_types =
-			lappend_oid(fragment->column_types, exprType(expr));
-		fragment->column_typmods =
-			lappend_int(fragment->column_typmods, exprTypmod(expr));
-		fragment->column_collations =
-			lappend_oid(fragment->column_collations, exprCollation(expr));
+		fragment->column_types = lappend_oid(fragment->column_types,
+											 exprType(expr));
+		fragment->column_typmods = lappend_int(fragment->column_typmods,
+											   exprTypmod(expr));
+		fragment->column_collations = lappend_oid(fragment->column_collations,
+												  exprCollation(expr));
 	}
 }
 

@@ -87,8 +87,8 @@ says_value(Node *condition, Node *value, const KeyColumn *key)
 	if (equal(strip_implicit_coercions(value), strip_implicit_coercions(other)))
 		return true;
 
-	folded = eval_const_expressions(
-		NULL, substitute_mutator(condition, &substitution));
+	folded = eval_const_expressions(NULL, substitute_mutator(condition,
+															 &substitution));
 	return IsA(folded, Const) && !((Const *) folded)->constisnull &&
 		   DatumGetBool(((Const *) folded)->constvalue);
 }
@@ -136,12 +136,11 @@ tess_refuse_key_change(TessJob *job)
 		keeps = keeps_key(&key, parse->onConflict->onConflictSet);
 	}
 	if (!keeps)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot change the distribution key of table \"%s\"",
-					table->name),
-			 errdetail("Column \"%s\" decides in which shard a row is.",
-					   get_attname(table->relation, table->key_attnum, false)),
-			 errhint("Delete the row and insert it with its new key.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot change the distribution key of table \"%s\"",
+						table->name),
+				 errdetail("Column \"%s\" decides in which shard a row is.",
+						   get_attname(table->relation, table->key_attnum, false)),
+				 errhint("Delete the row and insert it with its new key.")));
 }

@@ -94,8 +94,8 @@ tess_query_make(TessJob *job, CmdType command)
 {
 	Query *parse = job->parse;
 	Query *query = makeNode(Query);
-	RangeTblEntry *rte =
-		copyObject(rt_fetch(parse->resultRelation, parse->rtable));
+	RangeTblEntry *rte = copyObject(
+		rt_fetch(parse->resultRelation, parse->rtable));
 	List *from = NIL;
 
 	rte->checkAsUser = InvalidOid;
@@ -159,9 +159,10 @@ tess_assign_something(TessJob *job)
 	if (parse->commandType != CMD_UPDATE || parse->targetList != NIL)
 		return;
 	column = tess_column_to_name(table, parse->resultRelation);
-	parse->targetList = list_make1(makeTargetEntry(
-		(Expr *) column, column->varattno,
-		get_attname(table->relation, column->varattno, false), false));
+	parse->targetList = list_make1(
+		makeTargetEntry((Expr *) column, column->varattno,
+						get_attname(table->relation, column->varattno, false),
+						false));
 }
 
 /* RETURNING over the tuple of the scan. */
@@ -197,8 +198,7 @@ tess_modify_finish(TessJob *job, PlannedStmt *stmt, const char *methods,
 	List *tlist;
 
 	fragment->anchor = rte->relid;
-	fragment->relations =
-		list_append_unique_oid(fragment->relations, rte->relid);
+	fragment->relations = list_append_unique_oid(fragment->relations, rte->relid);
 	fragment->role = rte->checkAsUser;
 	fragment->sets_count = parse->canSetTag;
 	tess_columns_describe(columns, fragment);

@@ -251,8 +251,8 @@ collect_quals(PinWalk *walk, Node *quals, Scope *scope, Facts *facts)
 		return;
 	if (IsA(quals, List) || is_andclause(quals))
 	{
-		List *args =
-			IsA(quals, List) ? (List *) quals : ((BoolExpr *) quals)->args;
+		List *args = IsA(quals, List) ? (List *) quals
+									  : ((BoolExpr *) quals)->args;
 		ListCell *cell;
 
 		foreach(cell, args)
@@ -313,8 +313,8 @@ collect(PinWalk *walk, Node *node, Scope *scope, Facts *facts)
 
 	if (IsA(node, RangeTblRef))
 	{
-		RangeTblEntry *rte =
-			rt_fetch(((RangeTblRef *) node)->rtindex, scope->query->rtable);
+		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex,
+									  scope->query->rtable);
 
 		if (rte->rtekind == RTE_SUBQUERY && is_simple(rte->subquery))
 			collect_subquery(walk, rte, scope, facts);
@@ -347,8 +347,7 @@ sublink_walker(Node *node, SublinkContext *context)
 		return false;
 	if (IsA(node, Query))
 	{
-		pin_query(context->walk, (Query *) node, context->scope,
-				  context->facts);
+		pin_query(context->walk, (Query *) node, context->scope, context->facts);
 		return false;
 	}
 	return expression_tree_walker(node, sublink_walker, context);
@@ -389,8 +388,7 @@ assign_relation(PinWalk *walk, RangeTblEntry *rte, const Facts *facts)
 }
 
 static void
-assign_entry(PinWalk *walk, RangeTblEntry *rte, Scope *scope,
-			 const Facts *facts)
+assign_entry(PinWalk *walk, RangeTblEntry *rte, Scope *scope, const Facts *facts)
 {
 	Scope inner = {rte->subquery, scope};
 
@@ -465,10 +463,10 @@ assign(PinWalk *walk, Node *node, Scope *scope, const Facts *facts)
 	if (walk->failed)
 		return;
 	if (IsA(node, RangeTblRef))
-		assign_entry(
-			walk,
-			rt_fetch(((RangeTblRef *) node)->rtindex, scope->query->rtable),
-			scope, facts);
+		assign_entry(walk,
+					 rt_fetch(((RangeTblRef *) node)->rtindex,
+							  scope->query->rtable),
+					 scope, facts);
 	else if (IsA(node, FromExpr))
 	{
 		FromExpr *from = (FromExpr *) node;
@@ -552,8 +550,8 @@ prune_of(const PinValue *value, const TessTable *table)
 	Expr *clause = copyObject(value->clause);
 	List *args = IsA(clause, OpExpr) ? ((OpExpr *) clause)->args
 									 : ((ScalarArrayOpExpr *) clause)->args;
-	ListCell *side =
-		value->column_is_left ? list_head(args) : list_second_cell(args);
+	ListCell *side = value->column_is_left ? list_head(args)
+										   : list_second_cell(args);
 	Node *column = lfirst(side);
 
 	while (IsA(column, RelabelType))
@@ -572,9 +570,10 @@ prune_of(const PinValue *value, const TessTable *table)
 									   HTEqualStrategyNumber);
 		if (!OidIsValid(opno))
 			return NULL;
-		clause = make_opclause(
-			opno, BOOLOID, false, (Expr *) key_side(column, table),
-			(Expr *) value_of(value), InvalidOid, table->key_collation);
+		clause = make_opclause(opno, BOOLOID, false,
+							   (Expr *) key_side(column, table),
+							   (Expr *) value_of(value), InvalidOid,
+							   table->key_collation);
 	}
 	return tess_prune_make(list_make1(clause), 1, table);
 }
@@ -590,8 +589,7 @@ value_shards(TessJob *job, const PinValue *value, const TessTable *table,
 	*shards = NULL;
 	if (prune == NULL)
 		return NULL;
-	*shards =
-		tess_prune_estimate(prune, job->bound_params, table->group, &exact);
+	*shards = tess_prune_estimate(prune, job->bound_params, table->group, &exact);
 	if (!exact || bms_membership(*shards) == BMS_MULTIPLE)
 		*shards = NULL;
 	return prune;

@@ -63,8 +63,7 @@ tess_plan_rest(TessJob *job, Query *query, bool *reads)
 
 	/* nodes are not asked in parallel mode, not even by the leader */
 	if (tess_row_marks_move(query) || job->survey->distributed != NIL ||
-		query->commandType != CMD_SELECT ||
-		job->parse->commandType != CMD_SELECT)
+		query->commandType != CMD_SELECT || job->parse->commandType != CMD_SELECT)
 		rest.cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
 	stmt = core_planner(query, &rest);
 	if (reads != NULL)

@@ -29,8 +29,7 @@ assigns_referenced(List *target_list, Oid relation)
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
 
 		if (!tle->resjunk &&
-			bms_is_member(tle->resno - FirstLowInvalidHeapAttributeNumber,
-						  keys))
+			bms_is_member(tle->resno - FirstLowInvalidHeapAttributeNumber, keys))
 			found = true;
 	}
 	relation_close(rel, NoLock);
@@ -51,14 +50,12 @@ refuse_referenced(TessJob *job)
 		(parse->commandType != CMD_DELETE &&
 		 !assigns_referenced(assigned, table->relation)))
 		return;
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		 errmsg(
-			 "cannot delete from or change the key of table \"%s\" because a foreign key of table \"%s\" refers to it",
-			 table->name, get_rel_name(table->foreign_referrer)),
-		 errhint("Distribute table \"%s\" as well, with the same key.",
-				 get_rel_name(table->foreign_referrer))));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot delete from or change the key of table \"%s\" because a foreign key of table \"%s\" refers to it",
+					table->name, get_rel_name(table->foreign_referrer)),
+			 errhint("Distribute table \"%s\" as well, with the same key.",
+					 get_rel_name(table->foreign_referrer))));
 }
 
 static void
@@ -69,14 +66,12 @@ refuse_security(TessJob *job)
 
 	if (parse->withCheckOptions == NIL && rte->securityQuals == NIL)
 		return;
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		 errmsg(
-			 "cannot change table \"%s\" under row-level security or a view's check option",
-			 job->survey->target->name),
-		 errhint(
-			 "Change the table itself, as a role that bypasses row-level security.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change table \"%s\" under row-level security or a view's check option",
+					job->survey->target->name),
+			 errhint(
+				 "Change the table itself, as a role that bypasses row-level security.")));
 }
 
 /* Raises 0A000 for what no strategy may do. */
@@ -93,14 +88,13 @@ tess_refuse_unsupported(TessJob *job)
 				 errdetail("The table is distributed or a reference table."),
 				 errhint("Use INSERT ... ON CONFLICT, or UPDATE and DELETE.")));
 	if (OidIsValid(survey->nested_target))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("data-modifying WITH on table \"%s\" is not supported",
-					get_rel_name(survey->nested_target)),
-			 errdetail("The table is distributed or a reference table."),
-			 errhint(
-				 "Use one statement for each change, in one transaction.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("data-modifying WITH on table \"%s\" is not supported",
+						get_rel_name(survey->nested_target)),
+				 errdetail("The table is distributed or a reference table."),
+				 errhint(
+					 "Use one statement for each change, in one transaction.")));
 	if (survey->target == NULL)
 		return;
 	if (survey->has_current_of)
@@ -144,8 +138,8 @@ system_column_walker(Node *node, Levels *levels)
 		bool found;
 
 		levels->queries = lcons(node, levels->queries);
-		found =
-			query_tree_walker((Query *) node, system_column_walker, levels, 0);
+		found = query_tree_walker((Query *) node, system_column_walker, levels,
+								  0);
 		levels->queries = list_delete_first(levels->queries);
 		return found;
 	}
@@ -165,13 +159,12 @@ tess_refuse_system_columns(TessJob *job)
 	query.returningList = NIL;
 	if (!system_column_walker((Node *) &query, &levels))
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("system columns cannot choose rows of table \"%s\"",
-					job->survey->target->name),
-			 errdetail("A ctid is not unique in a distributed table, and "
-					   "another one in each copy of a reference table."),
-			 errhint("Name the rows by their key.")));
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("system columns cannot choose rows of table \"%s\"",
+						   job->survey->target->name),
+					errdetail("A ctid is not unique in a distributed table, and "
+							  "another one in each copy of a reference table."),
+					errhint("Name the rows by their key.")));
 }
 
 /* Raises 0A000: no strategy could plan this change of our table. */

@@ -89,14 +89,12 @@ refuse_recheck(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 		PlanRowMark *mark = lfirst_node(PlanRowMark, cell);
 
 		if (mark->rti == rel->relid && mark->markType != ROW_MARK_COPY)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg(
-					 "cannot read table \"%s\" through an SQL function in a statement that locks or changes rows",
-					 table->name),
-				 errhint(
-					 "Write the function in PL/pgSQL, or put its query into the statement.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot read table \"%s\" through an SQL function in a statement that locks or changes rows",
+							table->name),
+					 errhint(
+						 "Write the function in PL/pgSQL, or put its query into the statement.")));
 	}
 }
 
@@ -133,14 +131,14 @@ replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = rel;
 	path->path.pathtarget = rel->reltarget;
-	path->path.param_info =
-		get_baserel_parampathinfo(root, rel, rel->lateral_relids);
-	path->path.rows =
-		path->path.param_info ? path->path.param_info->ppi_rows : rel->rows;
-	path->path.startup_cost =
-		STATEMENT_COST + SHARD_COST * bms_num_members(shards);
-	path->path.total_cost =
-		path->path.startup_cost + path->path.rows * (ROW_COST + cpu_tuple_cost);
+	path->path.param_info = get_baserel_parampathinfo(root, rel,
+													  rel->lateral_relids);
+	path->path.rows = path->path.param_info ? path->path.param_info->ppi_rows
+											: rel->rows;
+	path->path.startup_cost = STATEMENT_COST +
+							  SHARD_COST * bms_num_members(shards);
+	path->path.total_cost = path->path.startup_cost +
+							path->path.rows * (ROW_COST + cpu_tuple_cost);
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->methods = &path_methods;
 
@@ -225,9 +223,9 @@ split_clauses(ScanDraft *draft, List *clauses)
 			bms_is_subset(rinfo->clause_relids, draft->rel->relids) &&
 			!contain_volatile_functions((Node *) rinfo->clause))
 		{
-			bound =
-				tess_bind(&draft->bindings,
-						  renumber_mutator((Node *) rinfo->clause, draft->rel));
+			bound = tess_bind(&draft->bindings,
+							  renumber_mutator((Node *) rinfo->clause,
+											   draft->rel));
 			if (tess_travels(&draft->travel, bound))
 			{
 				draft->sent = lappend(draft->sent, bound);
@@ -266,16 +264,17 @@ make_query(ScanDraft *draft, List *conditions)
 	rte->inFromCl = true;
 	rte->inh = true; /* no children; core has noticed and said ONLY */
 	if (rte->tablesample != NULL)
-		rte->tablesample = (TableSampleClause *) tess_bind(
-			&draft->bindings, (Node *) rte->tablesample);
+		rte->tablesample = (TableSampleClause *)
+			tess_bind(&draft->bindings, (Node *) rte->tablesample);
 
 	ref->rtindex = 1;
 	query->commandType = CMD_SELECT;
 	query->canSetTag = true;
 	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(
-		list_make1(ref),
-		conditions == NIL ? NULL : (Node *) make_ands_explicit(conditions));
+	query->jointree = makeFromExpr(list_make1(ref),
+								   conditions == NIL
+									   ? NULL
+									   : (Node *) make_ands_explicit(conditions));
 	query->targetList = draft->columns->node_tlist;
 	if (tess_mark_of(draft->rte, &strength, &policy))
 	{
@@ -295,8 +294,7 @@ static List *
 make_template(ScanDraft *draft, List *clauses)
 {
 	const char *reason = NULL;
-	List *template =
-		tess_deparse_query(make_query(draft, draft->sent), &reason);
+	List *template = tess_deparse_query(make_query(draft, draft->sent), &reason);
 
 	if (template == NIL && draft->sent != NIL)
 	{
@@ -307,12 +305,11 @@ make_template(ScanDraft *draft, List *clauses)
 		template = tess_deparse_query(make_query(draft, NIL), &reason);
 	}
 	if (template == NIL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("could not write a query of table \"%s\" for its shards",
-					draft->table->name),
-			 reason ? errdetail_internal("%s", reason) : 0));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("could not write a query of table \"%s\" for its shards",
+						draft->table->name),
+				 reason ? errdetail_internal("%s", reason) : 0));
 	return template;
 }
 

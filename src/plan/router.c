@@ -60,11 +60,11 @@ relations_of(TessSurvey *survey)
 	ListCell *cell;
 
 	foreach(cell, survey->distributed)
-		relations = list_append_unique_oid(
-			relations, lfirst_node(RangeTblEntry, cell)->relid);
+		relations = list_append_unique_oid(relations,
+										   lfirst_node(RangeTblEntry, cell)->relid);
 	foreach(cell, survey->references)
-		relations = list_append_unique_oid(
-			relations, lfirst_node(RangeTblEntry, cell)->relid);
+		relations = list_append_unique_oid(relations,
+										   lfirst_node(RangeTblEntry, cell)->relid);
 	return relations;
 }
 
@@ -93,16 +93,17 @@ describe_output(List *output, List **scan_tlist, List **tlist)
 			continue;
 		resno++;
 		names = lappend(names, makeString(pstrdup(name)));
-		*scan_tlist =
-			lappend(*scan_tlist,
-					makeTargetEntry((Expr *) makeVar(1, resno, exprType(expr),
-													 exprTypmod(expr),
-													 exprCollation(expr), 0),
-									resno, NULL, false));
-		shown = makeTargetEntry(
-			(Expr *) makeVar(INDEX_VAR, resno, exprType(expr), exprTypmod(expr),
-							 exprCollation(expr), 0),
-			resno, tle->resname, false);
+		*scan_tlist = lappend(*scan_tlist,
+							  makeTargetEntry((Expr *) makeVar(1, resno,
+															   exprType(expr),
+															   exprTypmod(expr),
+															   exprCollation(expr),
+															   0),
+											  resno, NULL, false));
+		shown = makeTargetEntry((Expr *) makeVar(INDEX_VAR, resno,
+												 exprType(expr), exprTypmod(expr),
+												 exprCollation(expr), 0),
+								resno, tle->resname, false);
 		shown->ressortgroupref = tle->ressortgroupref;
 		shown->resorigtbl = tle->resorigtbl;
 		shown->resorigcol = tle->resorigcol;

@@ -69,8 +69,9 @@ tess_mark_of(const RangeTblEntry *rte, LockClauseStrength *strength,
 static bool
 is_distributed(const RangeTblEntry *rte)
 {
-	const TessTable *table =
-		rte->rtekind == RTE_RELATION ? tess_meta_table(rte->relid) : NULL;
+	const TessTable *table = rte->rtekind == RTE_RELATION
+								 ? tess_meta_table(rte->relid)
+								 : NULL;
 
 	return table != NULL && table->kind == TESS_DISTRIBUTED;
 }
@@ -141,9 +142,9 @@ system_column(SystemColumns *columns, const Var *var)
 		if (lfirst_node(Var, cell)->varattno == var->varattno)
 			return columns->first + foreach_current_index(cell);
 
-	columns->vars =
-		lappend(columns->vars, makeVar(1, var->varattno, var->vartype,
-									   var->vartypmod, var->varcollid, 0));
+	columns->vars = lappend(columns->vars,
+							makeVar(1, var->varattno, var->vartype,
+									var->vartypmod, var->varcollid, 0));
 	return columns->first + list_length(columns->vars) - 1;
 }
 
@@ -218,10 +219,11 @@ fence_entry(Query *query, Index rti)
 	query_tree_walker(query, system_columns_walker, &columns, 0);
 	foreach(cell, columns.vars)
 	{
-		inner->targetList = lappend(
-			inner->targetList,
-			makeTargetEntry(lfirst(cell), list_length(inner->targetList) + 1,
-							pstrdup("system"), false));
+		inner->targetList = lappend(inner->targetList,
+									makeTargetEntry(lfirst(cell),
+													list_length(inner->targetList) +
+														1,
+													pstrdup("system"), false));
 	}
 
 	ref->rtindex = 1;
@@ -239,8 +241,8 @@ fence_entry(Query *query, Index rti)
 	fence->alias = copyObject(rte->alias);
 	fence->eref = copyObject(rte->eref);
 	foreach(cell, columns.vars)
-		fence->eref->colnames =
-			lappend(fence->eref->colnames, makeString(pstrdup("system")));
+		fence->eref->colnames = lappend(fence->eref->colnames,
+										makeString(pstrdup("system")));
 	fence->inFromCl = rte->inFromCl;
 	lfirst(list_nth_cell(query->rtable, rti - 1)) = fence;
 }

@@ -81,8 +81,9 @@ survey_row_marks(Query *query, TessSurvey *survey)
 	{
 		RowMarkClause *mark = lfirst_node(RowMarkClause, cell);
 		RangeTblEntry *rte = rt_fetch(mark->rti, query->rtable);
-		const TessTable *table =
-			rte->rtekind == RTE_RELATION ? tess_meta_table(rte->relid) : NULL;
+		const TessTable *table = rte->rtekind == RTE_RELATION
+									 ? tess_meta_table(rte->relid)
+									 : NULL;
 
 		if (table == NULL)
 			continue;

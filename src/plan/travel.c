@@ -73,12 +73,12 @@ static const Oid writing_functions[] = {F_TEXTANYCAT, F_ANYTEXTCAT, F_CONCAT,
 
 /* Called IMMUTABLE, but what they write depends on extra_float_digits or
  * bytea_output, which a node's session pins. */
-static const Oid pinned_functions[] = {
-	F_FLOAT4OUT, F_FLOAT8OUT, F_BYTEAOUT, F_POINT_OUT, F_LSEG_OUT, F_PATH_OUT,
-	F_BOX_OUT, F_POLY_OUT, F_LINE_OUT, F_CIRCLE_OUT,
-	/* and these hash OIDs, which are others on a node */
-	F_HASHENUM, F_HASHENUMEXTENDED, F_HASH_ARRAY, F_HASH_ARRAY_EXTENDED,
-	F_HASH_RECORD, F_HASH_RECORD_EXTENDED};
+static const Oid pinned_functions[] =
+	{F_FLOAT4OUT, F_FLOAT8OUT, F_BYTEAOUT, F_POINT_OUT, F_LSEG_OUT, F_PATH_OUT,
+	 F_BOX_OUT, F_POLY_OUT, F_LINE_OUT, F_CIRCLE_OUT,
+	 /* and these hash OIDs, which are others on a node */
+	 F_HASHENUM, F_HASHENUMEXTENDED, F_HASH_ARRAY, F_HASH_ARRAY_EXTENDED,
+	 F_HASH_RECORD, F_HASH_RECORD_EXTENDED};
 
 static bool stays_walker(Node *node, const TessTravel *travel);
 
@@ -98,8 +98,8 @@ tess_travel_add(TessTravel *travel, Oid relation)
 		if (att->attisdropped)
 			continue;
 		if (OidIsValid(att->attcollation))
-			travel->collations =
-				list_append_unique_oid(travel->collations, att->attcollation);
+			travel->collations = list_append_unique_oid(travel->collations,
+														att->attcollation);
 		/* the type, its array, its element, and what a domain is over */
 		while (type >= FirstNormalObjectId)
 		{
@@ -170,8 +170,7 @@ writes_alike(Node *call)
 									   : NIL;
 	ListCell *cell;
 
-	if (args == NIL ||
-		(IsA(call, FuncExpr) && ((FuncExpr *) call)->funcvariadic))
+	if (args == NIL || (IsA(call, FuncExpr) && ((FuncExpr *) call)->funcvariadic))
 		return false;
 	foreach(cell, args)
 	{
@@ -199,8 +198,7 @@ function_stays(Oid function, void *node)
 		return false;
 	if (is_listed(function, zone_functions, lengthof(zone_functions)))
 		return false;
-	return !is_listed(function, writing_functions,
-					  lengthof(writing_functions)) ||
+	return !is_listed(function, writing_functions, lengthof(writing_functions)) ||
 		   !writes_alike(node);
 }
 

@@ -46,8 +46,8 @@ is_any_type(Oid type)
 static Oid
 hash_function(Oid opfamily, Oid type)
 {
-	TypeCacheEntry *entry =
-		lookup_type_cache(getBaseType(type), TYPECACHE_HASH_OPFAMILY);
+	TypeCacheEntry *entry = lookup_type_cache(getBaseType(type),
+											  TYPECACHE_HASH_OPFAMILY);
 
 	if (entry->hash_opf != opfamily || is_any_type(entry->hash_opintype))
 		return InvalidOid;
@@ -75,8 +75,7 @@ tess_route_type_is_compatible(const TessHasher *hasher, Oid other_type)
 		return false;
 
 	/* name and text hash alike only where text is compared by its bytes. */
-	return function == hasher->hash.fn_oid ||
-		   is_deterministic(hasher->collation);
+	return function == hasher->hash.fn_oid || is_deterministic(hasher->collation);
 }
 
 static FmgrInfo *
@@ -147,8 +146,7 @@ shard_of_hash(const TessGroup *group, int32 hash)
 }
 
 int
-tess_route_value(const TessGroup *group, Datum value, bool isnull,
-				 Oid value_type)
+tess_route_value(const TessGroup *group, Datum value, bool isnull, Oid value_type)
 {
 	if (isnull)
 		return shard_of_hash(group, 0);
@@ -176,8 +174,7 @@ tess_route_is_key_equality(const TessTable *table, Oid opno, Oid inputcollid,
 	if (table->group == NULL)
 		return false;
 	hasher = &table->group->hasher;
-	if (get_op_opfamily_strategy(opno, hasher->opfamily) !=
-			HTEqualStrategyNumber ||
+	if (get_op_opfamily_strategy(opno, hasher->opfamily) != HTEqualStrategyNumber ||
 		!op_strict(opno))
 		return false;
 

@@ -77,8 +77,8 @@ fill_bool_node(PruneNode *node, BoolExpr *expr)
 
 	if (expr->boolop == NOT_EXPR)
 	{
-		node->kind =
-			IsA(linitial(expr->args), CaseTestExpr) ? PRUNE_VALUE : PRUNE_ALL;
+		node->kind = IsA(linitial(expr->args), CaseTestExpr) ? PRUNE_VALUE
+															 : PRUNE_ALL;
 		node->comparand = (Expr *) makeBoolConst(false, false);
 		node->value_type = BOOLOID;
 		return;
@@ -177,10 +177,12 @@ bind_params(Node *node, BindContext *context)
 	if (!(bound->pflags & PARAM_FLAG_CONST))
 		context->is_constant = false;
 	get_typlenbyval(param->paramtype, &length, &by_value);
-	return (Node *) makeConst(
-		param->paramtype, param->paramtypmod, param->paramcollid, length,
-		bound->isnull ? (Datum) 0 : datumCopy(bound->value, by_value, length),
-		bound->isnull, by_value);
+	return (Node *) makeConst(param->paramtype, param->paramtypmod,
+							  param->paramcollid, length,
+							  bound->isnull
+								  ? (Datum) 0
+								  : datumCopy(bound->value, by_value, length),
+							  bound->isnull, by_value);
 }
 
 /* While planning: only what immutable functions make of constants. */
@@ -242,9 +244,9 @@ shards_of_array(PruneSource *source, Datum array_value, Oid element_type)
 
 	while (array_iterate(iterator, &element, &isnull))
 		if (!isnull)
-			shards =
-				bms_add_member(shards, tess_route_value(source->group, element,
-														false, element_type));
+			shards = bms_add_member(shards,
+									tess_route_value(source->group, element,
+													 false, element_type));
 	array_free_iterator(iterator);
 	if ((Pointer) array != DatumGetPointer(array_value))
 		pfree(array);

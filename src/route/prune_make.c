@@ -118,8 +118,7 @@ make_equality(PruneContext *context, OpExpr *op)
 	if (!is_comparand(comparand) ||
 		!tess_route_is_key_equality(table, op->opno, op->inputcollid,
 									left_is_key, &other_type) ||
-		!tess_route_type_is_compatible(&table->group->hasher,
-									   exprType(comparand)))
+		!tess_route_type_is_compatible(&table->group->hasher, exprType(comparand)))
 		return NULL;
 
 	prune = copyObject(op);
@@ -161,9 +160,10 @@ make_boolean(PruneContext *context, bool value)
 {
 	Expr *comparison;
 
-	comparison = make_opclause(
-		BooleanEqualOperator, BOOLOID, false, make_key(context),
-		(Expr *) makeBoolConst(value, false), InvalidOid, InvalidOid);
+	comparison = make_opclause(BooleanEqualOperator, BOOLOID, false,
+							   make_key(context),
+							   (Expr *) makeBoolConst(value, false), InvalidOid,
+							   InvalidOid);
 	return comparison;
 }
 

@@ -44,8 +44,7 @@ extern bool tess_route_is_key_equality(const TessTable *table, Oid opno,
  * table to a prune expression; NULL if it says nothing about the key.  The
  * comparands are any expressions without Vars of this query level and without
  * volatile functions. */
-extern Expr *tess_prune_make(List *clauses, Index varno,
-							 const TessTable *table);
+extern Expr *tess_prune_make(List *clauses, Index varno, const TessTable *table);
 
 /* The shards (indexes) that can hold a row for which the expression is true.
  * NULL expr: all.  Evaluates comparands with econtext. */

@@ -132,16 +132,17 @@ make_stream(const TessTable *table, List *attnums)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, lfirst_int(lc) - 1);
 
-		stream->column_names =
-			lappend(stream->column_names,
-					makeString(pstrdup(NameStr(attribute->attname))));
+		stream->column_names = lappend(stream->column_names,
+									   makeString(pstrdup(
+										   NameStr(attribute->attname))));
 	}
 	(void) tess_meta_nodes(&node_count);
 	stream->copies = palloc0(sizeof(NodeCopy) * Max(node_count, 1));
 	stream->batch_slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	stream->batch = palloc(sizeof(MinimalTuple) * BATCH_ROWS);
-	stream->batch_context = AllocSetContextCreate(
-		CurrentMemoryContext, "tessera stream batch", ALLOCSET_DEFAULT_SIZES);
+	stream->batch_context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera stream batch",
+												  ALLOCSET_DEFAULT_SIZES);
 	return stream;
 }
 
@@ -158,8 +159,9 @@ add_shard_queues(TessStream *stream)
 		const TessShard *shard = &group->shards[i];
 		RowQueue *queue = &stream->queues[i];
 
-		queue->copy_sql =
-			copy_text(stream, tess_meta_shard_relation(table, shard->shard_id));
+		queue->copy_sql = copy_text(stream,
+									tess_meta_shard_relation(table,
+															 shard->shard_id));
 		queue->node_count = shard->node_count;
 		queue->node_ids = shard->node_ids;
 		for (int j = 0; j < shard->node_count; j++)
@@ -175,15 +177,14 @@ static Oid
 local_shard(const TessTable *table, int64 shard_id)
 {
 	char *schema = tess_shard_schema_name(table->schema, shard_id);
-	Oid relation =
-		get_relname_relid(table->name, get_namespace_oid(schema, false));
+	Oid relation = get_relname_relid(table->name,
+									 get_namespace_oid(schema, false));
 
 	if (!OidIsValid(relation))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("relation \"%s.%s\" does not exist", schema, table->name),
-			 errhint("It is a shard of table \"%s\".", table->name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"%s.%s\" does not exist", schema, table->name),
+				 errhint("It is a shard of table \"%s\".", table->name)));
 	return relation;
 }
 
@@ -196,11 +197,10 @@ add_copy_queue(TessStream *stream, List *nodes, bool include_local)
 	ListCell *lc;
 
 	foreach(lc, nodes)
-		node_ids[queue->node_count++] =
-			((const TessNode *) lfirst(lc))->node_id;
+		node_ids[queue->node_count++] = ((const TessNode *) lfirst(lc))->node_id;
 	queue->node_ids = node_ids;
-	queue->copy_sql =
-		copy_text(stream, tess_quote_qualified(table->schema, table->name));
+	queue->copy_sql = copy_text(stream, tess_quote_qualified(table->schema,
+															 table->name));
 	if (include_local)
 		queue->local_relation = table->relation;
 	stream->queue_count = 1;
@@ -323,9 +323,9 @@ send_queue(TessStream *stream, RowQueue *queue)
 	{
 		int level = tess_row_writer_pin(stream->writer);
 
-		(void) tess_stream_fill_local(
-			queue->local_relation, stream->column_names,
-			tess_row_writer_is_binary(stream->writer), &queue->bytes);
+		(void) tess_stream_fill_local(queue->local_relation, stream->column_names,
+									  tess_row_writer_is_binary(stream->writer),
+									  &queue->bytes);
 		tess_row_writer_unpin(level);
 	}
 	for (int i = 0; i < queue->node_count; i++)

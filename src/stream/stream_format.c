@@ -42,13 +42,13 @@ tess_row_writer_make(TupleDesc desc, List *attnums)
 
 	writer->attnums = palloc(sizeof(AttrNumber) * Max(list_length(attnums), 1));
 	writer->functions = palloc(sizeof(FmgrInfo) * Max(list_length(attnums), 1));
-	writer->row_context = AllocSetContextCreate(
-		CurrentMemoryContext, "tessera streamed row", ALLOCSET_DEFAULT_SIZES);
+	writer->row_context = AllocSetContextCreate(CurrentMemoryContext,
+												"tessera streamed row",
+												ALLOCSET_DEFAULT_SIZES);
 	foreach(lc, attnums)
 	{
 		writer->attnums[writer->count] = lfirst_int(lc);
-		types[writer->count++] =
-			TupleDescAttr(desc, lfirst_int(lc) - 1)->atttypid;
+		types[writer->count++] = TupleDescAttr(desc, lfirst_int(lc) - 1)->atttypid;
 	}
 	writer->binary = tess_types_travel_binary(writer->count, types);
 	for (int i = 0; i < writer->count; i++)

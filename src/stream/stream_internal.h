@@ -17,8 +17,7 @@ typedef struct TessRowWriter TessRowWriter;
 
 extern TessRowWriter *tess_row_writer_make(TupleDesc desc, List *attnums);
 extern bool tess_row_writer_is_binary(const TessRowWriter *writer);
-extern void tess_row_writer_start(const TessRowWriter *writer,
-								  StringInfo buffer);
+extern void tess_row_writer_start(const TessRowWriter *writer, StringInfo buffer);
 extern void tess_row_writer_finish(const TessRowWriter *writer,
 								   StringInfo buffer);
 extern int tess_row_writer_pin(const TessRowWriter *writer);

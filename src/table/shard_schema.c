@@ -151,12 +151,11 @@ tess_shard_schemas_create(const char *schema, int count, const int64 *shard_ids)
 			to_grant = lappend(to_grant, makeString(name));
 		}
 		else if (!is_shard_schema(namespace, schema, shard_ids[i]))
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_DUPLICATE_SCHEMA),
-				 errmsg("schema \"%s\" already exists", name),
-				 errdetail("A shard of schema \"%s\" needs that name.", schema),
-				 errhint("Rename the schema that has it.")));
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_SCHEMA),
+							errmsg("schema \"%s\" already exists", name),
+							errdetail("A shard of schema \"%s\" needs that name.",
+									  schema),
+							errhint("Rename the schema that has it.")));
 		else
 		{
 			copy_usage(source, namespace, name);
@@ -209,8 +208,7 @@ create_one(const char *name, const char *schema, int64 shard_id, Oid owner)
 static List *
 usage_roles(Oid namespace, bool with_owner)
 {
-	HeapTuple tuple =
-		SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
+	HeapTuple tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
 	List *roles = NIL;
 	Form_pg_namespace form;
 	Datum value;
@@ -221,8 +219,8 @@ usage_roles(Oid namespace, bool with_owner)
 	form = (Form_pg_namespace) GETSTRUCT(tuple);
 	if (with_owner)
 		roles = lappend_oid(roles, form->nspowner);
-	value =
-		SysCacheGetAttr(NAMESPACEOID, tuple, Anum_pg_namespace_nspacl, &isnull);
+	value = SysCacheGetAttr(NAMESPACEOID, tuple, Anum_pg_namespace_nspacl,
+							&isnull);
 	if (!isnull)
 	{
 		Acl *acl = DatumGetAclPCopy(value);
@@ -357,8 +355,9 @@ grant_on_schemas(bool is_grant, List *schemas, List *privileges, List *grantees)
  * Drops a table in these shards (count 0: the table of that very schema, a
  * copy of a reference table), with what depends on it, and then the schemas
  * of the shards if wanted and nothing is left in them.  What is not there, or
- * not in a shard's schema, is left out.  as_caller: only if the current user owns the table or the source
- * schema (42501 otherwise), who could drop the original as well.
+ * not in a shard's schema, is left out.  as_caller: only if the current user
+ * owns the table or the source schema (42501 otherwise), who could drop the
+ * original as well.
  */
 void
 tess_shards_drop(const char *schema, const char *name, int count,
@@ -374,8 +373,9 @@ tess_shards_drop(const char *schema, const char *name, int count,
 		Oid relation;
 
 		if (count > 0)
-			holder = get_namespace_oid(
-				tess_shard_schema_name(schema, shard_ids[i]), true);
+			holder = get_namespace_oid(tess_shard_schema_name(schema,
+															  shard_ids[i]),
+									   true);
 		if (!OidIsValid(holder) ||
 			(count > 0 && !is_shard_schema(holder, schema, shard_ids[i])))
 			continue;
@@ -418,8 +418,7 @@ lock_table_to_drop(const char *name, Oid namespace, Oid source, bool as_caller)
 			get_rel_relkind(relation) != RELKIND_RELATION)
 			return InvalidOid;
 		if (as_caller && !pg_class_ownercheck(relation, GetUserId()) &&
-			!(OidIsValid(source) &&
-			  pg_namespace_ownercheck(source, GetUserId())))
+			!(OidIsValid(source) && pg_namespace_ownercheck(source, GetUserId())))
 			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 		LockRelationOid(relation, AccessExclusiveLock);
 		if (get_relname_relid(name, namespace) == relation)
@@ -465,8 +464,8 @@ schema_is_empty(Oid namespace)
 				F_OIDEQ, ObjectIdGetDatum(NamespaceRelationId));
 	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(namespace));
-	scan =
-		systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2,
+							  keys);
 	is_empty = !HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);

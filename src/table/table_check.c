@@ -51,12 +51,11 @@ tess_table_open_owned(Oid relation)
 
 	/* Before the lock is asked for: a stranger must not block the table. */
 	if (name != NULL && !pg_class_ownercheck(relation, GetUserId()))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("must be owner of relation %s", name),
-			 errhint(
-				 "Ask the owner of the table to do it, or become a member of the owner's role.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of relation %s", name),
+				 errhint(
+					 "Ask the owner of the table to do it, or become a member of the owner's role.")));
 	LockRelationOid(relation, AccessExclusiveLock);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
 		ereport(ERROR,
@@ -78,15 +77,14 @@ tess_table_check_candidate(Relation rel)
 	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
 
 	if (table != NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 table->kind == TESS_REFERENCE
-				 ? errmsg("table \"%s\" is a reference table already",
-						  table->name)
-				 : errmsg("table \"%s\" is distributed already", table->name),
-			 errhint(
-				 "Use tessera.undistribute_table() first to change how it is distributed.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 table->kind == TESS_REFERENCE
+					 ? errmsg("table \"%s\" is a reference table already",
+							  table->name)
+					 : errmsg("table \"%s\" is distributed already", table->name),
+				 errhint(
+					 "Use tessera.undistribute_table() first to change how it is distributed.")));
 	check_relkind(rel);
 	check_schema(rel);
 	check_persistence(rel);
@@ -103,14 +101,13 @@ tess_table_check_published(Relation rel)
 {
 	if (GetRelationPublications(RelationGetRelid(rel)) != NIL ||
 		GetSchemaPublications(RelationGetNamespace(rel)) != NIL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot distribute table \"%s\", which is published",
-					RelationGetRelationName(rel)),
-			 errdetail("Changes of its rows would happen on the nodes."),
-			 errhint(
-				 "Take the table, or its schema, out of the publication first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\", which is published",
+						RelationGetRelationName(rel)),
+				 errdetail("Changes of its rows would happen on the nodes."),
+				 errhint(
+					 "Take the table, or its schema, out of the publication first.")));
 }
 
 static void
@@ -123,12 +120,11 @@ check_relkind(Relation rel)
 		case RELKIND_RELATION:
 			return;
 		case RELKIND_PARTITIONED_TABLE:
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute partitioned table \"%s\"", name),
-				 errhint(
-					 "Distribute an ordinary table: its shards are partitions of a kind.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot distribute partitioned table \"%s\"", name),
+					 errhint(
+						 "Distribute an ordinary table: its shards are partitions of a kind.")));
 			break;
 		case RELKIND_VIEW:
 		case RELKIND_MATVIEW:
@@ -138,18 +134,16 @@ check_relkind(Relation rel)
 					 errhint("Distribute the tables that the view reads.")));
 			break;
 		case RELKIND_FOREIGN_TABLE:
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is a foreign table", name),
-				 errhint(
-					 "Copy its rows into an ordinary table and distribute that one.")));
-			break;
-		default:
 			ereport(ERROR,
 					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("\"%s\" is not a table", name),
-					 errhint("Only ordinary tables can be distributed.")));
+					 errmsg("\"%s\" is a foreign table", name),
+					 errhint(
+						 "Copy its rows into an ordinary table and distribute that one.")));
+			break;
+		default:
+			ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+							errmsg("\"%s\" is not a table", name),
+							errhint("Only ordinary tables can be distributed.")));
 	}
 }
 
@@ -169,16 +163,14 @@ check_schema(Relation rel)
 						errhint("Only tables of users can be distributed.")));
 	if (OidIsValid(
 			getExtensionOfObject(RelationRelationId, RelationGetRelid(rel))))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "cannot distribute table \"%s\", which belongs to an extension",
-				 RelationGetRelationName(rel)),
-			 errdetail(
-				 "The extension has a table of that name on each server."),
-			 errhint(
-				 "Copy its rows into a table of your own and distribute that one.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\", which belongs to an extension",
+						RelationGetRelationName(rel)),
+				 errdetail(
+					 "The extension has a table of that name on each server."),
+				 errhint(
+					 "Copy its rows into a table of your own and distribute that one.")));
 }
 
 static void
@@ -187,20 +179,18 @@ check_persistence(Relation rel)
 	const char *name = RelationGetRelationName(rel);
 
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot distribute temporary table \"%s\"", name),
-			 errdetail("A temporary table lives in one session of one server."),
-			 errhint("Create the table without TEMPORARY.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute temporary table \"%s\"", name),
+				 errdetail("A temporary table lives in one session of one server."),
+				 errhint("Create the table without TEMPORARY.")));
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot distribute unlogged table \"%s\"", name),
-			 errdetail(
-				 "After a crash each server would empty its own shards, and the rest of the rows would stay."),
-			 errhint("Use ALTER TABLE ... SET LOGGED first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute unlogged table \"%s\"", name),
+				 errdetail(
+					 "After a crash each server would empty its own shards, and the rest of the rows would stay."),
+				 errhint("Use ALTER TABLE ... SET LOGGED first.")));
 }
 
 static void
@@ -209,19 +199,16 @@ check_hierarchy(Relation rel)
 	const char *name = RelationGetRelationName(rel);
 
 	if (rel->rd_rel->relispartition)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute partition \"%s\"", name),
-				 errhint("Detach it from its partitioned table first.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("cannot distribute partition \"%s\"", name),
+						errhint("Detach it from its partitioned table first.")));
 	if (has_superclass(RelationGetRelid(rel)) ||
 		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "cannot distribute table \"%s\", which takes part in inheritance",
-				 name),
-			 errhint("Use ALTER TABLE ... NO INHERIT first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\", which takes part in inheritance",
+						name),
+				 errhint("Use ALTER TABLE ... NO INHERIT first.")));
 	if (OidIsValid(rel->rd_rel->reloftype))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("cannot distribute typed table \"%s\"", name),
@@ -235,32 +222,28 @@ check_attachments(Relation rel)
 	const char *name = RelationGetRelationName(rel);
 
 	if (rel->rd_rules != NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot distribute table \"%s\", which has rules", name),
-			 errhint("Drop the rules first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\", which has rules", name),
+				 errhint("Drop the rules first.")));
 	if (rel->rd_rel->relrowsecurity)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "cannot distribute table \"%s\", which has row-level security",
-				 name),
-			 errdetail("The shards would not have its policies."),
-			 errhint("Use ALTER TABLE ... DISABLE ROW LEVEL SECURITY first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\", which has row-level security",
+						name),
+				 errdetail("The shards would not have its policies."),
+				 errhint(
+					 "Use ALTER TABLE ... DISABLE ROW LEVEL SECURITY first.")));
 	if (rel->trigdesc != NULL)
 	{
 		for (int i = 0; i < rel->trigdesc->numtriggers; i++)
 		{
 			if (!rel->trigdesc->triggers[i].tgisinternal)
-				ereport(
-					ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg(
-						 "cannot distribute table \"%s\", which has trigger \"%s\"",
-						 name, rel->trigdesc->triggers[i].tgname),
-					 errhint("Drop the trigger first.")));
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot distribute table \"%s\", which has trigger \"%s\"",
+								name, rel->trigdesc->triggers[i].tgname),
+						 errhint("Drop the trigger first.")));
 		}
 	}
 }
@@ -269,21 +252,18 @@ static void
 check_subscription(Relation rel)
 {
 	if (is_subscribed(RelationGetRelid(rel)))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "cannot distribute table \"%s\", which gets rows from a subscription",
-				 RelationGetRelationName(rel)),
-			 errdetail("They would not reach the shards."),
-			 errhint("Take the table out of the subscription first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute table \"%s\", which gets rows from a subscription",
+						RelationGetRelationName(rel)),
+				 errdetail("They would not reach the shards."),
+				 errhint("Take the table out of the subscription first.")));
 }
 
 static bool
 is_subscribed(Oid relation)
 {
-	Relation subscribed =
-		table_open(SubscriptionRelRelationId, AccessShareLock);
+	Relation subscribed = table_open(SubscriptionRelRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	bool found;

@@ -48,20 +48,16 @@ tess_table_check_unique(const TessTableRequest *request)
 
 		if ((form->indisunique || form->indisexclusion) &&
 			!index_holds_key(index, request))
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 form->indisexclusion
-					 ? errmsg(
-						   "exclusion constraint \"%s\" does not compare the distribution key with =",
-						   RelationGetRelationName(index))
-					 : errmsg(
-						   "unique constraint or index \"%s\" does not contain the distribution key",
-						   RelationGetRelationName(index)),
-				 errdetail("A shard sees only its own rows."),
-				 errhint(
-					 "Add column \"%s\" to it, or distribute by one of its columns.",
-					 request->key)));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+					 form->indisexclusion
+						 ? errmsg("exclusion constraint \"%s\" does not compare the distribution key with =",
+								  RelationGetRelationName(index))
+						 : errmsg("unique constraint or index \"%s\" does not contain the distribution key",
+								  RelationGetRelationName(index)),
+					 errdetail("A shard sees only its own rows."),
+					 errhint("Add column \"%s\" to it, or distribute by one of its columns.",
+							 request->key)));
 		index_close(index, NoLock);
 	}
 	list_free(indexes);
@@ -105,9 +101,10 @@ index_holds_key(Relation index, const TessTableRequest *request)
 		if (operators != NULL)
 			equality = operators[i];
 		else
-			equality = get_opfamily_member(
-				index->rd_opfamily[i], index->rd_opcintype[i],
-				index->rd_opcintype[i], BTEqualStrategyNumber);
+			equality = get_opfamily_member(index->rd_opfamily[i],
+										   index->rd_opcintype[i],
+										   index->rd_opcintype[i],
+										   BTEqualStrategyNumber);
 		if (is_key_operator(&request->hasher, equality) &&
 			(collation == request->hasher.collation ||
 			 (get_collation_isdeterministic(collation) &&
@@ -121,9 +118,8 @@ index_holds_key(Relation index, const TessTableRequest *request)
 static bool
 is_key_operator(const TessHasher *hasher, Oid opno)
 {
-	return OidIsValid(opno) &&
-		   get_op_opfamily_strategy(opno, hasher->opfamily) ==
-			   HTEqualStrategyNumber;
+	return OidIsValid(opno) && get_op_opfamily_strategy(opno, hasher->opfamily) ==
+								   HTEqualStrategyNumber;
 }
 
 /* Foreign keys of a table that is to join a colocation group. */
@@ -148,42 +144,36 @@ check_foreign_key(const TessTableRequest *request,
 	int position;
 
 	if (!is_self && referenced == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("foreign key \"%s\" references local table \"%s\"", name,
-					get_rel_name(key->confrelid)),
-			 errdetail("The shards could not look into it."),
-			 errhint(
-				 "Distribute table \"%s\" first, or make it a reference table.",
-				 get_rel_name(key->confrelid))));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("foreign key \"%s\" references local table \"%s\"",
+						name, get_rel_name(key->confrelid)),
+				 errdetail("The shards could not look into it."),
+				 errhint("Distribute table \"%s\" first, or make it a reference table.",
+						 get_rel_name(key->confrelid))));
 	check_actions(request, key, name);
 	if (!is_self && referenced->kind == TESS_REFERENCE)
 		return;
 	if (!is_self && referenced->group->colocation_id != colocation_id)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "foreign key \"%s\" references table \"%s\", which is not colocated",
-				 name, referenced->name),
-			 errhint(
-				 "Use colocate_with => '%s', which needs the same type of key, or make \"%s\" a reference table.",
-				 referenced->name, referenced->name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("foreign key \"%s\" references table \"%s\", which is not colocated",
+						name, referenced->name),
+				 errhint("Use colocate_with => '%s', which needs the same type of key, or make \"%s\" a reference table.",
+						 referenced->name, referenced->name)));
 
 	referenced_key = is_self ? request->key_attnum : referenced->key_attnum;
 	position = position_of(key->conkey, key->nkeys, request->key_attnum);
 	if (position < 0 || key->confkey[position] != referenced_key ||
 		!is_key_operator(&request->hasher, key->conpfeqop[position]))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("foreign key \"%s\" does not link the distribution keys",
-					name),
-			 errdetail(
-				 "Referencing and referenced row could be in different shards."),
-			 errhint(
-				 "Add the distribution key to both sides of the foreign key.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("foreign key \"%s\" does not link the distribution keys",
+						name),
+				 errdetail(
+					 "Referencing and referenced row could be in different shards."),
+				 errhint(
+					 "Add the distribution key to both sides of the foreign key.")));
 }
 
 static int
@@ -235,14 +225,13 @@ check_actions(const TessTableRequest *request, const ForeignKeyCacheInfo *key,
 	}
 	ReleaseSysCache(tuple);
 	if (changes_key)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("foreign key \"%s\" may set the distribution key", name),
-			 errdetail(
-				 "SET NULL or SET DEFAULT would have to move rows to another shard."),
-			 errhint(
-				 "Use another action, or name the columns: ON DELETE SET NULL (...).")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("foreign key \"%s\" may set the distribution key", name),
+				 errdetail(
+					 "SET NULL or SET DEFAULT would have to move rows to another shard."),
+				 errhint(
+					 "Use another action, or name the columns: ON DELETE SET NULL (...).")));
 }
 
 /* Foreign keys of a table that is to be a reference table: only to others. */
@@ -260,16 +249,13 @@ tess_table_check_reference_keys(Relation rel)
 			continue;
 		referenced = tess_meta_table(key->confrelid);
 		if (referenced == NULL || referenced->kind != TESS_REFERENCE)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg(
-					 "foreign key \"%s\" references table \"%s\", which is not a reference table",
-					 constraint_name(key->conoid),
-					 get_rel_name(key->confrelid)),
-				 errhint(
-					 "Make \"%s\" a reference table first, or drop the foreign key.",
-					 get_rel_name(key->confrelid))));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("foreign key \"%s\" references table \"%s\", which is not a reference table",
+							constraint_name(key->conoid),
+							get_rel_name(key->confrelid)),
+					 errhint("Make \"%s\" a reference table first, or drop the foreign key.",
+							 get_rel_name(key->confrelid))));
 	}
 }
 
@@ -279,15 +265,13 @@ referrers_of(Relation rel)
 {
 	List *referrers = NIL;
 
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers;
-		 i++)
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{
 		Trigger *trigger = &rel->trigdesc->triggers[i];
 
 		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK &&
 			trigger->tgconstrrelid != RelationGetRelid(rel))
-			referrers =
-				list_append_unique_oid(referrers, trigger->tgconstrrelid);
+			referrers = list_append_unique_oid(referrers, trigger->tgconstrrelid);
 	}
 	return referrers;
 }
@@ -302,13 +286,11 @@ tess_table_notice_referrers(Relation rel)
 	foreach(lc, referrers_of(rel))
 		names = lappend(names, get_rel_name(lfirst_oid(lc)));
 	if (names != NIL)
-		ereport(
-			NOTICE,
-			(errmsg("foreign keys reference table \"%s\" from %s",
-					RelationGetRelationName(rel), tess_name_list(names)),
-			 errdetail(
-				 "Until those tables are distributed too, rows of \"%s\" cannot be deleted or get other keys.",
-				 RelationGetRelationName(rel))));
+		ereport(NOTICE,
+				(errmsg("foreign keys reference table \"%s\" from %s",
+						RelationGetRelationName(rel), tess_name_list(names)),
+				 errdetail("Until those tables are distributed too, rows of \"%s\" cannot be deleted or get other keys.",
+						   RelationGetRelationName(rel))));
 }
 
 /* Errors if shards have foreign keys to the table (55000).  to_references
@@ -324,13 +306,12 @@ tess_table_check_unreferenced(Relation rel, bool to_references)
 
 		if (referrer != NULL &&
 			(to_references || referrer->kind == TESS_DISTRIBUTED))
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has a foreign key to table \"%s\"",
-						referrer->name, RelationGetRelationName(rel)),
-				 errhint("Use tessera.undistribute_table() on \"%s\" first.",
-						 referrer->name)));
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"%s\" has a foreign key to table \"%s\"",
+							referrer->name, RelationGetRelationName(rel)),
+					 errhint("Use tessera.undistribute_table() on \"%s\" first.",
+							 referrer->name)));
 	}
 }
 

@@ -22,8 +22,7 @@
 #include "deparse/deparse.h"
 #include "table/table_internal.h"
 
-static void refuse_null(FunctionCallInfo fcinfo, int argument,
-						const char *name);
+static void refuse_null(FunctionCallInfo fcinfo, int argument, const char *name);
 static TessStrategy strategy_by_name(const char *name);
 static void distribute(TessTableRequest *request);
 static void add_needed_objects(TessWork *work, Oid relation);
@@ -50,12 +49,11 @@ tess_table_distribute(PG_FUNCTION_ARGS)
 	{
 		request.shard_count = PG_GETARG_INT32(4);
 		if (request.shard_count < 1 || request.shard_count > 64000)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("shard_count %d is out of range", request.shard_count),
-				 errhint(
-					 "It must be between 1 and 64000; NULL takes tessera.shard_count.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("shard_count %d is out of range", request.shard_count),
+					 errhint(
+						 "It must be between 1 and 64000; NULL takes tessera.shard_count.")));
 	}
 	request.rel = tess_table_open_owned(PG_GETARG_OID(0));
 	tess_table_check_candidate(request.rel);

@@ -72,10 +72,12 @@ tess_table_fetch_rows(Relation rel, const TessTable *table)
 			continue;
 		}
 		for (int j = 0; j < node->shard_count; j++)
-			(void) tess_local_execute(
-				select_text(
-					sink, tess_meta_shard_relation(table, node->shard_ids[j])),
-				NULL, false, false, &sink->dest);
+			(void)
+				tess_local_execute(select_text(sink,
+											   tess_meta_shard_relation(table,
+																		node->shard_ids
+																			[j])),
+								   NULL, false, false, &sink->dest);
 	}
 	FreeBulkInsertState(sink->bulk);
 	table_finish_bulk_insert(rel, 0);
@@ -106,8 +108,9 @@ make_sink(Relation rel)
 	sink->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	sink->bulk = GetBulkInsertState();
 	sink->cid = GetCurrentCommandId(true);
-	sink->row_context = AllocSetContextCreate(
-		CurrentMemoryContext, "tessera fetched row", ALLOCSET_DEFAULT_SIZES);
+	sink->row_context = AllocSetContextCreate(CurrentMemoryContext,
+											  "tessera fetched row",
+											  ALLOCSET_DEFAULT_SIZES);
 	return sink;
 }
 
@@ -157,8 +160,8 @@ select_text(const RowSink *sink, const char *shard_relation)
 	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < sink->column_count; i++)
 	{
-		Form_pg_attribute attribute =
-			TupleDescAttr(RelationGetDescr(sink->rel), sink->attnums[i] - 1);
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(sink->rel),
+													sink->attnums[i] - 1);
 
 		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "",
 						 quote_identifier(NameStr(attribute->attname)));
@@ -188,8 +191,9 @@ fetch_remote(RowSink *sink, const TessTable *table, const TessNodeWork *node)
 	{
 		/* the tag only says: give me the replies */
 		tess_session_queue(session,
-						   select_text(sink, tess_meta_shard_relation(
-												 table, node->shard_ids[i])),
+						   select_text(sink,
+									   tess_meta_shard_relation(table,
+																node->shard_ids[i])),
 						   NULL, binary, true, sink);
 	}
 	tess_session_flush(session);

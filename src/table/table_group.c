@@ -69,16 +69,16 @@ tess_table_choose_group(const TessTableRequest *request)
 static int
 wanted_shard_count(const TessTableRequest *request)
 {
-	return request->shard_count > 0 ? request->shard_count
-									: default_shard_count;
+	return request->shard_count > 0 ? request->shard_count : default_shard_count;
 }
 
 static int32
 find_default_group(const TessTableRequest *request)
 {
-	int32 colocation_id = tess_cat_group_find_default(
-		request->strategy, request->hasher.type, request->hasher.collation,
-		wanted_shard_count(request));
+	int32 colocation_id = tess_cat_group_find_default(request->strategy,
+													  request->hasher.type,
+													  request->hasher.collation,
+													  wanted_shard_count(request));
 
 	/* If there is none, it is ours to make: we have the lock for that. */
 	return colocation_id != 0 ? colocation_id : insert_group(request, true);
@@ -91,35 +91,30 @@ find_named_group(const TessTableRequest *request)
 	const TessGroup *group = table->group;
 
 	if (group->strategy != request->strategy)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("table \"%s\" is distributed by another strategy",
-						table->name),
-				 errhint("Colocated tables have the same strategy.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("table \"%s\" is distributed by another strategy",
+							   table->name),
+						errhint("Colocated tables have the same strategy.")));
 	if (group->key_type != request->hasher.type ||
 		group->key_collation != request->hasher.collation)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("cannot colocate with table \"%s\"", table->name),
-			 group->key_type != request->hasher.type
-				 ? errdetail(
-					   "Its key is of type %s, column \"%s\" is of type %s.",
-					   format_type_be(group->key_type), request->key,
-					   format_type_be(request->hasher.type))
-				 : errdetail(
-					   "Its key has another collation than column \"%s\".",
-					   request->key),
-			 errhint(
-				 "Choose another key, change the column, or use colocate_with => 'none'.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("cannot colocate with table \"%s\"", table->name),
+				 group->key_type != request->hasher.type
+					 ? errdetail("Its key is of type %s, column \"%s\" is of type %s.",
+								 format_type_be(group->key_type), request->key,
+								 format_type_be(request->hasher.type))
+					 : errdetail("Its key has another collation than column \"%s\".",
+								 request->key),
+				 errhint(
+					 "Choose another key, change the column, or use colocate_with => 'none'.")));
 	if (request->shard_count > 0 && request->shard_count != group->shard_count)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("table \"%s\" has %d shards, not %d", table->name,
-					group->shard_count, request->shard_count),
-			 errhint(
-				 "Leave shard_count out when colocate_with names a table.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" has %d shards, not %d", table->name,
+						group->shard_count, request->shard_count),
+				 errhint(
+					 "Leave shard_count out when colocate_with names a table.")));
 	return group->colocation_id;
 }
 

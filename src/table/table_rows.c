@@ -48,18 +48,20 @@ tess_table_has_rows(Relation rel)
 uint64
 tess_table_send_rows(Relation rel, const TessTable *table)
 {
-	return scan_into(
-		rel, tess_stream_begin(
-				 table, tess_stream_columns(RelationGetDescr(rel)), false));
+	return scan_into(rel,
+					 tess_stream_begin(table,
+									   tess_stream_columns(RelationGetDescr(rel)),
+									   false));
 }
 
 /* Sends the rows of a reference table to one node. */
 uint64
 tess_table_send_copy(Relation rel, const TessTable *table, int32 node_id)
 {
-	return scan_into(
-		rel, tess_stream_begin_node(
-				 table, tess_stream_columns(RelationGetDescr(rel)), node_id));
+	return scan_into(rel, tess_stream_begin_node(table,
+												 tess_stream_columns(
+													 RelationGetDescr(rel)),
+												 node_id));
 }
 
 static uint64

@@ -61,25 +61,22 @@ table_to_undistribute(Relation rel)
 	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
 
 	if (table == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" is not distributed",
-					RelationGetRelationName(rel)),
-			 errhint(
-				 "The view tessera.tables lists distributed and reference tables.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not distributed",
+						RelationGetRelationName(rel)),
+				 errhint(
+					 "The view tessera.tables lists distributed and reference tables.")));
 
 	/* The shards would be read with a snapshot that is older than our lock. */
 	if (table->kind == TESS_DISTRIBUTED && IsolationUsesXactSnapshot())
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg(
-				 "cannot undistribute a table in a transaction that is not READ COMMITTED"),
-			 errdetail(
-				 "Rows that are newer than the transaction's snapshot would be lost."),
-			 errhint(
-				 "Call undistribute_table() in a READ COMMITTED transaction.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot undistribute a table in a transaction that is not READ COMMITTED"),
+				 errdetail(
+					 "Rows that are newer than the transaction's snapshot would be lost."),
+				 errhint(
+					 "Call undistribute_table() in a READ COMMITTED transaction.")));
 	CheckTableNotInUse(rel, "undistribute");
 	tess_table_check_unreferenced(rel, true);
 	return table;
@@ -103,12 +100,11 @@ notice_references(Relation rel)
 	foreach(lc, names)
 		lfirst(lc) = strVal(lfirst(lc));
 	if (names != NIL)
-		ereport(
-			NOTICE,
-			(errmsg("local table \"%s\" has foreign keys to %s",
-					RelationGetRelationName(rel), tess_name_list(names)),
-			 errdetail(
-				 "Rows there cannot be deleted or get other keys while it has.")));
+		ereport(NOTICE,
+				(errmsg("local table \"%s\" has foreign keys to %s",
+						RelationGetRelationName(rel), tess_name_list(names)),
+				 errdetail(
+					 "Rows there cannot be deleted or get other keys while it has.")));
 }
 
 /* See table.h.  Locks the group if this is its last table in the schema. */

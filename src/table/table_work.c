@@ -45,12 +45,12 @@ tess_work_of_group(int32 colocation_id)
 
 		foreach(placement, tess_cat_placements(shard_id))
 		{
-			TessNodeWork *node = node_work(
-				work, ((TessPlacementRow *) lfirst(placement))->node_id);
+			TessNodeWork *node = node_work(work, ((TessPlacementRow *) lfirst(
+													  placement))
+													 ->node_id);
 
 			if (node->shard_ids == NULL)
-				node->shard_ids =
-					palloc(sizeof(int64) * list_length(shard_ids));
+				node->shard_ids = palloc(sizeof(int64) * list_length(shard_ids));
 			node->shard_ids[node->shard_count++] = shard_id;
 		}
 	}
@@ -105,8 +105,8 @@ tess_work_names(const TessNodeWork *node, const TessTable *table)
 	if (node->shard_count == 0)
 		return list_make1(tess_quote_qualified(table->schema, table->name));
 	for (int i = 0; i < node->shard_count; i++)
-		names =
-			lappend(names, tess_meta_shard_relation(table, node->shard_ids[i]));
+		names = lappend(names,
+						tess_meta_shard_relation(table, node->shard_ids[i]));
 	return names;
 }
 
@@ -166,8 +166,8 @@ tess_work_add_templates(TessWork *work, List *templates)
 			ListCell *lc;
 
 			foreach(lc, templates)
-				node->commands = lappend(
-					node->commands, tess_template_sql(lfirst(lc), shard_id));
+				node->commands = lappend(node->commands,
+										 tess_template_sql(lfirst(lc), shard_id));
 		}
 	}
 }
@@ -183,13 +183,12 @@ tess_work_create_schemas(TessWork *work, const char *schema)
 		if (node->shard_count == 0)
 			continue;
 		if (node->is_local)
-			tess_shard_schemas_create(schema, node->shard_count,
-									  node->shard_ids);
+			tess_shard_schemas_create(schema, node->shard_count, node->shard_ids);
 		else
-			node->commands = lappend(
-				node->commands,
-				psprintf("SELECT tessera_internal.create_shard_schemas(%s, %s)",
-						 quote_literal_cstr(schema), shard_id_array(node)));
+			node->commands = lappend(node->commands,
+									 psprintf("SELECT tessera_internal.create_shard_schemas(%s, %s)",
+											  quote_literal_cstr(schema),
+											  shard_id_array(node)));
 	}
 }
 
@@ -207,12 +206,12 @@ tess_work_drop(TessWork *work, const char *schema, const char *name,
 			tess_shards_drop(schema, name, node->shard_count, node->shard_ids,
 							 drop_schemas, false);
 		else
-			node->commands = lappend(
-				node->commands,
-				psprintf("SELECT tessera_internal.drop_shards(%s, %s, %s, %s)",
-						 quote_literal_cstr(schema), quote_literal_cstr(name),
-						 shard_id_array(node),
-						 drop_schemas ? "true" : "false"));
+			node->commands = lappend(node->commands,
+									 psprintf("SELECT tessera_internal.drop_shards(%s, %s, %s, %s)",
+											  quote_literal_cstr(schema),
+											  quote_literal_cstr(name),
+											  shard_id_array(node),
+											  drop_schemas ? "true" : "false"));
 	}
 }
 
@@ -235,8 +234,7 @@ shard_id_array(const TessNodeWork *node)
 void
 tess_work_run(TessWork *work)
 {
-	TessSession **sessions =
-		palloc(sizeof(TessSession *) * Max(work->count, 1));
+	TessSession **sessions = palloc(sizeof(TessSession *) * Max(work->count, 1));
 	List **lists = palloc(sizeof(List *) * Max(work->count, 1));
 	int32 *node_ids = palloc(sizeof(int32) * Max(work->count, 1));
 	int count = 0;

@@ -33,38 +33,38 @@ typedef struct Field
 #name, kind, offsetof(type, name) \
 	}
 
-static const Field fragment_fields[] = {
-	FIELD(TessFragment, command, FIELD_INT),
-	FIELD(TessFragment, target, FIELD_INT),
-	FIELD(TessFragment, anchor, FIELD_OID),
-	FIELD(TessFragment, relations, FIELD_NODE),
-	FIELD(TessFragment, template, FIELD_NODE),
-	FIELD(TessFragment, param_types, FIELD_NODE),
-	FIELD(TessFragment, has_prune, FIELD_BOOL),
-	FIELD(TessFragment, column_types, FIELD_NODE),
-	FIELD(TessFragment, column_typmods, FIELD_NODE),
-	FIELD(TessFragment, column_collations, FIELD_NODE),
-	FIELD(TessFragment, sources, FIELD_NODE),
-	FIELD(TessFragment, whole_row, FIELD_NODE),
-	FIELD(TessFragment, row_type, FIELD_OID),
-	FIELD(TessFragment, locks_rows, FIELD_BOOL),
-	FIELD(TessFragment, sets_count, FIELD_BOOL),
-	FIELD(TessFragment, role, FIELD_OID),
-	FIELD(TessFragment, modify, FIELD_NODE),
-	{NULL}};
+static const Field fragment_fields[] =
+	{FIELD(TessFragment, command, FIELD_INT),
+	 FIELD(TessFragment, target, FIELD_INT),
+	 FIELD(TessFragment, anchor, FIELD_OID),
+	 FIELD(TessFragment, relations, FIELD_NODE),
+	 FIELD(TessFragment, template, FIELD_NODE),
+	 FIELD(TessFragment, param_types, FIELD_NODE),
+	 FIELD(TessFragment, has_prune, FIELD_BOOL),
+	 FIELD(TessFragment, column_types, FIELD_NODE),
+	 FIELD(TessFragment, column_typmods, FIELD_NODE),
+	 FIELD(TessFragment, column_collations, FIELD_NODE),
+	 FIELD(TessFragment, sources, FIELD_NODE),
+	 FIELD(TessFragment, whole_row, FIELD_NODE),
+	 FIELD(TessFragment, row_type, FIELD_OID),
+	 FIELD(TessFragment, locks_rows, FIELD_BOOL),
+	 FIELD(TessFragment, sets_count, FIELD_BOOL),
+	 FIELD(TessFragment, role, FIELD_OID),
+	 FIELD(TessFragment, modify, FIELD_NODE),
+	 {NULL}};
 
-static const Field modify_fields[] = {
-	FIELD(TessModifySpec, columns, FIELD_NODE),
-	FIELD(TessModifySpec, head, FIELD_NODE),
-	FIELD(TessModifySpec, tail, FIELD_NODE),
-	FIELD(TessModifySpec, row_types, FIELD_NODE),
-	FIELD(TessModifySpec, row_casts, FIELD_NODE),
-	FIELD(TessModifySpec, key_position, FIELD_INT),
-	FIELD(TessModifySpec, conflict_positions, FIELD_NODE),
-	FIELD(TessModifySpec, has_opaque_conflict, FIELD_BOOL),
-	FIELD(TessModifySpec, has_returning, FIELD_BOOL),
-	FIELD(TessModifySpec, reads_first, FIELD_BOOL),
-	{NULL}};
+static const Field modify_fields[] =
+	{FIELD(TessModifySpec, columns, FIELD_NODE),
+	 FIELD(TessModifySpec, head, FIELD_NODE),
+	 FIELD(TessModifySpec, tail, FIELD_NODE),
+	 FIELD(TessModifySpec, row_types, FIELD_NODE),
+	 FIELD(TessModifySpec, row_casts, FIELD_NODE),
+	 FIELD(TessModifySpec, key_position, FIELD_INT),
+	 FIELD(TessModifySpec, conflict_positions, FIELD_NODE),
+	 FIELD(TessModifySpec, has_opaque_conflict, FIELD_BOOL),
+	 FIELD(TessModifySpec, has_returning, FIELD_BOOL),
+	 FIELD(TessModifySpec, reads_first, FIELD_BOOL),
+	 {NULL}};
 
 StaticAssertDecl(sizeof(CmdType) == sizeof(int) &&
 					 sizeof(TessTarget) == sizeof(int),
@@ -75,9 +75,12 @@ static bool equal_nodes(const ExtensibleNode *a, const ExtensibleNode *b);
 static void out_node(struct StringInfoData *out, const ExtensibleNode *node);
 static void read_node(ExtensibleNode *node);
 
-static const ExtensibleNodeMethods fragment_methods = {
-	TESS_FRAGMENT_NAME, sizeof(TessFragment), copy_node, equal_nodes, out_node,
-	read_node};
+static const ExtensibleNodeMethods fragment_methods = {TESS_FRAGMENT_NAME,
+													   sizeof(TessFragment),
+													   copy_node,
+													   equal_nodes,
+													   out_node,
+													   read_node};
 
 static const ExtensibleNodeMethods modify_methods = {TESS_MODIFY_SPEC_NAME,
 													 sizeof(TessModifySpec),
@@ -90,8 +93,8 @@ static const ExtensibleNodeMethods modify_methods = {TESS_MODIFY_SPEC_NAME,
 TessFragment *
 tess_fragment_make(void)
 {
-	TessFragment *fragment =
-		(TessFragment *) newNode(sizeof(TessFragment), T_ExtensibleNode);
+	TessFragment *fragment = (TessFragment *) newNode(sizeof(TessFragment),
+													  T_ExtensibleNode);
 
 	fragment->extensible.extnodename = TESS_FRAGMENT_NAME;
 	return fragment;
@@ -101,8 +104,8 @@ tess_fragment_make(void)
 TessModifySpec *
 tess_modify_spec_make(void)
 {
-	TessModifySpec *spec =
-		(TessModifySpec *) newNode(sizeof(TessModifySpec), T_ExtensibleNode);
+	TessModifySpec *spec = (TessModifySpec *) newNode(sizeof(TessModifySpec),
+													  T_ExtensibleNode);
 
 	spec->extensible.extnodename = TESS_MODIFY_SPEC_NAME;
 	spec->key_position = -1;

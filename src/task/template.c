@@ -40,8 +40,7 @@ tess_template_sql(const List *template, int64 shard_id)
 		if (last_schema == NULL || strcmp(schema, last_schema) != 0)
 		{
 			last_schema = schema;
-			last_name =
-				quote_identifier(tess_shard_schema_name(schema, shard_id));
+			last_name = quote_identifier(tess_shard_schema_name(schema, shard_id));
 		}
 		appendStringInfoString(&sql, last_name);
 	}

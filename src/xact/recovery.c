@@ -121,8 +121,8 @@ note_parts(Visit *visit, const PGresult *result)
 		part->gid = pstrdup(PQgetvalue(result, row, 0));
 		part->transaction = transaction_of(part->gid, visit->prefix);
 		part->owner = pstrdup(PQgetvalue(result, row, 1));
-		part->prepared_at =
-			pg_strtoint64(PQgetvalue(result, row, 2)) - USECS_FROM_UNIX_EPOCH;
+		part->prepared_at = pg_strtoint64(PQgetvalue(result, row, 2)) -
+							USECS_FROM_UNIX_EPOCH;
 		part->age_us = pg_strtoint64(PQgetvalue(result, row, 3));
 		visit->parts = lappend(visit->parts, part);
 	}
@@ -176,11 +176,10 @@ ask(TessSession *session, const char *sql, Visit *visit)
 static void
 raise_unanswered(const Visit *visit, const ErrorData *failure)
 {
-	ereport(ERROR,
-			(errcode(failure->sqlerrcode),
-			 errmsg("node \"%s\" has not shown its prepared transactions",
-					visit->name),
-			 errdetail_internal("%s", failure->message)));
+	ereport(ERROR, (errcode(failure->sqlerrcode),
+					errmsg("node \"%s\" has not shown its prepared transactions",
+						   visit->name),
+					errdetail_internal("%s", failure->message)));
 }
 
 /* After the list was read: see above. */
@@ -201,11 +200,11 @@ decide(Part *part)
 static bool
 carry_out(Visit *visit, TessSession *session, const Part *part)
 {
-	const char *verb =
-		part->decision == DECISION_COMMIT ? "COMMIT" : "ROLLBACK";
-	ErrorData *failure = ask(
-		session,
-		psprintf("%s PREPARED %s", verb, quote_literal_cstr(part->gid)), visit);
+	const char *verb = part->decision == DECISION_COMMIT ? "COMMIT" : "ROLLBACK";
+	ErrorData *failure = ask(session,
+							 psprintf("%s PREPARED %s", verb,
+									  quote_literal_cstr(part->gid)),
+							 visit);
 
 	if (failure == NULL)
 	{
@@ -218,16 +217,14 @@ carry_out(Visit *visit, TessSession *session, const Part *part)
 		failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
 		return true;
 
-	ereport(
-		WARNING,
-		(errcode(ERRCODE_WARNING),
-		 errmsg("could not end prepared transaction \"%s\" on node \"%s\"",
-				part->gid, visit->name),
-		 errdetail_internal("%s", failure->message),
-		 failure->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE
-			 ? errhint(
-				   "The owner of the extension has to be a superuser on the node, or to have prepared it.")
-			 : 0));
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("could not end prepared transaction \"%s\" on node \"%s\"",
+					part->gid, visit->name),
+			 errdetail_internal("%s", failure->message),
+			 failure->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE
+				 ? errhint("The owner of the extension has to be a superuser on the node, or to have prepared it.")
+				 : 0));
 	return !tess_session_is_broken(session) && !tess_session_is_busy(session);
 }
 
@@ -404,11 +401,12 @@ int
 tess_xact_recover(void)
 {
 	TimestampTz start = GetCurrentTimestamp();
-	TimestampTz deadline =
-		TimestampTzPlusMilliseconds(start, WORKER_TIMEOUT_MS);
+	TimestampTz deadline = TimestampTzPlusMilliseconds(start, WORKER_TIMEOUT_MS);
 	List *visits = rotate(make_visits(true));
-	List *records = tess_cat_commit_records_before(
-		start - (int64) commit_record_keep_s * USECS_PER_SEC, RECORD_BATCH);
+	List *records = tess_cat_commit_records_before(start -
+													   (int64) commit_record_keep_s *
+														   USECS_PER_SEC,
+												   RECORD_BATCH);
 	bool all_answered = true;
 	int ended = 0;
 	ListCell *cell;
@@ -479,10 +477,9 @@ tess_transactions_in_doubt(PG_FUNCTION_ARGS)
 void
 tess_recovery_init(void)
 {
-	DefineCustomIntVariable(
-		"tessera.commit_record_keep",
-		"How long the decision of a transaction is kept after no node needs it any more.",
-		"A node that fails over to an older state within this time still finds what was decided.",
-		&commit_record_keep_s, DAY_S, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, NULL,
-		NULL, NULL);
+	DefineCustomIntVariable("tessera.commit_record_keep",
+							"How long the decision of a transaction is kept after no node needs it any more.",
+							"A node that fails over to an older state within this time still finds what was decided.",
+							&commit_record_keep_s, DAY_S, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }

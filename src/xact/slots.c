@@ -53,8 +53,7 @@ static struct
 static Size
 shared_size(void)
 {
-	return add_size(offsetof(Slots, slots),
-					mul_size(MaxBackends, sizeof(Slot)));
+	return add_size(offsetof(Slots, slots), mul_size(MaxBackends, sizeof(Slot)));
 }
 
 static void
@@ -73,8 +72,7 @@ start_memory(void)
 	if (slots.next_startup)
 		slots.next_startup();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	slots.shared =
-		ShmemInitStruct("tessera transactions", shared_size(), &found);
+	slots.shared = ShmemInitStruct("tessera transactions", shared_size(), &found);
 	if (!found)
 	{
 		memset(slots.shared, 0, shared_size());

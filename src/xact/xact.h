@@ -30,8 +30,7 @@ extern void tess_xact_sessions(int count, const int32 *node_ids, Oid role,
 							   TessAccess access, TessSession **sessions);
 
 /* One node. */
-extern TessSession *tess_xact_session(int32 node_id, Oid role,
-									  TessAccess access);
+extern TessSession *tess_xact_session(int32 node_id, Oid role, TessAccess access);
 
 /* True if a node's rows were changed by this transaction. */
 extern bool tess_xact_has_written(int32 node_id);

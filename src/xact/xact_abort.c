@@ -78,14 +78,12 @@ roll_back_prepared(TimestampTz deadline)
 		TessRemote *remote = remotes[i];
 
 		if (remote->phase == TESS_PHASE_PREPARED && !remote->answered)
-			ereport(
-				WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg(
-					 "the transaction is rolled back, but node \"%s\" has not confirmed it",
-					 tess_session_node_name(remote->session)),
-				 errhint(
-					 "Its part is a prepared transaction there, which is rolled back as soon as the node answers: see tessera.in_doubt.")));
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("the transaction is rolled back, but node \"%s\" has not confirmed it",
+							tess_session_node_name(remote->session)),
+					 errhint(
+						 "Its part is a prepared transaction there, which is rolled back as soon as the node answers: see tessera.in_doubt.")));
 	}
 }
 
@@ -105,8 +103,8 @@ tess_xact_aborted(void)
 		return;
 	}
 
-	deadline =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tess_commit_wait_ms);
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   tess_commit_wait_ms);
 	PG_TRY();
 	{
 		roll_back_open(deadline);
@@ -174,8 +172,7 @@ tess_xact_subcommitted(int level)
 static bool
 reaches_level(const TessRemote *remote, int level)
 {
-	return remote->phase == TESS_PHASE_OPEN &&
-		   remote->savepoint_level >= level &&
+	return remote->phase == TESS_PHASE_OPEN && remote->savepoint_level >= level &&
 		   (remote->release_level == 0 || remote->release_level > level);
 }
 
@@ -213,8 +210,8 @@ roll_back_to(int level)
 	TimestampTz deadline;
 	char *command;
 
-	deadline =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SUBABORT_WAIT_MS);
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   SUBABORT_WAIT_MS);
 	for (int i = 0; i < count; i++)
 	{
 		/* others may be streaming for a scan outside the subtransaction */

@@ -178,8 +178,7 @@ end_readers(void)
 	tess_round_begin();
 	for (int i = 0; i < count; i++)
 	{
-		if (remotes[i]->phase == TESS_PHASE_OPEN &&
-			!holds_only_reads(remotes[i]))
+		if (remotes[i]->phase == TESS_PHASE_OPEN && !holds_only_reads(remotes[i]))
 		{
 			remotes[i]->phase = TESS_PHASE_COMMITTING;
 			tess_round_send(remotes[i], "COMMIT", "COMMIT");
@@ -195,14 +194,13 @@ end_readers(void)
 static void
 raise_unknown(const TessRemote *writer, const char *cause)
 {
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-		 errmsg("node \"%s\" has not said whether it committed the transaction",
-				tess_session_node_name(writer->session)),
-		 cause ? errdetail_internal("%s", cause) : 0,
-		 errhint(
-			 "Look whether the changes are there before you run the transaction again.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+			 errmsg("node \"%s\" has not said whether it committed the transaction",
+					tess_session_node_name(writer->session)),
+			 cause ? errdetail_internal("%s", cause) : 0,
+			 errhint(
+				 "Look whether the changes are there before you run the transaction again.")));
 }
 
 static void
@@ -278,8 +276,7 @@ make_gid(void)
 				 errmsg("could not generate a random transaction identifier")));
 	hex_encode((const char *) random, sizeof(random), hex);
 	hex[sizeof(hex) - 1] = '\0';
-	snprintf(commit.gid, sizeof(commit.gid), "%s%s", tess_xact_gid_prefix(),
-			 hex);
+	snprintf(commit.gid, sizeof(commit.gid), "%s%s", tess_xact_gid_prefix(), hex);
 }
 
 static void
@@ -297,10 +294,10 @@ prepare_writers(void)
 		if (remote->wrote_level == 0)
 			continue;
 		part++;
-		remote->commit_prepared =
-			psprintf("COMMIT PREPARED '%s:%d'", commit.gid, part);
-		remote->rollback_prepared =
-			psprintf("ROLLBACK PREPARED '%s:%d'", commit.gid, part);
+		remote->commit_prepared = psprintf("COMMIT PREPARED '%s:%d'",
+										   commit.gid, part);
+		remote->rollback_prepared = psprintf("ROLLBACK PREPARED '%s:%d'",
+											 commit.gid, part);
 	}
 
 	tess_round_begin();
@@ -313,9 +310,9 @@ prepare_writers(void)
 			continue;
 		part++;
 		remote->phase = TESS_PHASE_PREPARING;
-		tess_round_send(
-			remote, psprintf("PREPARE TRANSACTION '%s:%d'", commit.gid, part),
-			"PREPARE TRANSACTION");
+		tess_round_send(remote,
+						psprintf("PREPARE TRANSACTION '%s:%d'", commit.gid, part),
+						"PREPARE TRANSACTION");
 	}
 	send_locker_checks();
 	send_reader_commits();
@@ -482,16 +479,14 @@ note_confirmations(void)
 		if (is_confirmed(remote))
 			continue;
 		all = false;
-		ereport(
-			WARNING,
-			(errcode(ERRCODE_WARNING),
-			 errmsg(
-				 "the transaction is committed, but node \"%s\" has not confirmed it",
-				 tess_session_node_name(remote->session)),
-			 remote->error ? errdetail_internal("%s", remote->error->message)
-						   : 0,
-			 errhint(
-				 "Its part is a prepared transaction there, which is committed as soon as the node answers: see tessera.in_doubt.")));
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the transaction is committed, but node \"%s\" has not confirmed it",
+						tess_session_node_name(remote->session)),
+				 remote->error ? errdetail_internal("%s", remote->error->message)
+							   : 0,
+				 errhint(
+					 "Its part is a prepared transaction there, which is committed as soon as the node answers: see tessera.in_doubt.")));
 	}
 	return all;
 }
@@ -551,12 +546,10 @@ tess_xact_committed(void)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		tess_swallow_error(holdoff);
-		ereport(
-			WARNING,
-			(errcode(ERRCODE_WARNING),
-			 errmsg(
-				 "the transaction is committed, but not all nodes have been told"),
-			 errdetail_internal("%s", error->message)));
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the transaction is committed, but not all nodes have been told"),
+				 errdetail_internal("%s", error->message)));
 	}
 	PG_END_TRY();
 

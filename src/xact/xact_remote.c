@@ -57,14 +57,13 @@ tess_remote_can_commit(const TessRemote *remote)
 void
 tess_remote_raise_lost(const TessRemote *remote)
 {
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_CONNECTION_FAILURE),
-		 errmsg("connection to node \"%s\" was lost in this transaction",
-				tess_session_node_name(remote->session)),
-		 errdetail(
-			 "What the transaction did there is rolled back, so it cannot go on."),
-		 errhint("Roll back, and run the transaction again.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("connection to node \"%s\" was lost in this transaction",
+					tess_session_node_name(remote->session)),
+			 errdetail(
+				 "What the transaction did there is rolled back, so it cannot go on."),
+			 errhint("Roll back, and run the transaction again.")));
 }
 
 static TessRemote *
@@ -92,16 +91,14 @@ refuse_second_role(int32 node_id, Oid role)
 			other->wrote_level == 0)
 			continue;
 
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot use node \"%s\" as role \"%s\" in this transaction",
-					tess_session_node_name(other->session),
-					GetUserNameFromId(role, false)),
-			 errdetail(
-				 "The transaction has already written there as role \"%s\", in a session of that role.",
-				 GetUserNameFromId(other->role, false)),
-			 errhint("Commit first, or do both as the same role.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot use node \"%s\" as role \"%s\" in this transaction",
+						tess_session_node_name(other->session),
+						GetUserNameFromId(role, false)),
+				 errdetail("The transaction has already written there as role \"%s\", in a session of that role.",
+						   GetUserNameFromId(other->role, false)),
+				 errhint("Commit first, or do both as the same role.")));
 	}
 }
 
@@ -271,8 +268,8 @@ queue_preamble(TessRemote *remote)
 	while (remote->savepoint_level < level)
 	{
 		remote->savepoint_level++;
-		queue_silently(
-			remote, psprintf("SAVEPOINT tessera_%d", remote->savepoint_level));
+		queue_silently(remote, psprintf("SAVEPOINT tessera_%d",
+										remote->savepoint_level));
 	}
 }
 
@@ -287,12 +284,11 @@ static void
 refuse_access(TessAccess access)
 {
 	if (IsInParallelMode())
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-			 errmsg("cannot use nodes during a parallel operation"),
-			 errhint(
-				 "Functions that read or write distributed tables have to be PARALLEL UNSAFE.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot use nodes during a parallel operation"),
+				 errhint(
+					 "Functions that read or write distributed tables have to be PARALLEL UNSAFE.")));
 	if (access == TESS_WRITE && XactReadOnly)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
@@ -368,12 +364,11 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			if (joined.count > 0)
-				ereport(
-					ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that has used nodes"),
-					 errhint(
-						 "Use COMMIT: it commits on all nodes or on none.")));
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has used nodes"),
+						 errhint(
+							 "Use COMMIT: it commits on all nodes or on none.")));
 			break;
 		default:
 			break; /* parallel workers have no sessions */
@@ -395,13 +390,12 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 void
 tess_xact_init(void)
 {
-	DefineCustomIntVariable(
-		"tessera.commit_wait",
-		"How long COMMIT waits for nodes to confirm a decision that is already made.",
-		"A node that has not answered by then is brought to the decision later. "
-		"ROLLBACK waits for the same time before it closes the connection.",
-		&tess_commit_wait_ms, 1000, 1, INT_MAX / 2, PGC_USERSET, GUC_UNIT_MS,
-		NULL, NULL, NULL);
+	DefineCustomIntVariable("tessera.commit_wait",
+							"How long COMMIT waits for nodes to confirm a decision that is already made.",
+							"A node that has not answered by then is brought to the decision later. "
+							"ROLLBACK waits for the same time before it closes the connection.",
+							&tess_commit_wait_ms, 1000, 1, INT_MAX / 2,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	tess_slots_init();
 	tess_recovery_init();
 	RegisterXactCallback(xact_callback, NULL);

@@ -54,8 +54,7 @@ tess_round_send(TessRemote *remote, const char *command, const char *expected)
 	remote->expected = expected;
 	PG_TRY();
 	{
-		tess_session_queue(remote->session, command, NULL, false, false,
-						   remote);
+		tess_session_queue(remote->session, command, NULL, false, false, remote);
 		tess_session_flush(remote->session);
 	}
 	PG_CATCH();
@@ -81,9 +80,8 @@ note_reply(TessRemote *remote, const PGresult *result)
 	remote->error = palloc0(sizeof(ErrorData));
 	remote->error->elevel = ERROR;
 	remote->error->sqlerrcode = ERRCODE_TRANSACTION_ROLLBACK;
-	remote->error->message =
-		psprintf("node \"%s\" has rolled the transaction back",
-				 tess_session_node_name(remote->session));
+	remote->error->message = psprintf("node \"%s\" has rolled the transaction back",
+									  tess_session_node_name(remote->session));
 	remote->error->assoc_context = CurrentMemoryContext;
 }
 
