@@ -63,9 +63,9 @@ COPY plain (k, v) FROM STDIN;
 COPY plain (k, v) FROM STDIN;
 \N	null key in a primary key
 \.
-COPY plain (k, id) FROM STDIN WHERE k > 'x';
-COPY plain (k, none) FROM STDIN;
-COPY plain (k, twice) FROM STDIN;
+\copy plain (k, id) from '/dev/null' where k > 'x'
+\copy plain (k, none) from '/dev/null'
+\copy plain (k, twice) from '/dev/null'
 SELECT count(*) FROM plain;
 -- also in a transaction that goes on
 BEGIN;
@@ -82,13 +82,13 @@ COMMIT;
 SELECT k FROM plain ORDER BY k;
 
 -- FREEZE is refused
-COPY plain (k) FROM STDIN (FREEZE);
+\copy plain (k) from '/dev/null' (freeze)
 -- and so is who may not insert, or not read
 CREATE ROLE regress_reader;
 GRANT USAGE ON SCHEMA command_copy TO regress_reader;
 GRANT SELECT (k) ON plain TO regress_reader;
 SET ROLE regress_reader;
-COPY plain (k) FROM STDIN;
+\copy plain (k) from '/dev/null'
 COPY plain (v) TO STDOUT;
 COPY plain (k) FROM '/etc/hostname';
 RESET ROLE;

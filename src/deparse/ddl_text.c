@@ -211,6 +211,9 @@ tess_ddl_options(StringInfo out, Datum reloptions, const char *prefix)
 		char *option = TextDatumGetCString(options[i]);
 		char *value = strchr(option, '=');
 
+		/* what the server has noted for itself (pg_attver) */
+		if (strncmp(option, "pg_", 3) == 0)
+			continue;
 		if (value != NULL)
 			*value++ = '\0';
 		appendStringInfo(out, "%s%s%s = %s", out->len > 0 ? ", " : "", prefix,

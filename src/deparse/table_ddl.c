@@ -267,8 +267,9 @@ add_alter_table(TessDdl *ddl)
 
 			initStringInfo(&list);
 			tess_ddl_options(&list, options, "");
-			appendStringInfo(&ddl->text, " ALTER COLUMN %s SET (%s),", name,
-							 list.data);
+			if (list.len > 0)
+				appendStringInfo(&ddl->text, " ALTER COLUMN %s SET (%s),", name,
+								 list.data);
 		}
 	}
 	if (ddl->rel->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
