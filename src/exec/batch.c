@@ -70,6 +70,8 @@ struct TessBatches
 	List *copies;	  /* branches of a reference table */
 	int column_count; /* parameters of a row */
 	Oid *types;
+	int16 *lengths; /* of the types */
+	bool *by_value;
 	TessEncoder *encoder; /* of a row */
 	TessParams tail_params;
 	Oid *wire_types; /* of the tail and MAX_ROWS rows; grows */
@@ -98,6 +100,25 @@ open_size(const TessBatches *batches)
 	return batches->group ? batches->group->shard_count : 1;
 }
 
+/* The types of a row's parameters, and how their values are copied. */
+static void
+set_types(TessBatches *batches)
+{
+	const List *types = batches->spec->row_types;
+	int count = list_length(types);
+
+	batches->column_count = count;
+	batches->types = palloc(count * sizeof(Oid));
+	batches->lengths = palloc(count * sizeof(int16));
+	batches->by_value = palloc(count * sizeof(bool));
+	for (int i = 0; i < count; i++)
+	{
+		batches->types[i] = list_nth_oid(types, i);
+		get_typlenbyval(batches->types[i], &batches->lengths[i],
+						&batches->by_value[i]);
+	}
+}
+
 /* Starts; args must have been evaluated.  In a context below the current. */
 TessBatches *
 tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
@@ -121,10 +142,7 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 	batches->context = context;
 	batches->replies = tess_replies_make(batches, returned_remote,
 										 statement_done);
-	batches->types = palloc(list_length(fragment->modify->row_types) *
-							sizeof(Oid));
-	foreach(cell, fragment->modify->row_types)
-		batches->types[batches->column_count++] = lfirst_oid(cell);
+	set_types(batches);
 	batches->encoder = tess_encoder_make(batches->column_count, batches->types);
 	tess_encoder_encode(tess_encoder_make(args->count, args->types),
 						args->values, args->nulls, &batches->tail_params);
@@ -276,15 +294,14 @@ add_for_others(Batch *batch, const Datum *values, const bool *nulls)
 static void
 add_for_here(Batch *batch, const Datum *values, const bool *nulls)
 {
-	int count = batch->batches->column_count;
-	int start = batch->rows * count;
+	const TessBatches *batches = batch->batches;
+	int start = batch->rows * batches->column_count;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < batches->column_count; i++)
 	{
-		int16 length;
-		bool by_value;
+		int16 length = batches->lengths[i];
+		bool by_value = batches->by_value[i];
 
-		get_typlenbyval(batch->batches->types[i], &length, &by_value);
 		batch->nulls[start + i] = nulls[i];
 		batch->values[start + i] = nulls[i]
 									   ? (Datum) 0

@@ -94,8 +94,7 @@ extern bool tess_meta_hasher_init(TessHasher *hasher, Oid type, Oid collation,
  * Costs a hash lookup when nothing changed. */
 extern const TessTable *tess_meta_table(Oid relation);
 
-/* Errors with 42704 if there is no such group/node. */
-extern const TessGroup *tess_meta_group(int32 colocation_id);
+/* Errors with 42704 if there is no such node. */
 extern const TessNode *tess_meta_node(int32 node_id);
 
 /* All nodes by node_id, the coordinator included: *count of them. */

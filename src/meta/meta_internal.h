@@ -16,6 +16,9 @@ extern TessTable *tess_meta_build_table(Oid relation, bool *is_gone);
 extern TessTable *tess_meta_copy_table(const TessTable *table,
 									   MemoryContext context);
 
+/* From the cache.  Errors with 42704 if there is no such group. */
+extern const TessGroup *tess_meta_group(int32 colocation_id);
+
 /* NULL if there is no such group. */
 extern TessGroup *tess_meta_build_group(int32 colocation_id);
 extern TessGroup *tess_meta_copy_group(const TessGroup *group,

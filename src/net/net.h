@@ -90,9 +90,9 @@ typedef enum TessPoll
 } TessPoll;
 
 /* Next event of the session, without waiting.  *result lives until the next
- * poll of the session or tess_session_take_result.  An error of the node is
- * raised (with node name, remote SQLSTATE, message, detail, hint, context),
- * after which the replies up to the Sync are dropped by net/. */
+ * poll of the session.  An error of the node is raised (with node name, remote
+ * SQLSTATE, message, detail, hint, context), after which the replies up to the
+ * Sync are dropped by net/. */
 extern TessPoll tess_session_poll(TessSession *session, PGresult **result,
 								  void **tag);
 
@@ -101,9 +101,6 @@ extern TessPoll tess_session_poll(TessSession *session, PGresult **result,
  * what the node said or for a lost connection. */
 extern TessPoll tess_session_poll_quiet(TessSession *session, PGresult **result,
 										void **tag, ErrorData **error);
-
-/* The result of the last poll becomes the caller's, who clears it. */
-extern PGresult *tess_session_take_result(TessSession *session);
 
 /* Queues (silently) what brings the node session's settings to those of this
  * session; nothing if they are so.  tess_net_acquire has done it; who keeps a

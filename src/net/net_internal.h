@@ -94,6 +94,8 @@ extern void tess_session_break(TessSession *session, const char *reason);
 extern void tess_session_forget_replies(TessSession *session);
 extern bool tess_session_owes_silent(const TessSession *session);
 extern bool tess_session_sync(TessSession *session);
+/* The result of the last poll becomes the caller's, who clears it. */
+extern PGresult *tess_session_take_result(TessSession *session);
 extern void tess_session_init(void);
 
 /* wait.c */
