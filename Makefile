@@ -3,6 +3,7 @@
 #   make demo       a cluster of four servers with a shop to look at
 #   make demo-stop  ends and removes it
 #   make test       every check; ends with "N passed, N failed"
+#   make tpch       TPC-H at a larger scale than make test's, with times
 #
 # Both install what the machine lacks (Debian packages), build and install.
 # PG_CONFIG=/path/to/pg_config chooses another PostgreSQL.
@@ -49,7 +50,8 @@ all install:
 endif
 
 # What follows asks for PG_CONFIG only when the set-up is done.
-.PHONY: setup demo demo-stop test test-regress test-isolation test-tap lint format
+.PHONY: setup demo demo-stop test test-regress test-isolation test-tap tpch \
+	lint format
 
 # packages (unless PG_CONFIG is given: then the server is the caller's), build, install
 setup:
@@ -60,6 +62,11 @@ test: setup
 
 test-regress test-isolation test-tap: setup
 	@PG_CONFIG='$(PG_CONFIG)' test/run $(@:test-%=%)
+
+# SCALE=0.1 chooses another scale factor
+tpch: setup
+	@PG_CONFIG='$(PG_CONFIG)' TESS_TPCH_SCALE='$(or $(SCALE),0.05)' TESS_TIMES=1 \
+		TESTS=050_tpch test/run tap
 
 lint:
 	@PG_CONFIG='$(PG_CONFIG)' test/lint/lint
