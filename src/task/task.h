@@ -66,6 +66,23 @@ typedef struct TessFragment
 	List *whole_row;
 	Oid row_type; /* its composite type */
 
+	/*
+	 * Order of the rows; NIL: any.  The template then ends with the ORDER BY
+	 * that gives it in each shard, and the scan merges what comes.  Each
+	 * sort column is also a column of the scan.  The operators are "<" or ">"
+	 * of the default btree class of the column's type, and the collation is
+	 * the column's own, so that ORDER BY by number means the same over a union
+	 * of shards.
+	 */
+	List *sort_columns;		/* int list: indexes of the node's columns */
+	List *sort_operators;	/* OID list */
+	List *sort_collations;	/* OID list */
+	List *sort_nulls_first; /* int list of booleans */
+	/* With an order: number n of the parameter $n, an int8, that says how many
+	 * rows of the scan are wanted at most (NULL: all), as LIMIT $n of the
+	 * template does for a shard; 0: no limit. */
+	int limit_param;
+
 	bool locks_rows; /* FOR UPDATE ... travels in the template */
 	bool sets_count; /* es_processed is the sum of the nodes' counts */
 	Oid role;		 /* InvalidOid: who starts the statement */
