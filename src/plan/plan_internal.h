@@ -75,6 +75,18 @@ extern void tess_travel_add(TessTravel *travel, Oid relation);
 extern bool tess_travels(const TessTravel *travel, Node *node);
 extern bool tess_type_travels(const TessTravel *travel, Oid type);
 
+/* partial_aggregate.c: aggregates in two phases --------------------------- */
+
+/* True if the result of an aggregate is its transition state. */
+extern bool tess_partial_is_plain(const Aggref *aggref);
+/* The expression for a node that gives the state of an aggregate over the
+ * node's rows: of the state's type, or bytea (serialized) if that is internal.
+ * NULL if the aggregate cannot be split.  Whether it travels is not asked. */
+extern Expr *tess_partial_make(const Aggref *aggref);
+/* The aggregate that a call is about: of a call that tess_partial_make made,
+ * the one it stands for.  InvalidOid if that is not known. */
+extern Oid tess_partial_subject(const Aggref *aggref);
+
 /* bind.c: what is computed here, once, and sent as a parameter. ---------- */
 
 typedef struct TessBindings

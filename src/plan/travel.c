@@ -190,7 +190,9 @@ writes_alike(Node *call)
 static bool
 function_stays(Oid function, void *node)
 {
-	if (function >= FirstNormalObjectId)
+	if (IsA(node, Aggref))
+		function = tess_partial_subject((Aggref *) node);
+	if (!OidIsValid(function) || function >= FirstNormalObjectId)
 		return true;
 	if (is_listed(function, pinned_functions, lengthof(pinned_functions)))
 		return true;

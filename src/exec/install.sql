@@ -1,0 +1,81 @@
+-- exec/: what a coordinator's plans call on a node.  Aggregates over a part of
+-- the rows: their results are transition states, which the coordinator's plan
+-- combines.  Safe for anyone to call: see partial_state.c.
+
+CREATE FUNCTION tessera_internal.partial_state_add(internal, text)
+RETURNS internal LANGUAGE c IMMUTABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_partial_state_add';
+COMMENT ON FUNCTION tessera_internal.partial_state_add(internal, text) IS
+'transition function of tessera_internal.partial_state';
+
+CREATE FUNCTION tessera_internal.partial_state_add(internal, text, VARIADIC "any")
+RETURNS internal LANGUAGE c IMMUTABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_partial_state_add';
+COMMENT ON FUNCTION tessera_internal.partial_state_add(internal, text, "any") IS
+'transition function of tessera_internal.partial_state';
+
+CREATE FUNCTION tessera_internal.partial_state_finish(internal)
+RETURNS bytea LANGUAGE c IMMUTABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_partial_state_finish';
+COMMENT ON FUNCTION tessera_internal.partial_state_finish(internal) IS
+'final function of tessera_internal.partial_state';
+
+CREATE AGGREGATE tessera_internal.partial_state(text) (
+	SFUNC = tessera_internal.partial_state_add, STYPE = internal,
+	FINALFUNC = tessera_internal.partial_state_finish, PARALLEL = RESTRICTED);
+COMMENT ON AGGREGATE tessera_internal.partial_state(text) IS
+'serialized transition state of the named aggregate of no arguments';
+
+CREATE AGGREGATE tessera_internal.partial_state(text, VARIADIC "any") (
+	SFUNC = tessera_internal.partial_state_add, STYPE = internal,
+	FINALFUNC = tessera_internal.partial_state_finish, PARALLEL = RESTRICTED);
+COMMENT ON AGGREGATE tessera_internal.partial_state(text, "any") IS
+'serialized transition state of the named aggregate over these arguments';
+
+CREATE FUNCTION tessera_internal.partial_value_add(internal, text, anyelement)
+RETURNS internal LANGUAGE c IMMUTABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_partial_value_add';
+COMMENT ON FUNCTION tessera_internal.partial_value_add(internal, text, anyelement) IS
+'transition function of tessera_internal.partial_value';
+
+CREATE FUNCTION tessera_internal.partial_value_add(internal, text, anyelement, VARIADIC "any")
+RETURNS internal LANGUAGE c IMMUTABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_partial_value_add';
+COMMENT ON FUNCTION tessera_internal.partial_value_add(internal, text, anyelement, "any") IS
+'transition function of tessera_internal.partial_value';
+
+CREATE FUNCTION tessera_internal.partial_value_finish(internal, text, anyelement)
+RETURNS anyelement LANGUAGE c IMMUTABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_partial_value_finish';
+COMMENT ON FUNCTION tessera_internal.partial_value_finish(internal, text, anyelement) IS
+'final function of tessera_internal.partial_value';
+
+CREATE FUNCTION tessera_internal.partial_value_finish(internal, text, anyelement, VARIADIC "any")
+RETURNS anyelement LANGUAGE c IMMUTABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_partial_value_finish';
+COMMENT ON FUNCTION tessera_internal.partial_value_finish(internal, text, anyelement, "any") IS
+'final function of tessera_internal.partial_value';
+
+CREATE AGGREGATE tessera_internal.partial_value(text, anyelement) (
+	SFUNC = tessera_internal.partial_value_add, STYPE = internal,
+	FINALFUNC = tessera_internal.partial_value_finish, FINALFUNC_EXTRA,
+	PARALLEL = RESTRICTED);
+COMMENT ON AGGREGATE tessera_internal.partial_value(text, anyelement) IS
+'transition state, of the type of the second argument, of the named aggregate of no arguments';
+
+CREATE AGGREGATE tessera_internal.partial_value(text, anyelement, VARIADIC "any") (
+	SFUNC = tessera_internal.partial_value_add, STYPE = internal,
+	FINALFUNC = tessera_internal.partial_value_finish, FINALFUNC_EXTRA,
+	PARALLEL = RESTRICTED);
+COMMENT ON AGGREGATE tessera_internal.partial_value(text, anyelement, "any") IS
+'transition state, of the type of the second argument, of the named aggregate over the other arguments';
+
+-- PostgreSQL asks the aggregates' owner for the rights to these.
+REVOKE ALL ON FUNCTION tessera_internal.partial_state_add(internal, text),
+	tessera_internal.partial_state_add(internal, text, "any"),
+	tessera_internal.partial_state_finish(internal),
+	tessera_internal.partial_value_add(internal, text, anyelement),
+	tessera_internal.partial_value_add(internal, text, anyelement, "any"),
+	tessera_internal.partial_value_finish(internal, text, anyelement),
+	tessera_internal.partial_value_finish(internal, text, anyelement, "any") FROM PUBLIC;
+
