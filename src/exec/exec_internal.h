@@ -33,6 +33,7 @@ typedef struct TessBranch
 	TessSession *session; /* NULL until tess_replies_open */
 	bool unsent;		  /* queued since the last flush */
 	bool busy;			  /* flushed, and not yet read to the end */
+	bool paused;		  /* tess_replies_next leaves it alone */
 	int owed;			  /* statements whose end has not been seen */
 } TessBranch;
 
@@ -115,6 +116,24 @@ extern bool tess_args_eval(TessArgs *args, ExprContext *econtext,
 						   const TessGroup *group);
 extern ParamListInfo tess_args_param_list(int count, const Oid *types,
 										  const Datum *values, const bool *nulls);
+
+/* merge.c: sorted streams of rows become one -------------------------------- */
+typedef struct TessMerge TessMerge;
+/* What one statement gives. */
+typedef struct TessMergeInput TessMergeInput;
+
+extern int tess_merge_shards_per_statement(const TessFragment *fragment);
+extern char *tess_merge_sql(const TessFragment *fragment, int shard_count,
+							const int64 *shard_ids);
+extern TessMerge *tess_merge_make(const TessFragment *fragment,
+								  const TessArgs *args, TupleDesc scan_desc,
+								  TessRowMap *rows);
+extern TessReplies *tess_merge_replies(TessMerge *merge);
+extern TessMergeInput *tess_merge_add(TessMerge *merge, TessBranch *branch,
+									  int shard_index);
+extern void tess_merge_put_local(TessMergeInput *input, TupleTableSlot *slot);
+extern bool tess_merge_next(TessMerge *merge, TupleTableSlot *slot);
+extern void tess_merge_close(TessMerge *merge);
 
 /* order.c: nothing sees what is written after it began --------------------- */
 typedef struct TessReader TessReader;

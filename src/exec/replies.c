@@ -199,8 +199,8 @@ tess_replies_flush(TessReplies *replies)
 }
 
 /*
- * The next row, from whichever node has one; waits for it.  False when no
- * more replies are owed.  *result lives until the next call, and until
+ * The next row, from whichever node has one, but for branches that are paused;
+ * waits for it.  False when no more replies are owed there.  *result lives until the next call, and until
  * the session is claimed: see tess_replies_decoding.
  */
 bool
@@ -222,6 +222,8 @@ tess_replies_next(TessReplies *replies, PGresult **result, int *row, void **tag)
 void
 tess_replies_collect(TessReplies *replies, TessBranch *branch, int owed_limit)
 {
+	for (int i = 0; i < replies->branch_count; i++)
+		replies->branches[i]->paused = false;
 	put_away_rows(replies);
 	while ((branch == NULL || branch->owed > owed_limit) && read_any(replies))
 		put_away_rows(replies);
@@ -332,7 +334,7 @@ check_claim(const TessReplies *replies, const TessBranch *branch)
 				 errhint("Run the query again.")));
 }
 
-/* Waits for rows of any branch; false if none are to come. */
+/* Waits for rows of any branch that is not paused; false if none are to come. */
 static bool
 read_any(TessReplies *replies)
 {
@@ -347,6 +349,8 @@ read_any(TessReplies *replies)
 			TessBranch *branch = replies->branches[at];
 			bool waits;
 
+			if (branch->paused)
+				continue;
 			check_claim(replies, branch);
 			if (poll_branch(replies, branch, &waits))
 			{

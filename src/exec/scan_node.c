@@ -36,11 +36,14 @@ typedef enum Keep
 	KEEP_ALL
 } Keep;
 
+/* A statement; for several shards of a node in a sorted fragment. */
 typedef struct ScanTask
 {
-	int shard_index; /* -1: a copy of a reference table */
-	int64 shard_id;
+	int shard_index; /* of the first shard; -1: a copy of a reference table */
+	int shard_count;
+	int64 *shard_ids;
 	TessBranch *branch;
+	TessMergeInput *input; /* NULL: not sorted */
 } ScanTask;
 
 typedef struct TesseraScanState
@@ -60,6 +63,7 @@ typedef struct TesseraScanState
 	/* of the current run; all of it in run_context */
 	MemoryContext run_context;
 	TessReplies *replies; /* NULL: no run yet, or closed */
+	TessMerge *merge;	  /* NULL: rows come in any order */
 	bool running;
 	bool keeping; /* the store has every row from the first on */
 	Tuplestorestate *store;
@@ -251,6 +255,11 @@ store_local_row(void *owner, TupleTableSlot *slot)
 	TesseraScanState *state = owner;
 	MemoryContext old_context;
 
+	if (state->here->input != NULL)
+	{
+		tess_merge_put_local(state->here->input, slot);
+		return;
+	}
 	(void) get_store(state);
 	MemoryContextReset(state->row_context);
 	old_context = MemoryContextSwitchTo(state->row_context);
@@ -278,6 +287,16 @@ count_processed(void *owner, void *tag, PGresult *result)
 		state->css.ss.ps.state->es_processed += processed;
 }
 
+static char *
+task_sql(const TesseraScanState *state, const ScanTask *task)
+{
+	if (task->shard_count > 1)
+		return tess_merge_sql(state->fragment, task->shard_count,
+							  task->shard_ids);
+	return tess_template_sql(state->fragment->template,
+							 task->shard_count == 1 ? task->shard_ids[0] : 0);
+}
+
 /* Runs a task in process; its rows go to the store. */
 static uint64
 run_here(TesseraScanState *state, const ScanTask *task)
@@ -289,8 +308,7 @@ run_here(TesseraScanState *state, const ScanTask *task)
 	uint64 processed;
 
 	state->here = task;
-	processed = tess_exec_here(tess_template_sql(fragment->template,
-												 task->shard_id),
+	processed = tess_exec_here(task_sql(state, task),
 							   tess_args_param_list(args->count, args->types,
 													args->values, args->nulls),
 							   reads ? estate->es_snapshot : NULL, state->role,
@@ -322,43 +340,67 @@ send_tasks(TesseraScanState *state, ScanTask *tasks, int count)
 
 		/* row by row, because libpq would else hold a whole result */
 		tess_replies_queue(state->replies, tasks[i].branch,
-						   tess_template_sql(fragment->template,
-											 tasks[i].shard_id),
-						   &params, tess_row_map_is_binary(state->rows),
-						   !writes || fragment->column_types != NIL, &tasks[i]);
+						   task_sql(state, &tasks[i]), &params,
+						   tess_row_map_is_binary(state->rows),
+						   !writes || fragment->column_types != NIL,
+						   tasks[i].input ? (void *) tasks[i].input
+										  : (void *) &tasks[i]);
 	}
 	tess_replies_flush(state->replies);
+}
+
+/* The tasks of the run, *count of them. */
+static ScanTask *
+make_tasks(TesseraScanState *state, const TessGroup *group, int *count)
+{
+	int shard_count = bms_num_members(state->args->shards);
+	int limit = Min(tess_merge_shards_per_statement(state->fragment),
+					shard_count);
+	ScanTask *tasks = palloc0(shard_count * sizeof(ScanTask));
+	int shard_index = -1;
+
+	*count = 0;
+	while ((shard_index = bms_next_member(state->args->shards, shard_index)) >= 0)
+	{
+		const TessShard *shard = &group->shards[shard_index];
+		TessBranch *branch = tess_replies_shard_branch(state->replies, shard);
+		int i = *count;
+
+		/* the last one of the node, if it has room */
+		while (limit > 1 && --i >= 0 && tasks[i].branch != branch)
+			;
+		if (limit == 1 || i < 0 || tasks[i].shard_count == limit)
+		{
+			i = (*count)++;
+			tasks[i].shard_index = shard_index;
+			tasks[i].branch = branch;
+			tasks[i].shard_ids = palloc(limit * sizeof(int64));
+			if (state->merge != NULL)
+				tasks[i].input = tess_merge_add(state->merge, branch,
+												shard_index);
+		}
+		tasks[i].shard_ids[tasks[i].shard_count++] = shard->shard_id;
+	}
+	return tasks;
 }
 
 static void
 run_on_shards(TesseraScanState *state, const TessGroup *group)
 {
-	int count = bms_num_members(state->args->shards);
 	ScanTask *tasks;
-	int shard_index = -1;
+	int count;
 
 	if (state->fragment->target == TESS_TO_ONE_SHARD)
 	{
+		count = bms_num_members(state->args->shards);
 		if (count > 1)
 			elog(ERROR, "statement for one shard would run in %d", count);
 		/* no row can match anywhere, but count(*) has a row: ask any shard */
 		if (count == 0)
 			state->args->shards = bms_make_singleton(0);
-		count = 1;
 	}
 
-	tasks = palloc(count * sizeof(ScanTask));
-	for (int i = 0; i < count; i++)
-	{
-		const TessShard *shard;
-
-		shard_index = bms_next_member(state->args->shards, shard_index);
-		shard = &group->shards[shard_index];
-		tasks[i].shard_index = shard_index;
-		tasks[i].shard_id = shard->shard_id;
-		tasks[i].branch = tess_replies_shard_branch(state->replies, shard);
-	}
-
+	tasks = make_tasks(state, group, &count);
 	if (count > 0)
 		send_tasks(state, tasks, count);
 	for (int i = 0; i < count; i++)
@@ -414,6 +456,9 @@ static void
 end_run(TesseraScanState *state)
 {
 	close_replies(state);
+	if (state->merge != NULL)
+		tess_merge_close(state->merge);
+	state->merge = NULL;
 	if (state->store != NULL)
 		tuplestore_end(state->store);
 	state->store = NULL;
@@ -435,7 +480,17 @@ start_run(TesseraScanState *state, const TessTable *table)
 	old_context = MemoryContextSwitchTo(state->run_context);
 	state->row_context = AllocSetContextCreate(state->run_context, "tessera row",
 											   ALLOCSET_DEFAULT_SIZES);
-	state->replies = tess_replies_make(state, store_remote_row, count_processed);
+	if (state->fragment->sort_columns != NIL)
+	{
+		state->merge = tess_merge_make(state->fragment, state->args,
+									   state->css.ss.ss_ScanTupleSlot
+										   ->tts_tupleDescriptor,
+									   state->rows);
+		state->replies = tess_merge_replies(state->merge);
+	}
+	else
+		state->replies = tess_replies_make(state, store_remote_row,
+										   count_processed);
 	state->keeping = state->keep != KEEP_NOTHING;
 	state->figures.executed = true;
 
@@ -525,16 +580,38 @@ keep_row(TesseraScanState *state, TupleTableSlot *slot)
 	}
 }
 
+/* The next row that a node, or the merge, has; false at the end. */
+static bool
+next_arriving(TesseraScanState *state, TupleTableSlot *slot)
+{
+	MemoryContext old_context;
+	PGresult *result;
+	void *tag;
+	int row;
+
+	if (state->merge != NULL)
+		return tess_merge_next(state->merge, slot);
+	if (!tess_replies_next(state->replies, &result, &row, &tag))
+		return false;
+
+	old_context = MemoryContextSwitchTo(
+		state->css.ss.ps.ps_ExprContext->ecxt_per_tuple_memory);
+	tess_replies_decoding(state->replies, true);
+	tess_row_map_remote(state->rows, result, row,
+						((const ScanTask *) tag)->shard_index, slot->tts_values,
+						slot->tts_isnull);
+	tess_replies_decoding(state->replies, false);
+	MemoryContextSwitchTo(old_context);
+	ExecStoreVirtualTuple(slot);
+	return true;
+}
+
 /* ExecScanAccessMtd */
 static TupleTableSlot *
 next_tuple(ScanState *node)
 {
 	TesseraScanState *state = (TesseraScanState *) node;
 	TupleTableSlot *slot = node->ss_ScanTupleSlot;
-	MemoryContext old_context;
-	PGresult *result;
-	void *tag;
-	int row;
 
 	if (!state->running || state->rescan)
 		prepare_run(state);
@@ -549,21 +626,11 @@ next_tuple(ScanState *node)
 	}
 	if (state->replies == NULL)
 		return slot;
-	if (!tess_replies_next(state->replies, &result, &row, &tag))
+	if (!next_arriving(state, slot))
 	{
 		close_replies(state);
-		return slot;
+		return ExecClearTuple(slot);
 	}
-
-	old_context = MemoryContextSwitchTo(
-		node->ps.ps_ExprContext->ecxt_per_tuple_memory);
-	tess_replies_decoding(state->replies, true);
-	tess_row_map_remote(state->rows, result, row,
-						((const ScanTask *) tag)->shard_index, slot->tts_values,
-						slot->tts_isnull);
-	tess_replies_decoding(state->replies, false);
-	MemoryContextSwitchTo(old_context);
-	ExecStoreVirtualTuple(slot);
 	if (state->keeping)
 		keep_row(state, slot);
 	return slot;
