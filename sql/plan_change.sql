@@ -114,6 +114,8 @@ SELECT does($$INSERT INTO a AS z (k, n, t) VALUES (1, 1, 'c') ON CONFLICT ON CON
 SELECT does($$INSERT INTO r VALUES (1, 'x', 1), (9, 'y', 1) ON CONFLICT (id) DO UPDATE SET title = r.title || excluded.title RETURNING *$$);
 -- RETURNING is computed here: it may contain what nodes do not know
 SELECT does($$INSERT INTO a (k, n) VALUES (2, 800) RETURNING public.plan_change_plus(n), tableoid = tableoid, a$$);
+SELECT does($$INSERT INTO a (k, n) VALUES (1, 900), (2, 901) RETURNING (SELECT count(*) FROM loc), (SELECT count(*) FROM b WHERE b.k = a.k), k$$);
+SELECT does($$DELETE FROM a WHERE n IN (900, 901)$$);
 
 -- UPDATE: sent where it can be evaluated there
 SELECT does($$UPDATE a SET t = t || '!' WHERE k = 3 RETURNING k, n, t$$);
@@ -146,6 +148,12 @@ SELECT does($$UPDATE a x SET t = y.t FROM a y WHERE y.k = x.k AND y.n = x.n + 10
 SELECT does($$UPDATE a SET (p, t) = (SELECT 9, v FROM loc WHERE id = a.k ORDER BY v LIMIT 1) WHERE n BETWEEN 5 AND 7 RETURNING n, p, t$$);
 SELECT does($$WITH q AS (SELECT max(n) AS m FROM a) UPDATE a SET t = 'cte' FROM q WHERE n = q.m RETURNING n$$);
 SELECT does($$UPDATE a SET t = q.n::text FROM LATERAL (SELECT count(*) AS n FROM b) q WHERE k = 8$$);
+-- RETURNING with other tables, subqueries, rows before the change
+SELECT does($$UPDATE a SET t = note FROM b WHERE b.k = a.k AND b.id = 5 RETURNING a.n, b.note, b, upper(b.note) || a.t, a$$);
+SELECT does($$UPDATE a SET t = (SELECT count(*)::text FROM b) WHERE n BETWEEN 5 AND 20 RETURNING n, (SELECT max(note) FROM b WHERE b.k = a.k), (SELECT count(*) FROM a z WHERE z.t IS NULL)$$);
+SELECT does($$UPDATE a x SET t = y.t || '+' FROM a y WHERE y.k = x.k AND y.n = x.n + 10 AND x.n < 30 RETURNING x.n, x.t, y.n, y.t$$);
+SELECT does($$UPDATE a SET t = q.v FROM (SELECT id, v || 'q' AS v FROM loc OFFSET 0) q LEFT JOIN b ON b.id = q.id WHERE q.id = a.n RETURNING a.n, q, b.note, coalesce(b.k, -1)$$);
+SELECT does($$DELETE FROM a USING loc, b WHERE loc.id = a.k AND b.id = a.n AND b.id IN (33, 34) RETURNING loc.v, a.*, b.id, EXISTS (SELECT FROM loc l WHERE l.id = a.n)$$);
 -- with the key fixed even this is sent whole
 SELECT does($$UPDATE a SET t = (SELECT max(note) FROM b WHERE b.k = a.k) WHERE k = 9 RETURNING *$$);
 SELECT does($$UPDATE a SET t = note FROM b WHERE b.k = a.k AND a.k = 8 AND b.id = 8 RETURNING a.n, b.id$$);
@@ -204,8 +212,6 @@ UPDATE r SET title = v FROM loc WHERE loc.id = r.id;
 UPDATE r SET w = (random() * 10)::int;
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET p = public.plan_change_plus(a.n);
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET t = (SELECT max(v) FROM loc);
-INSERT INTO a (k, n) VALUES (1, 900) RETURNING (SELECT count(*) FROM loc);
-UPDATE a SET t = v FROM loc WHERE loc.id = a.k RETURNING loc.v;
 UPDATE loc SET v = q.t FROM fa(8) q WHERE q.n = loc.id;
 BEGIN; DECLARE c CURSOR FOR SELECT * FROM a; FETCH 0 FROM c; DELETE FROM a WHERE CURRENT OF c; ROLLBACK;
 CREATE VIEW vc AS SELECT k, n, t FROM a WHERE n > 1 WITH CHECK OPTION;

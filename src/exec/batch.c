@@ -14,6 +14,8 @@
 #include "postgres.h"
 
 #include "exec/exec_internal.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -58,7 +60,7 @@ typedef struct Sending
 struct TessBatches
 {
 	const TessFragment *fragment;
-	const TessModifySpec *spec;
+	const TessWrite *write;
 	const TessGroup *group; /* NULL: reference table */
 	const TessArgs *args;	/* parameters of the tail */
 	bool binary_result;
@@ -79,8 +81,7 @@ struct TessBatches
 
 	Batch **open; /* by shard; one for a reference table */
 	Size open_bytes;
-	int64 added; /* rows */
-	int64 made;	 /* batches */
+	int64 made; /* batches */
 	TessConflicts *conflicts;
 	int sent; /* batches */
 	bool is_one;
@@ -104,7 +105,7 @@ open_size(const TessBatches *batches)
 static void
 set_types(TessBatches *batches)
 {
-	const List *types = batches->spec->row_types;
+	const List *types = batches->write->row_types;
 	int count = list_length(types);
 
 	batches->column_count = count;
@@ -121,9 +122,9 @@ set_types(TessBatches *batches)
 
 /* Starts; args must have been evaluated.  In a context below the current. */
 TessBatches *
-tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
-				   const TessArgs *args, bool binary_result, void *owner,
-				   TessReturnedSink put_returned)
+tess_batches_begin(const TessFragment *fragment, const TessWrite *write,
+				   const TessGroup *group, const TessArgs *args,
+				   bool binary_result, void *owner, TessReturnedSink put_returned)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "tessera batches",
@@ -133,7 +134,7 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 	ListCell *cell;
 
 	batches->fragment = fragment;
-	batches->spec = fragment->modify;
+	batches->write = write;
 	batches->group = group;
 	batches->args = args;
 	batches->binary_result = binary_result;
@@ -156,7 +157,7 @@ tess_batches_begin(const TessFragment *fragment, const TessGroup *group,
 															   lfirst(cell))
 															  ->node_id));
 	}
-	batches->conflicts = tess_conflicts_make(fragment);
+	batches->conflicts = tess_conflicts_make(write, fragment->anchor);
 	batches->open = palloc0(open_size(batches) * sizeof(Batch *));
 	MemoryContextSwitchTo(old_context);
 	return batches;
@@ -220,7 +221,7 @@ make_batch(TessBatches *batches, int shard_index)
 	batch->batches = batches;
 	batch->shard_index = shard_index;
 	batch->number = ++batches->made;
-	if (batches->spec->has_opaque_conflict &&
+	if (batches->write->has_opaque_conflict &&
 		(shard_index < 0 ? batches->made > 1
 						 : bms_is_member(shard_index, batches->shards)))
 		raise_opaque_conflict();
@@ -255,7 +256,7 @@ make_room(Batch *batch)
 		return;
 	batch->space = Max(1, batch->space * 4);
 	values = batch->space * batch->batches->column_count;
-	if (batch->batches->spec->has_returning)
+	if (batch->batches->write->returns)
 		batch->ordinals = grow(batch->batches->context, batch->ordinals,
 							   batch->space * sizeof(int64));
 	if (goes_elsewhere(batch))
@@ -317,8 +318,8 @@ add_for_here(Batch *batch, const Datum *values, const bool *nulls)
  * a row's parameters, which are copied.  May send what has gathered.
  */
 void
-tess_batches_add(TessBatches *batches, int shard_index, const Datum *values,
-				 const bool *nulls)
+tess_batches_add(TessBatches *batches, int shard_index, int64 ordinal,
+				 const Datum *values, const bool *nulls)
 {
 	int at = Max(shard_index, 0);
 	Batch *batch = batches->open[at];
@@ -338,10 +339,9 @@ tess_batches_add(TessBatches *batches, int shard_index, const Datum *values,
 	if (batches->conflicts != NULL)
 		tess_conflicts_add(batches->conflicts, batch->number, values, nulls);
 	if (batch->ordinals != NULL)
-		batch->ordinals[batch->rows] = batches->added;
+		batch->ordinals[batch->rows] = ordinal;
 	MemoryContextSwitchTo(old_context);
 	batch->rows++;
-	batches->added++;
 	batches->open_bytes += batch->bytes - bytes_before;
 
 	if (batches->open_bytes >= MAX_OPEN_BYTES)
@@ -352,22 +352,34 @@ tess_batches_add(TessBatches *batches, int shard_index, const Datum *values,
 		send_batches(batches, &batches->open[at], 1);
 }
 
+/* True if the node says to which of the rows a row of RETURNING belongs. */
+static bool
+is_numbered(const TessWrite *write)
+{
+	return write->returns && write->command != CMD_INSERT;
+}
+
 /* The text of a statement for so many rows. */
 static char *
 statement_text(const Batch *batch)
 {
-	const TessModifySpec *spec = batch->batches->spec;
+	const TessWrite *write = batch->batches->write;
 	int param = batch->batches->args->count;
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, tess_template_sql(spec->head, batch->shard_id));
+	appendStringInfoString(&sql, tess_template_sql(write->head, batch->shard_id));
 	for (int row = 0; row < batch->rows; row++)
 	{
 		const char *separator = row == 0 ? "(" : ", (";
 		ListCell *cell;
 
-		foreach(cell, spec->row_casts)
+		if (is_numbered(write))
+		{
+			appendStringInfo(&sql, "%s%d", separator, row);
+			separator = ", ";
+		}
+		foreach(cell, write->row_casts)
 		{
 			appendStringInfo(&sql, "%s$%d%s", separator, ++param,
 							 strVal(lfirst(cell)));
@@ -375,7 +387,7 @@ statement_text(const Batch *batch)
 		}
 		appendStringInfoChar(&sql, ')');
 	}
-	appendStringInfoString(&sql, tess_template_sql(spec->tail, batch->shard_id));
+	appendStringInfoString(&sql, tess_template_sql(write->tail, batch->shard_id));
 	return sql.data;
 }
 
@@ -411,18 +423,37 @@ queue_batch(Batch *batch, TessBranch *branch, const char *sql)
 	sending->batch = batch;
 	sending->branch = branch;
 	tess_replies_queue(batches->replies, branch, sql, params,
-					   batches->binary_result, batches->spec->has_returning,
-					   sending);
+					   batches->binary_result, batches->write->returns, sending);
 }
 
-/* The row of a RETURNING list that comes next from a batch. */
+/* The ordinal of a row of RETURNING: that of row number, or (-1) of the one
+ * that comes next. */
 static int64
-next_ordinal(Batch *batch)
+ordinal_of(Batch *batch, int number)
 {
-	int row = Min(batch->returned, batch->rows - 1);
+	int next = Min(batch->returned, batch->rows - 1);
 
 	batch->returned++;
-	return batch->ordinals ? batch->ordinals[row] : 0;
+	if (number >= batch->rows)
+		elog(ERROR, "row %d of %d was returned", number, batch->rows);
+	return batch->ordinals[number >= 0 ? number : next];
+}
+
+/* The number that comes with a numbered row, as its last column. */
+static int
+number_in_result(const PGresult *result, int row)
+{
+	int column = PQnfields(result) - 1;
+	const char *value = PQgetvalue(result, row, column);
+	uint32 number;
+
+	if (PQfformat(result, column) == 0)
+		return pg_strtoint32(value);
+	if (PQgetlength(result, row, column) != sizeof(number))
+		elog(ERROR, "a number of %d bytes came",
+			 PQgetlength(result, row, column));
+	memcpy(&number, value, sizeof(number));
+	return (int) pg_ntoh32(number);
 }
 
 /* TessSlotSink */
@@ -431,8 +462,13 @@ returned_here(void *owner, TupleTableSlot *slot)
 {
 	Batch *batch = owner;
 	TessReturned returned = {0};
+	int number = -1;
+	bool isnull;
 
-	returned.ordinal = next_ordinal(batch);
+	if (is_numbered(batch->batches->write))
+		number = DatumGetInt32(
+			slot_getattr(slot, slot->tts_tupleDescriptor->natts, &isnull));
+	returned.ordinal = ordinal_of(batch, number);
 	returned.shard_index = batch->shard_index;
 	returned.slot = slot;
 	batch->batches->put_returned(batch->batches->owner, &returned);
@@ -448,7 +484,9 @@ returned_remote(void *owner, void *tag, const PGresult *result, int row)
 
 	if (batch->branch == NULL)
 		return; /* this server's copy has answered for all */
-	returned.ordinal = next_ordinal(batch);
+	returned.ordinal = ordinal_of(batch, is_numbered(batches->write)
+											 ? number_in_result(result, row)
+											 : -1);
 	returned.shard_index = batch->shard_index;
 	returned.replies = batches->replies;
 	returned.result = result;

@@ -38,10 +38,9 @@ struct TessConflicts
 /* For a statement that may conflict, in the current context; NULL if it cannot
  * change a row twice, or not be checked. */
 TessConflicts *
-tess_conflicts_make(const TessFragment *fragment)
+tess_conflicts_make(const TessWrite *write, Oid relation)
 {
-	const TessModifySpec *spec = fragment->modify;
-	int count = list_length(spec->conflict_positions);
+	int count = list_length(write->conflict_positions);
 	TessConflicts *conflicts;
 	ListCell *cell;
 
@@ -52,7 +51,7 @@ tess_conflicts_make(const TessFragment *fragment)
 	conflicts->positions = palloc(count * sizeof(int));
 	conflicts->hashers = palloc(count * sizeof(FmgrInfo *));
 	conflicts->collations = palloc(count * sizeof(Oid));
-	foreach(cell, spec->conflict_positions)
+	foreach(cell, write->conflict_positions)
 	{
 		int position = lfirst_int(cell);
 		TypeCacheEntry *type;
@@ -60,9 +59,8 @@ tess_conflicts_make(const TessFragment *fragment)
 		int32 typmod;
 		int i = conflicts->count++;
 
-		get_atttypetypmodcoll(fragment->anchor,
-							  list_nth_int(spec->columns, position), &type_oid,
-							  &typmod, &conflicts->collations[i]);
+		get_atttypetypmodcoll(relation, list_nth_int(write->columns, position),
+							  &type_oid, &typmod, &conflicts->collations[i]);
 		type = lookup_type_cache(type_oid, TYPECACHE_HASH_EXTENDED_PROC_FINFO);
 		if (!OidIsValid(type->hash_extended_proc))
 			return NULL;

@@ -139,18 +139,20 @@ extern void tess_merge_close(TessMerge *merge);
 typedef struct TessReader TessReader;
 typedef void (*TessReaderStart)(void *arg);
 
-extern TessReader *tess_reader_begin(const TessFragment *fragment, EState *estate,
+extern int64 tess_reader_count(void);
+extern TessReader *tess_reader_begin(const TessFragment *fragment,
 									 TessReaderStart start, void *arg);
 extern void tess_reader_end(TessReader *reader);
 extern void tess_reader_check(const TessReader *reader);
-extern void tess_order_write(const TessFragment *fragment, const EState *estate);
+extern void tess_order_write(const TessFragment *fragment, int64 first,
+							 int64 last);
 
 /* batch.c: rows that were computed here, on their way to their shards ------- */
 
 typedef struct TessBatches TessBatches;
 
-/* RETURNING rows.  ordinal: which of the added rows it belongs to, exact where
- * each of them gives one row.  Remote rows come as result and row, those of
+/* RETURNING rows.  ordinal: that of the added row it belongs to; for INSERT,
+ * exact where each of them gives one row.  Remote rows come as result and row, those of
  * statements in process as slot. */
 typedef struct TessReturned
 {
@@ -165,21 +167,38 @@ typedef struct TessReturned
 typedef void (*TessReturnedSink)(void *owner, const TessReturned *returned);
 
 extern TessBatches *tess_batches_begin(const TessFragment *fragment,
+									   const TessWrite *write,
 									   const TessGroup *group,
 									   const TessArgs *args, bool binary_result,
 									   void *owner,
 									   TessReturnedSink put_returned);
-extern void tess_batches_add(TessBatches *batches, int shard_index,
+extern void tess_batches_add(TessBatches *batches, int shard_index, int64 ordinal,
 							 const Datum *values, const bool *nulls);
 extern uint64 tess_batches_finish(TessBatches *batches, TessScanFigures *figures);
 extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
 extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
 
+/* returned.c: RETURNING rows, collected and given out ------------------------ */
+
+typedef struct TessReturnedRows TessReturnedRows;
+
+extern TessReturnedRows *tess_returned_begin(const TessFragment *fragment,
+											 CustomScanState *node);
+extern bool tess_returned_is_binary(const TessReturnedRows *rows);
+extern void tess_returned_choose(TessReturnedRows *rows, bool in_order);
+extern void tess_returned_put(TessReturnedRows *rows,
+							  const TessReturned *returned);
+extern void tess_returned_finish(TessReturnedRows *rows,
+								 Tuplestorestate *child_rows,
+								 TupleTableSlot *child_slot);
+extern bool tess_returned_next(TessReturnedRows *rows, TupleTableSlot *slot);
+extern void tess_returned_end(TessReturnedRows *rows);
+
 /* conflicts.c: ON CONFLICT DO UPDATE changes no row twice ------------------- */
 typedef struct TessConflicts TessConflicts;
 
-extern TessConflicts *tess_conflicts_make(const TessFragment *fragment);
+extern TessConflicts *tess_conflicts_make(const TessWrite *write, Oid relation);
 extern void tess_conflicts_add(TessConflicts *conflicts, int64 batch,
 							   const Datum *values, const bool *nulls);
 

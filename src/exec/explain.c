@@ -126,15 +126,28 @@ static void
 explain_sql(const TessFragment *fragment, const TessShard *shard,
 			ExplainState *es)
 {
-	const TessModifySpec *modify = fragment->modify;
-	char *sql;
+	List *texts = NIL;
+	ListCell *cell;
 
-	if (modify == NULL)
-		sql = template_text(fragment->template, shard);
+	if (fragment->modify == NULL)
+	{
+		ExplainPropertyText("Remote SQL",
+							one_line(template_text(fragment->template, shard)),
+							es);
+		return;
+	}
+	foreach(cell, fragment->modify->writes)
+	{
+		const TessWrite *write = lfirst(cell);
+		char *sql = psprintf("%s...%s", template_text(write->head, shard),
+							 template_text(write->tail, shard));
+
+		texts = lappend(texts, one_line(sql));
+	}
+	if (list_length(texts) == 1)
+		ExplainPropertyText("Remote SQL", linitial(texts), es);
 	else
-		sql = psprintf("%s...%s", template_text(modify->head, shard),
-					   template_text(modify->tail, shard));
-	ExplainPropertyText("Remote SQL", one_line(sql), es);
+		ExplainPropertyList("Remote SQL", texts, es);
 }
 
 /*

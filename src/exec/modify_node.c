@@ -3,13 +3,16 @@
  * each is sent to its shard.
  *
  * The first call for a tuple does all the work: the child is run to the end,
- * rows go to their shards in batches (batch.c), and RETURNING rows are collected;
- * then these are given out, in the order of the child's rows for INSERT.  It
+ * rows go to their shards in batches (batch.c), and RETURNING rows are collected
+ * (returned.c); then these are given out, in the order of the child's rows.  It
  * never runs twice.
+ *
+ * A statement of several writes goes over the child's rows once for each: first
+ * all rows that go are deleted, then those that stay are updated, then new ones
+ * inserted.  So a row never stands in the way of one that takes its place.
  */
 #include "postgres.h"
 
-#include "catalog/pg_operator.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -18,7 +21,6 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/tuplesort.h"
 
 /* Rows of a child that were there already, as bits of 64 row numbers. */
 typedef struct SeenKey
@@ -40,23 +42,22 @@ typedef struct TesseraModifyState
 	const TessFragment *fragment;
 	const TessModifySpec *spec;
 	TessArgs *args;
-	TessRowMap *rows;
+
+	int64 first_reader; /* scans of the child: see order.c */
+	int64 last_reader;
 
 	bool done;
 	const TessGroup *group; /* NULL: reference table */
-	TessBatches *batches;
-	HTAB *seen; /* UPDATE, DELETE: rows sent already */
+	HTAB *seen;				/* rows of the target that were found */
+	Tuplestorestate *store; /* the child's rows; NULL: not kept */
+	TupleTableSlot *slot;	/* to read them */
+	TessReturnedRows *returned;
 
-	/* RETURNING rows: in a store, or sorted by ordinal (the last column) */
-	bool sorting;
-	TupleDesc stored_desc;
-	TupleTableSlot *stored_slot; /* to read */
-	TupleTableSlot *sort_slot;	 /* to write */
-	Tuplestorestate *store;
-	Tuplesortstate *sort;
-	MemoryContext row_context;
-	Datum *row_values; /* room for the ordinal too */
-	bool *row_nulls;
+	/* of the current write */
+	const TessWrite *write;
+	TessBatches *batches;
+	Datum *values; /* a row's parameters */
+	bool *nulls;
 
 	Bitmapset *shards; /* for EXPLAIN */
 	TessScanFigures figures;
@@ -96,70 +97,23 @@ begin_modify(CustomScanState *node, EState *estate, int eflags)
 {
 	TesseraModifyState *state = (TesseraModifyState *) node;
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
-	Oid table = state->fragment->anchor;
 
+	state->first_reader = tess_reader_count();
 	node->custom_ps = list_make1(
 		ExecInitNode(linitial(scan->custom_plans), estate,
 					 eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD |
 								EXEC_FLAG_MARK)));
+	state->last_reader = tess_reader_count();
 	state->args = tess_args_init(state->fragment, scan->custom_exprs,
 								 &node->ss.ps);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
-	if (node->ss.ss_currentRelation != NULL)
-		table = RelationGetRelid(node->ss.ss_currentRelation);
 	if (state->spec->has_returning)
-		state->rows = tess_row_map_make(state->fragment,
-										node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-										table);
-}
-
-/* Makes what RETURNING rows are collected in. */
-static void
-begin_collecting(TesseraModifyState *state)
-{
-	EState *estate = state->css.ss.ps.state;
-	TupleDesc scan_desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
-	int natts = scan_desc->natts;
-
-	state->stored_desc = CreateTemplateTupleDesc(natts + 1);
-	for (int i = 1; i <= natts; i++)
-		TupleDescCopyEntry(state->stored_desc, i, scan_desc, i);
-	TupleDescInitEntry(state->stored_desc, natts + 1, "ordinal", INT8OID, -1, 0);
-	state->stored_slot = ExecInitExtraTupleSlot(estate, state->stored_desc,
-												&TTSOpsMinimalTuple);
-	state->sort_slot = ExecInitExtraTupleSlot(estate, state->stored_desc,
-											  &TTSOpsVirtual);
-	state->row_values = palloc((natts + 1) * sizeof(Datum));
-	state->row_nulls = palloc((natts + 1) * sizeof(bool));
-	state->row_context = AllocSetContextCreate(CurrentMemoryContext,
-											   "tessera row",
-											   ALLOCSET_DEFAULT_SIZES);
-}
-
-/* The first row tells whether rows come in order or have to be sorted. */
-static void
-choose_collection(TesseraModifyState *state)
-{
-	MemoryContext old_context;
-	AttrNumber attno = state->stored_desc->natts;
-	Oid less = Int8LessOperator;
-	Oid collation = InvalidOid;
-	bool nulls_first = false;
-
-	if (state->store != NULL || state->sort != NULL)
-		return;
-	old_context = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
-	state->sorting = state->fragment->command == CMD_INSERT &&
-					 !tess_batches_are_in_order(state->batches);
-	if (state->sorting)
-		state->sort = tuplesort_begin_heap(state->stored_desc, 1, &attno, &less,
-										   &collation, &nulls_first, work_mem,
-										   NULL, TUPLESORT_NONE);
-	else
-		state->store = tuplestore_begin_heap(false, false, work_mem);
-	MemoryContextSwitchTo(old_context);
+		state->returned = tess_returned_begin(state->fragment, node);
+	/* a part of another statement: whoever reads its rows may not want all */
+	if (!state->fragment->sets_count)
+		estate->es_auxmodifytables = lcons(node, estate->es_auxmodifytables);
 }
 
 /* TessReturnedSink */
@@ -167,47 +121,14 @@ static void
 collect_row(void *owner, const TessReturned *returned)
 {
 	TesseraModifyState *state = owner;
-	int natts = state->stored_desc->natts - 1;
-	MemoryContext old_context;
 
-	choose_collection(state);
-	MemoryContextReset(state->row_context);
-	old_context = MemoryContextSwitchTo(state->row_context);
-	if (returned->result != NULL)
-	{
-		tess_replies_decoding(returned->replies, true);
-		tess_row_map_remote(state->rows, returned->result, returned->row,
-							returned->shard_index, state->row_values,
-							state->row_nulls);
-		tess_replies_decoding(returned->replies, false);
-	}
-	else
-		tess_row_map_local(state->rows, returned->slot, returned->shard_index,
-						   state->row_values, state->row_nulls);
-	state->row_values[natts] = Int64GetDatum(returned->ordinal);
-	state->row_nulls[natts] = false;
-
-	if (state->sorting)
-	{
-		ExecClearTuple(state->sort_slot);
-		memcpy(state->sort_slot->tts_values, state->row_values,
-			   (natts + 1) * sizeof(Datum));
-		memcpy(state->sort_slot->tts_isnull, state->row_nulls,
-			   (natts + 1) * sizeof(bool));
-		ExecStoreVirtualTuple(state->sort_slot);
-		tuplesort_puttupleslot(state->sort, state->sort_slot);
-		ExecClearTuple(state->sort_slot);
-	}
-	else
-		tuplestore_putvalues(state->store, state->stored_desc,
-							 state->row_values, state->row_nulls);
-	MemoryContextSwitchTo(old_context);
+	tess_returned_choose(state->returned,
+						 !state->spec->finds_rows &&
+							 tess_batches_are_in_order(state->batches));
+	tess_returned_put(state->returned, returned);
 }
 
-/*
- * True if this row of a shard was sent before: a join gave several new
- * versions of it, and as in PostgreSQL the first one wins.
- */
+/* True if this row of a shard was found before. */
 static bool
 is_seen(TesseraModifyState *state, int shard_index, ItemPointer ctid)
 {
@@ -224,7 +145,7 @@ is_seen(TesseraModifyState *state, int shard_index, ItemPointer ctid)
 		control.keysize = sizeof(SeenKey);
 		control.entrysize = sizeof(SeenRows);
 		control.hcxt = state->css.ss.ps.state->es_query_cxt;
-		state->seen = hash_create("tessera rows sent", 256, &control,
+		state->seen = hash_create("tessera rows found", 256, &control,
 								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	key.shard_index = shard_index;
@@ -239,97 +160,196 @@ is_seen(TesseraModifyState *state, int shard_index, ItemPointer ctid)
 	return false;
 }
 
-/* Sends a row of the child on its way. */
-static void
-add_row(TesseraModifyState *state, TupleTableSlot *slot)
+/* The action of MERGE that a row of the child is for; -1: no MERGE. */
+static int
+action_of(const TesseraModifyState *state, TupleTableSlot *slot)
 {
-	const TessModifySpec *spec = state->spec;
-	int shard_index = -1;
+	bool isnull;
 
-	slot_getallattrs(slot);
-	if (state->fragment->command == CMD_INSERT)
-	{
-		int key = spec->key_position;
+	if (state->spec->action_position < 0)
+		return -1;
+	return DatumGetInt32(
+		slot_getattr(slot, state->spec->action_position + 1, &isnull));
+}
 
-		if (state->group != NULL && key >= 0)
-			shard_index = tess_route_value(state->group, slot->tts_values[key],
-										   slot->tts_isnull[key],
-										   list_nth_oid(spec->row_types, key));
-		else if (state->group != NULL)
-			shard_index = tess_route_value(state->group, (Datum) 0, true,
-										   state->group->key_type);
-		tess_batches_add(state->batches, shard_index, slot->tts_values,
-						 slot->tts_isnull);
-		return;
-	}
+/* The shard a row was found in; -1: none was found. */
+static int
+found_in(const TesseraModifyState *state, TupleTableSlot *slot)
+{
+	bool isnull;
+	int shard_index = DatumGetInt32(slot_getattr(slot, 1, &isnull));
 
-	if (slot->tts_isnull[0] || slot->tts_isnull[1])
-		return; /* the nullable side of an outer join */
-	shard_index = DatumGetInt32(slot->tts_values[0]);
+	if (isnull)
+		return -1;
 	if (state->group == NULL || shard_index < 0 ||
 		shard_index >= state->group->shard_count)
 		elog(ERROR, "row of shard %d, which is not there", shard_index);
-	if (!is_seen(state, shard_index,
-				 (ItemPointer) DatumGetPointer(slot->tts_values[1])))
-		tess_batches_add(state->batches, shard_index, slot->tts_values + 1,
-						 slot->tts_isnull + 1);
+	return shard_index;
 }
 
-/* Runs the child to the end into a store, so that what it reads from nodes is
- * as it was before the first write. */
-static Tuplestorestate *
-read_child_first(PlanState *child)
+/*
+ * Whether a row of the child is to be written.  A row of the target may come
+ * several times; as in PostgreSQL the first one wins, and MERGE fails.
+ */
+static bool
+is_wanted(TesseraModifyState *state, TupleTableSlot *slot)
 {
-	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	int action = action_of(state, slot);
+	int shard_index;
+	Datum ctid;
+	bool isnull;
 
-	for (;;)
-	{
-		TupleTableSlot *slot = ExecProcNode(child);
-
-		if (TupIsNull(slot))
-			break;
-		tuplestore_puttupleslot(store, slot);
-	}
-	return store;
+	if (!state->spec->finds_rows)
+		return true;
+	if (action == 0)
+		return false;
+	shard_index = found_in(state, slot);
+	ctid = slot_getattr(slot, 2, &isnull);
+	if (shard_index < 0 || isnull)
+		return action > 0; /* else the nullable side of an outer join */
+	if (!is_seen(state, shard_index, (ItemPointer) DatumGetPointer(ctid)))
+		return true;
+	if (action > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("%s command cannot affect row a second time", "MERGE"),
+				 errhint(
+					 "Ensure that not more than one source row matches any one target row.")));
+	return false;
 }
 
-static void
-add_rows(TesseraModifyState *state)
+/* The next row of the child that is to be written; NULL at the end. */
+static TupleTableSlot *
+next_of_child(TesseraModifyState *state)
 {
 	PlanState *child = linitial(state->css.custom_ps);
-	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
-	Tuplestorestate *store = NULL;
-	TupleTableSlot *slot = NULL;
+	TupleTableSlot *slot;
 
-	if (state->spec->reads_first)
+	do
 	{
-		store = read_child_first(child);
-		slot = ExecInitExtraTupleSlot(state->css.ss.ps.state,
-									  ExecGetResultType(child),
-									  &TTSOpsMinimalTuple);
+		CHECK_FOR_INTERRUPTS();
+		slot = ExecProcNode(child);
+		if (TupIsNull(slot))
+			return NULL;
+	} while (!is_wanted(state, slot));
+	return slot;
+}
+
+/* Runs the child to the end into a store, so that what it reads is as it was
+ * before the first write, and can be gone over several times. */
+static void
+read_child_first(TesseraModifyState *state)
+{
+	PlanState *child = linitial(state->css.custom_ps);
+	TupleTableSlot *slot;
+
+	state->store = tuplestore_begin_heap(false, false, work_mem);
+	tuplestore_set_eflags(state->store, EXEC_FLAG_REWIND);
+	state->slot = ExecInitExtraTupleSlot(state->css.ss.ps.state,
+										 ExecGetResultType(child),
+										 &TTSOpsMinimalTuple);
+	while ((slot = next_of_child(state)) != NULL)
+		tuplestore_puttupleslot(state->store, slot);
+}
+
+/* The next row for the current write. */
+static TupleTableSlot *
+next_row(TesseraModifyState *state)
+{
+	if (state->store == NULL)
+		return next_of_child(state);
+	CHECK_FOR_INTERRUPTS();
+	if (!tuplestore_gettupleslot(state->store, true, false, state->slot))
+		return NULL;
+	return state->slot;
+}
+
+/* The shard the new version of a row belongs to; -1: all copies. */
+static int
+route_row(const TesseraModifyState *state, TupleTableSlot *slot)
+{
+	const TessGroup *group = state->group;
+	int key = state->write->key_position;
+	bool isnull = true;
+	Datum value = (Datum) 0;
+
+	if (group == NULL)
+		return -1;
+	if (key < 0)
+		return tess_route_value(group, value, isnull, group->key_type);
+	value = slot_getattr(slot, key + 1, &isnull);
+	return tess_route_value(group, value, isnull,
+							TupleDescAttr(slot->tts_tupleDescriptor, key)->atttypid);
+}
+
+/* Sends a row of the child on its way, if the current write is about it. */
+static void
+write_row(TesseraModifyState *state, TupleTableSlot *slot, int64 ordinal)
+{
+	const TessWrite *write = state->write;
+	int old_shard = -1;
+	int new_shard = -1;
+	int i = 0;
+	ListCell *cell;
+
+	if (write->action > 0 && action_of(state, slot) != write->action)
+		return;
+	if (state->spec->finds_rows)
+		old_shard = found_in(state, slot);
+	if (write->command == CMD_INSERT || write->rows != TESS_WRITE_ALL)
+		new_shard = route_row(state, slot);
+	if (write->rows != TESS_WRITE_ALL &&
+		(write->rows == TESS_WRITE_MOVING) != (old_shard != new_shard))
+		return;
+
+	foreach(cell, write->positions)
+	{
+		state->values[i] = slot_getattr(slot, lfirst_int(cell) + 1,
+										&state->nulls[i]);
+		i++;
 	}
-	tess_order_write(state->fragment, state->css.ss.ps.state);
-	for (;;)
+	tess_batches_add(state->batches,
+					 write->command == CMD_INSERT ? new_shard : old_shard,
+					 ordinal, state->values, state->nulls);
+}
+
+/* Sends all rows of a write, and waits for the answers. */
+static void
+run_write(TesseraModifyState *state, const TessWrite *write)
+{
+	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
+	int count = list_length(write->positions);
+	TupleTableSlot *slot;
+	int64 ordinal = 0;
+	uint64 processed;
+
+	state->write = write;
+	state->values = palloc(count * sizeof(Datum));
+	state->nulls = palloc(count * sizeof(bool));
+	state->batches = tess_batches_begin(state->fragment, write, state->group,
+										state->args,
+										state->returned != NULL &&
+											tess_returned_is_binary(
+												state->returned),
+										state, collect_row);
+	if (state->store != NULL)
+		tuplestore_rescan(state->store);
+	while ((slot = next_row(state)) != NULL)
 	{
 		MemoryContext old_context;
 
-		CHECK_FOR_INTERRUPTS();
-		if (store == NULL)
-			slot = ExecProcNode(child);
-		else
-			(void) tuplestore_gettupleslot(store, true, false, slot);
-		if (TupIsNull(slot))
-			break;
 		ResetExprContext(econtext);
 		old_context = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-		add_row(state, slot);
+		write_row(state, slot, ordinal++);
 		MemoryContextSwitchTo(old_context);
 	}
-	if (store != NULL)
-	{
-		ExecClearTuple(slot);
-		tuplestore_end(store);
-	}
+	processed = tess_batches_finish(state->batches, &state->figures);
+	if (write->counts && state->fragment->sets_count)
+		state->css.ss.ps.state->es_processed += processed;
+	state->shards = bms_add_members(state->shards,
+									tess_batches_shards(state->batches));
+	tess_batches_close(state->batches);
+	state->batches = NULL;
 }
 
 static void
@@ -338,26 +358,19 @@ run(TesseraModifyState *state)
 	EState *estate = state->css.ss.ps.state;
 	MemoryContext old_context = MemoryContextSwitchTo(estate->es_query_cxt);
 	const TessTable *table = tess_exec_table(state->fragment);
-	uint64 processed;
+	const TessModifySpec *spec = state->spec;
+	ListCell *cell;
 
 	state->group = table->group;
 	(void) tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext, NULL);
-	if (state->spec->has_returning)
-		begin_collecting(state);
-	state->batches = tess_batches_begin(state->fragment, state->group,
-										state->args,
-										state->rows != NULL &&
-											tess_row_map_is_binary(state->rows),
-										state, collect_row);
-	add_rows(state);
-	processed = tess_batches_finish(state->batches, &state->figures);
-	if (state->fragment->sets_count)
-		estate->es_processed += processed;
-	state->shards = bms_copy(tess_batches_shards(state->batches));
-	tess_batches_close(state->batches);
-	state->batches = NULL;
-	if (state->sort != NULL)
-		tuplesort_performsort(state->sort);
+	if (spec->reads_first || spec->finds_rows)
+		read_child_first(state);
+	tess_order_write(state->fragment, state->first_reader,
+					 state->store != NULL ? state->last_reader : 0);
+	foreach(cell, spec->writes)
+		run_write(state, lfirst(cell));
+	if (state->returned != NULL)
+		tess_returned_finish(state->returned, state->store, state->slot);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -367,22 +380,14 @@ next_tuple(ScanState *node)
 {
 	TesseraModifyState *state = (TesseraModifyState *) node;
 	TupleTableSlot *slot = node->ss_ScanTupleSlot;
-	bool found = false;
 
 	if (!state->done)
 	{
 		state->done = true;
 		run(state);
 	}
-	if (state->sort != NULL)
-		found = tuplesort_gettupleslot(state->sort, true, false,
-									   state->stored_slot, NULL);
-	else if (state->store != NULL)
-		found = tuplestore_gettupleslot(state->store, true, false,
-										state->stored_slot);
-	if (!found)
+	if (state->returned == NULL || !tess_returned_next(state->returned, slot))
 		return ExecClearTuple(slot);
-	tess_slot_show(slot, state->stored_slot);
 	return slot;
 }
 
@@ -415,10 +420,10 @@ end_modify(CustomScanState *node)
 
 	if (state->batches != NULL)
 		tess_batches_close(state->batches);
+	if (state->returned != NULL)
+		tess_returned_end(state->returned);
 	if (state->store != NULL)
 		tuplestore_end(state->store);
-	if (state->sort != NULL)
-		tuplesort_end(state->sort);
 	ExecEndNode(linitial(node->custom_ps));
 }
 

@@ -5,8 +5,9 @@
  * of their statement.  A node takes its snapshot when it gets the statement,
  * which may be later: at the first FETCH, or at a rescan with other
  * arguments.  So before this session writes to a table, every scan of it that
- * another statement has open and that has not asked the nodes is made to ask
- * them; and a scan that would have to ask them after such a write fails.
+ * is open and has not asked the nodes is made to ask them: those of other
+ * statements, and those of other parts of the statement that writes.  A scan
+ * that would have to ask them after such a write fails.
  *
  * Knows writes of exec/ only, and only tables that statements name or that
  * foreign keys carry a change on to.
@@ -28,9 +29,9 @@ struct TessReader
 {
 	dlist_node link;
 	bool listed;
+	int64 number; /* in the order of their begin */
 	MemoryContextCallback callback;
 	const TessFragment *fragment;
-	EState *estate;
 	ResourceOwner owner;   /* of the statement */
 	uint64 began_at;	   /* value of writes */
 	TessReaderStart start; /* NULL: arguments are not known yet */
@@ -46,9 +47,18 @@ typedef struct WrittenTable
 static struct
 {
 	dlist_head readers;
+	int64 begun;   /* readers, ever */
 	uint64 writes; /* by this backend, ever */
 	HTAB *tables;  /* WrittenTable; NULL: none yet */
 } order = {DLIST_STATIC_INIT(order.readers)};
+
+/* The number of scans that have begun: those that begin between two calls
+ * have the numbers between the two results. */
+int64
+tess_reader_count(void)
+{
+	return order.begun;
+}
 
 static void
 forget_reader(void *arg)
@@ -61,13 +71,12 @@ forget_reader(void *arg)
  * latest.  start makes it ask the nodes at once; NULL if it cannot.
  */
 TessReader *
-tess_reader_begin(const TessFragment *fragment, EState *estate,
-				  TessReaderStart start, void *arg)
+tess_reader_begin(const TessFragment *fragment, TessReaderStart start, void *arg)
 {
 	TessReader *reader = palloc0(sizeof(TessReader));
 
 	reader->fragment = fragment;
-	reader->estate = estate;
+	reader->number = order.begun++;
 	reader->owner = CurrentResourceOwner;
 	reader->began_at = order.writes;
 	reader->start = start;
@@ -194,9 +203,12 @@ note_write(const List *written)
 	}
 }
 
-/* A statement is about to write to the tables of a fragment. */
+/*
+ * A statement is about to write to the tables of a fragment.  Scans with
+ * numbers from first to before last have been read to the end.
+ */
 void
-tess_order_write(const TessFragment *fragment, const EState *estate)
+tess_order_write(const TessFragment *fragment, int64 first, int64 last)
 {
 	ResourceOwner old_owner = CurrentResourceOwner;
 	List *written = written_tables(fragment);
@@ -206,9 +218,8 @@ tess_order_write(const TessFragment *fragment, const EState *estate)
 	{
 		TessReader *reader = dlist_container(TessReader, link, iter.cur);
 
-		/* the parts of the writing statement itself are in order by its plan */
-		if (reader->estate == estate || reader->start == NULL ||
-			!covers_one_of(reader->fragment, written))
+		if ((reader->number >= first && reader->number < last) ||
+			reader->start == NULL || !covers_one_of(reader->fragment, written))
 			continue;
 		CurrentResourceOwner = reader->owner;
 		reader->start(reader->arg);

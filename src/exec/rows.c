@@ -149,6 +149,12 @@ map_columns(TessRowMap *map, const Datum *columns, const bool *column_nulls,
 			values[i] = whole_row(map, columns, column_nulls);
 		else if (source == TESS_FROM_TABLEOID)
 			values[i] = ObjectIdGetDatum(map->table);
+		else if (source <= TESS_FROM_CHILD(0))
+		{
+			/* put there later, by who has the child's row */
+			values[i] = (Datum) 0;
+			nulls[i] = true;
+		}
 		else
 			values[i] = Int32GetDatum(shard_index);
 	}

@@ -42,16 +42,18 @@ cast_to(Oid type)
 													 FORMAT_TYPE_FORCE_QUALIFY));
 }
 
+/* The next parameter of a row, from this column of the child. */
 static void
-add_row_type(TessModifySpec *spec, Oid type)
+add_parameter(TessWrite *write, int position, Oid type)
 {
-	spec->row_types = lappend_oid(spec->row_types, type);
-	spec->row_casts = lappend(spec->row_casts, makeString(cast_to(type)));
+	write->positions = lappend_int(write->positions, position);
+	write->row_types = lappend_oid(write->row_types, type);
+	write->row_casts = lappend(write->row_casts, makeString(cast_to(type)));
 }
 
-/* The SELECT of shard, ctid and new values; columns and types go to spec. */
+/* The SELECT of shard, ctid and new values; what they are goes to write. */
 static Query *
-source_query(TessJob *job, TessModifySpec *spec)
+source_query(TessJob *job, TessWrite *write)
 {
 	Query *parse = job->parse;
 	Query *source = copyObject(parse);
@@ -60,7 +62,7 @@ source_query(TessJob *job, TessModifySpec *spec)
 	List *junk = NIL;
 	ListCell *cell;
 
-	add_row_type(spec, TIDOID);
+	add_parameter(write, 1, TIDOID);
 	if (parse->commandType == CMD_UPDATE)
 	{
 		foreach(cell, source->targetList)
@@ -72,8 +74,9 @@ source_query(TessJob *job, TessModifySpec *spec)
 				junk = lappend(junk, tle);
 				continue;
 			}
-			spec->columns = lappend_int(spec->columns, tle->resno);
-			add_row_type(spec, get_atttype(rte->relid, tle->resno));
+			write->columns = lappend_int(write->columns, tle->resno);
+			add_parameter(write, list_length(tlist),
+						  get_atttype(rte->relid, tle->resno));
 			tle->resno = list_length(tlist) + 1;
 			tlist = lappend(tlist, tle);
 		}
@@ -91,9 +94,6 @@ source_query(TessJob *job, TessModifySpec *spec)
 													  : LCS_FORNOKEYUPDATE,
 					 LockWaitBlock);
 	source->targetList = tlist;
-	source->commandType = CMD_SELECT;
-	source->resultRelation = 0;
-	source->returningList = NIL;
 	return source;
 }
 
@@ -108,17 +108,18 @@ name_template(const char *before, const TessTable *table, const char *after)
 					  makeString(rest));
 }
 
-/* ..., ctid, new values) AS v (c, v1, v2) WHERE t.ctid = v.c RETURNING ... */
+/* ..., number, ctid, new values) AS v (n, c, v1, v2) WHERE t.ctid = v.c
+ * RETURNING ..., v.n */
 static char *
-tail_text(Oid relation, TessModifySpec *spec, TessColumns *columns)
+tail_text(Oid relation, TessWrite *write, TessColumns *columns)
 {
 	StringInfoData text;
 	const char *separator = " RETURNING ";
 	ListCell *cell;
 
 	initStringInfo(&text);
-	appendStringInfoString(&text, ") AS v (c");
-	for (int i = 1; i <= list_length(spec->columns); i++)
+	appendStringInfo(&text, ") AS v (%sc", write->returns ? "n, " : "");
+	for (int i = 1; i <= list_length(write->columns); i++)
 		appendStringInfo(&text, ", v%d", i);
 	appendStringInfoString(&text, ") WHERE t.ctid = v.c");
 	foreach(cell, columns->node_tlist)
@@ -130,19 +131,21 @@ tail_text(Oid relation, TessModifySpec *spec, TessColumns *columns)
 							 get_attname(relation, var->varattno, false)));
 		separator = ", ";
 	}
+	if (write->returns)
+		appendStringInfo(&text, "%sv.n", separator);
 	return text.data;
 }
 
 /* UPDATE table AS t SET a = v.v1, ... FROM (VALUES ... */
 static char *
-set_text(Oid relation, TessModifySpec *spec)
+set_text(Oid relation, TessWrite *write)
 {
 	StringInfoData text;
 	ListCell *cell;
 
 	initStringInfo(&text);
 	appendStringInfoString(&text, " AS t SET ");
-	foreach(cell, spec->columns)
+	foreach(cell, write->columns)
 		appendStringInfo(&text, "%s%s = v.v%d",
 						 foreach_current_index(cell) > 0 ? ", " : "",
 						 quote_identifier(
@@ -153,40 +156,40 @@ set_text(Oid relation, TessModifySpec *spec)
 }
 
 /*
- * Computes an UPDATE or DELETE here and applies it by row; always possible for
- * a distributed table, or an error is raised.
+ * The source of an UPDATE or DELETE that is computed here and applied by row,
+ * marked as such; always possible for a distributed table, or an error is
+ * raised.
  */
-PlannedStmt *
-tess_plan_apply(TessJob *job)
+Query *
+tess_apply_source(TessJob *job)
 {
 	Query *parse = job->parse;
 	const TessTable *table = job->survey->target;
 	TessFragment *fragment = tess_fragment_make();
 	TessModifySpec *spec = tess_modify_spec_make();
-	TessColumns *columns;
+	TessWrite *write = tess_write_make(parse->commandType);
+	TessColumns *columns = tess_returning_columns(job);
 	Query *source;
-	PlannedStmt *stmt;
 
 	if (table->kind != TESS_DISTRIBUTED)
 		tess_refuse_target(job,
 						   "Change a reference table by conditions on its own columns and built-in functions, or row by row.");
-	if (!tess_returning_columns(job, &columns))
-		tess_refuse_target(job, "Return columns of the changed rows only.");
 
-	source = source_query(job, spec);
-	fragment->command = parse->commandType;
-	fragment->target = TESS_TO_SHARDS;
-	fragment->modify = spec;
-	spec->has_returning = parse->returningList != NIL;
+	source = source_query(job, write);
+	write->returns = parse->returningList != NIL;
 	if (parse->commandType == CMD_UPDATE)
-		spec->head = name_template("UPDATE ", table,
-								   set_text(table->relation, spec));
+		write->head = name_template("UPDATE ", table,
+									set_text(table->relation, write));
 	else
-		spec->head = name_template("DELETE FROM ", table, " AS t USING (VALUES ");
-	spec->tail = list_make1(makeString(tail_text(table->relation, spec, columns)));
+		write->head = name_template("DELETE FROM ", table,
+									" AS t USING (VALUES ");
+	write->tail = list_make1(
+		makeString(tail_text(table->relation, write, columns)));
 
-	stmt = tess_plan_rest(job, source, NULL);
-	spec->reads_first = true;
-	return tess_modify_finish(job, stmt, TESS_MODIFY_METHODS, fragment, columns,
-							  NIL);
+	spec->writes = list_make1(write);
+	spec->finds_rows = true;
+	spec->has_returning = write->returns;
+	tess_change_describe(job, fragment, columns);
+	fragment->modify = spec;
+	return tess_change_mark(source, fragment, columns, NIL);
 }

@@ -14,7 +14,7 @@
 #include "plan/plan_internal.h"
 #include "route/route.h"
 
-/* Only the target, and no subqueries. */
+/* Only the target, and no subqueries, not in RETURNING either. */
 static bool
 names_target_alone(Query *parse)
 {
@@ -57,6 +57,40 @@ sent_query(TessJob *job, TessBindings *bindings, TessColumns *columns)
 	return query;
 }
 
+/* RETURNING over the tuple of the scan. */
+static List *
+returning_tlist(TessJob *job, TessColumns *columns, PlannedStmt *stmt)
+{
+	List *tlist = NIL;
+	ListCell *cell;
+
+	foreach(cell, job->parse->returningList)
+	{
+		TargetEntry *tle = copyObject(lfirst_node(TargetEntry, cell));
+		List *ready = tess_expressions_finish(list_make1(tle->expr), stmt);
+
+		tle->expr = (Expr *) tess_columns_rebase(columns, linitial(ready));
+		tlist = lappend(tlist, tle);
+	}
+	return tlist;
+}
+
+/* The plan: one scan. */
+static PlannedStmt *
+make_plan(TessJob *job, TessFragment *fragment, TessColumns *columns, List *exprs)
+{
+	PlannedStmt *stmt = tess_statement_make(job, NULL);
+	CustomScan *scan = tess_scan_make(TESS_SCAN_METHODS, fragment,
+									  columns->scan_tlist,
+									  returning_tlist(job, columns, stmt),
+									  tess_expressions_finish(exprs, stmt));
+
+	if (columns->scan_tlist != NIL)
+		scan->custom_relids = bms_make_singleton(job->parse->resultRelation);
+	stmt->planTree = (Plan *) scan;
+	return stmt;
+}
+
 /* Sends the statement to all shards that it may concern; NULL if it names
  * other tables or has expressions that do not travel. */
 PlannedStmt *
@@ -77,8 +111,7 @@ tess_plan_broadcast(TessJob *job)
 		job->reason = "It names other tables.";
 		return NULL;
 	}
-	if (!tess_returning_columns(job, &columns))
-		return NULL;
+	columns = tess_returning_columns(job);
 	tess_travel_add(&travel, table->relation);
 	query = sent_query(job, &bindings, columns);
 	if (query == NULL)
@@ -88,23 +121,16 @@ tess_plan_broadcast(TessJob *job)
 		return NULL;
 
 	fragment = tess_fragment_make();
-	fragment->command = parse->commandType;
+	tess_change_describe(job, fragment, columns);
 	fragment->template = template;
 	fragment->param_types = tess_binding_types(&bindings);
 	if (table->kind == TESS_DISTRIBUTED)
-	{
-		fragment->target = TESS_TO_SHARDS;
 		prune = tess_prune_make(conditions_of(parse), parse->resultRelation,
 								table);
-	}
-	else
-		fragment->target = TESS_TO_ALL_COPIES;
 	if (prune != NULL)
 	{
 		fragment->has_prune = true;
 		bindings.exprs = lappend(bindings.exprs, prune);
 	}
-	return tess_modify_finish(job, tess_statement_make(job, NULL),
-							  TESS_SCAN_METHODS, fragment, columns,
-							  bindings.exprs);
+	return make_plan(job, fragment, columns, bindings.exprs);
 }

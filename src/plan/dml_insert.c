@@ -34,9 +34,9 @@ null_entry(const TessTable *table)
 						   false);
 }
 
-/* The SELECT of the rows; the modify node's columns go to spec. */
+/* The SELECT of the rows; what they consist of goes to write. */
 static Query *
-source_query(TessJob *job, TessModifySpec *spec)
+source_query(TessJob *job, TessWrite *write)
 {
 	const TessTable *table = job->survey->target;
 	Query *source = copyObject(job->parse);
@@ -50,32 +50,27 @@ source_query(TessJob *job, TessModifySpec *spec)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
 
-		spec->columns = lappend_int(spec->columns, tle->resno);
-		spec->row_types = lappend_oid(spec->row_types,
-									  exprType((Node *) tle->expr));
-		spec->row_casts = lappend(spec->row_casts, makeString(""));
+		write->columns = lappend_int(write->columns, tle->resno);
+		write->positions = lappend_int(write->positions, position);
+		write->row_types = lappend_oid(write->row_types,
+									   exprType((Node *) tle->expr));
+		write->row_casts = lappend(write->row_casts, makeString(""));
 		if (tle->resno == table->key_attnum)
-			spec->key_position = position;
+			write->key_position = position;
 		tle->resno = ++position;
 	}
-
-	source->commandType = CMD_SELECT;
-	source->resultRelation = 0;
-	source->onConflict = NULL;
-	source->returningList = NIL;
-	source->override = OVERRIDING_NOT_SET;
 	return source;
 }
 
 /* VALUES ($t+1, ...): the row of the template. */
 static List *
-row_target_list(TessModifySpec *spec, Oid relation, int params)
+row_target_list(TessWrite *write, Oid relation, int params)
 {
 	List *tlist = NIL;
 	ListCell *column;
 	ListCell *type;
 
-	forboth(column, spec->columns, type, spec->row_types)
+	forboth(column, write->columns, type, write->row_types)
 	{
 		Param *param = makeNode(Param);
 
@@ -166,19 +161,19 @@ conflict_columns(const OnConflictExpr *conflict, bool *opaque)
  * to update the same row, which in one statement is an error.
  */
 static void
-note_conflicts(const OnConflictExpr *conflict, TessModifySpec *spec)
+note_conflicts(const OnConflictExpr *conflict, TessWrite *write)
 {
 	List *positions = NIL;
 	ListCell *cell;
 
 	if (conflict == NULL || conflict->action != ONCONFLICT_UPDATE)
 		return;
-	foreach(cell, conflict_columns(conflict, &spec->has_opaque_conflict))
+	foreach(cell, conflict_columns(conflict, &write->has_opaque_conflict))
 	{
 		int position = 0;
 		ListCell *column;
 
-		foreach(column, spec->columns)
+		foreach(column, write->columns)
 		{
 			if (lfirst_int(column) == lfirst_int(cell))
 				break;
@@ -189,44 +184,40 @@ note_conflicts(const OnConflictExpr *conflict, TessModifySpec *spec)
 			return;
 		positions = lappend_int(positions, position);
 	}
-	spec->conflict_positions = positions;
+	write->conflict_positions = positions;
 }
 
-/* Plans an INSERT; always possible, or an error is raised. */
-PlannedStmt *
-tess_plan_insert(TessJob *job)
+/* The source of an INSERT, marked as such; always possible, or an error is
+ * raised. */
+Query *
+tess_insert_source(TessJob *job)
 {
 	const TessTable *table = job->survey->target;
 	TessFragment *fragment = tess_fragment_make();
 	TessModifySpec *spec = tess_modify_spec_make();
+	TessWrite *write = tess_write_make(CMD_INSERT);
 	TessTravel travel = {NIL};
 	TessBindings bindings = {&travel};
-	TessColumns *columns;
-	Query *source = source_query(job, spec);
+	TessColumns *columns = tess_returning_columns(job);
+	Query *source = source_query(job, write);
 	Query *query = tess_query_make(job, CMD_INSERT);
-	PlannedStmt *stmt;
 
 	tess_travel_add(&travel, table->relation);
-	if (!tess_returning_columns(job, &columns))
-		tess_refuse_target(job, "Return columns of the inserted rows only.");
 	if (!bind_on_conflict(job, query, &bindings))
 		tess_refuse_target(job,
 						   "Use built-in functions and columns of the table and of EXCLUDED only.");
-	query->targetList = row_target_list(spec, table->relation,
+	query->targetList = row_target_list(write, table->relation,
 										list_length(bindings.exprs));
 	query->returningList = columns->node_tlist;
-	if (!tess_deparse_insert(query, &spec->head, &spec->tail, &job->reason))
+	if (!tess_deparse_insert(query, &write->head, &write->tail, &job->reason))
 		tess_refuse_target(job, "Write the statement in a simpler form.");
+	note_conflicts(job->parse->onConflict, write);
+	write->returns = job->parse->returningList != NIL;
 
-	fragment->command = CMD_INSERT;
-	fragment->target = table->kind == TESS_DISTRIBUTED ? TESS_TO_SHARDS
-													   : TESS_TO_ALL_COPIES;
+	spec->writes = list_make1(write);
+	spec->has_returning = write->returns;
+	tess_change_describe(job, fragment, columns);
 	fragment->param_types = tess_binding_types(&bindings);
 	fragment->modify = spec;
-	note_conflicts(job->parse->onConflict, spec);
-	spec->has_returning = job->parse->returningList != NIL;
-
-	stmt = tess_plan_rest(job, source, &spec->reads_first);
-	return tess_modify_finish(job, stmt, TESS_MODIFY_METHODS, fragment, columns,
-							  bindings.exprs);
+	return tess_change_mark(source, fragment, columns, bindings.exprs);
 }

@@ -1,10 +1,9 @@
 /*
- * modify.c - what all changes of our tables share: RETURNING, and the plan
- * node on top.
+ * modify.c - what all changes of our tables share: RETURNING, and the queries
+ * that are sent.
  *
  * Nodes return columns of the target; RETURNING is computed here from them, so
- * that it may contain whatever PostgreSQL allows, but for subqueries and
- * columns of other tables.
+ * that it may contain whatever PostgreSQL allows.
  */
 #include "postgres.h"
 
@@ -19,37 +18,44 @@
 
 #include "plan/plan_internal.h"
 
-/* Chooses the target's columns that RETURNING needs from the nodes.  False
- * with job->reason if it needs something else. */
-bool
-tess_returning_columns(TessJob *job, TessColumns **columns)
+/* The target's columns that RETURNING needs from the nodes. */
+TessColumns *
+tess_returning_columns(TessJob *job)
 {
 	Query *parse = job->parse;
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
-	List *vars;
+	TessColumns *columns = tess_columns_make(rte->relid, parse->resultRelation);
 	ListCell *cell;
 
-	*columns = tess_columns_make(rte->relid, parse->resultRelation);
 	if (parse->returningList == NIL)
-		return true;
+		return columns;
+	foreach(cell, pull_vars_of_level((Node *) parse->returningList, 0))
+	{
+		Var *var = lfirst_node(Var, cell);
 
-	if (checkExprHasSubLink((Node *) parse->returningList))
-	{
-		job->reason = "RETURNING contains a subquery.";
-		return false;
+		if (var->varno == parse->resultRelation)
+			tess_columns_add_var(columns, var);
 	}
-	vars = pull_var_clause((Node *) parse->returningList, 0);
-	foreach(cell, vars)
-	{
-		if (lfirst_node(Var, cell)->varno != parse->resultRelation)
-		{
-			job->reason = "RETURNING names a column of another table.";
-			return false;
-		}
-		tess_columns_add_var(*columns, lfirst_node(Var, cell));
-	}
-	tess_columns_add_any(*columns, true);
-	return true;
+	tess_columns_add_any(columns, true);
+	return columns;
+}
+
+/* Fills what a fragment says of the change it is for. */
+void
+tess_change_describe(TessJob *job, TessFragment *fragment, TessColumns *columns)
+{
+	Query *parse = job->parse;
+	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
+
+	fragment->command = parse->commandType;
+	fragment->target = job->survey->target->kind == TESS_DISTRIBUTED
+						   ? TESS_TO_SHARDS
+						   : TESS_TO_ALL_COPIES;
+	fragment->anchor = rte->relid;
+	fragment->relations = list_make1_oid(rte->relid);
+	fragment->role = rte->checkAsUser;
+	fragment->sets_count = parse->canSetTag;
+	tess_columns_describe(columns, fragment);
 }
 
 typedef struct Renumbering
@@ -163,69 +169,4 @@ tess_assign_something(TessJob *job)
 		makeTargetEntry((Expr *) column, column->varattno,
 						get_attname(table->relation, column->varattno, false),
 						false));
-}
-
-/* RETURNING over the tuple of the scan. */
-static List *
-returning_tlist(TessJob *job, TessColumns *columns, PlannedStmt *stmt)
-{
-	List *tlist = NIL;
-	ListCell *cell;
-
-	foreach(cell, job->parse->returningList)
-	{
-		TargetEntry *tle = copyObject(lfirst_node(TargetEntry, cell));
-		List *ready = tess_expressions_finish(list_make1(tle->expr), stmt);
-
-		tle->expr = (Expr *) tess_columns_rebase(columns, linitial(ready));
-		tlist = lappend(tlist, tle);
-	}
-	return tlist;
-}
-
-/*
- * Makes the statement's plan node the top of stmt, whose plan (if it has one)
- * becomes its child.  The first entries of stmt's range table are those of
- * the statement.
- */
-PlannedStmt *
-tess_modify_finish(TessJob *job, PlannedStmt *stmt, const char *methods,
-				   TessFragment *fragment, TessColumns *columns, List *exprs)
-{
-	Query *parse = job->parse;
-	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
-	CustomScan *scan;
-	List *tlist;
-
-	fragment->anchor = rte->relid;
-	fragment->relations = list_append_unique_oid(fragment->relations, rte->relid);
-	fragment->role = rte->checkAsUser;
-	fragment->sets_count = parse->canSetTag;
-	tess_columns_describe(columns, fragment);
-
-	tlist = returning_tlist(job, columns, stmt);
-	scan = tess_scan_make(methods, fragment, columns->scan_tlist, tlist,
-						  tess_expressions_finish(exprs, stmt));
-	if (columns->scan_tlist != NIL)
-		scan->custom_relids = bms_make_singleton(parse->resultRelation);
-
-	if (stmt->planTree != NULL)
-	{
-		Plan *child = stmt->planTree;
-
-		scan->custom_plans = list_make1(child);
-		scan->scan.plan.plan_node_id = -1;
-		scan->scan.plan.startup_cost += child->startup_cost;
-		scan->scan.plan.total_cost += child->total_cost;
-		scan->scan.plan.plan_rows = child->plan_rows;
-		scan->scan.plan.extParam = bms_copy(child->extParam);
-		scan->scan.plan.allParam = bms_copy(child->allParam);
-	}
-
-	stmt->planTree = (Plan *) scan;
-	stmt->commandType = parse->commandType;
-	stmt->hasReturning = parse->returningList != NIL;
-	stmt->canSetTag = parse->canSetTag;
-	stmt->queryId = parse->queryId;
-	return stmt;
 }

@@ -50,25 +50,28 @@ core_planner(Query *parse, TessJob *job)
 							job->bound_params);
 }
 
+/* True if the statement that is being planned reads distributed tables, as far
+ * as its plans are made. */
+bool
+tess_frame_has_scans(void)
+{
+	return frame->scans > 0;
+}
+
 /*
  * Core's planner (and other extensions') over a query of ours or of the
- * user's, changed in place.  *reads gets whether it reads distributed tables.
+ * user's, changed in place.
  */
 PlannedStmt *
-tess_plan_rest(TessJob *job, Query *query, bool *reads)
+tess_plan_rest(TessJob *job, Query *query)
 {
-	int before = frame->scans;
 	TessJob rest = *job;
-	PlannedStmt *stmt;
 
 	/* nodes are not asked in parallel mode, not even by the leader */
 	if (tess_row_marks_move(query) || job->survey->distributed != NIL ||
 		query->commandType != CMD_SELECT || job->parse->commandType != CMD_SELECT)
 		rest.cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
-	stmt = core_planner(query, &rest);
-	if (reads != NULL)
-		*reads = frame->scans > before;
-	return stmt;
+	return core_planner(query, &rest);
 }
 
 static PlannedStmt *
@@ -77,7 +80,7 @@ plan_change(TessJob *job)
 	PlannedStmt *stmt;
 
 	if (job->parse->commandType == CMD_INSERT)
-		return tess_plan_insert(job);
+		return tess_change_plan(job, tess_insert_source(job));
 
 	tess_assign_something(job);
 	stmt = tess_route_statement(job);
@@ -87,7 +90,7 @@ plan_change(TessJob *job)
 	tess_refuse_system_columns(job);
 	stmt = tess_plan_broadcast(job);
 	if (stmt == NULL)
-		stmt = tess_plan_apply(job);
+		stmt = tess_change_plan(job, tess_apply_source(job));
 	return stmt;
 }
 
@@ -107,7 +110,7 @@ plan_ours(TessJob *job)
 			ereport(DEBUG1,
 					(errmsg_internal("statement is not routed to one shard"),
 					 errdetail_internal("%s", job->reason)));
-		stmt = tess_plan_rest(job, job->parse, NULL);
+		stmt = tess_plan_rest(job, job->parse);
 	}
 	return stmt;
 }
@@ -156,4 +159,5 @@ tess_plan_init(void)
 	next_planner = planner_hook;
 	planner_hook = plan_hook;
 	tess_relation_scan_init();
+	tess_change_init();
 }

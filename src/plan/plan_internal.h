@@ -146,9 +146,11 @@ extern List *tess_expressions_finish(List *exprs, PlannedStmt *stmt);
 
 /* modify.c: what all changes share ------------------------------------------- */
 
-/* Chooses the target's columns that RETURNING needs from the nodes.  False
- * with job->reason if it needs something else. */
-extern bool tess_returning_columns(TessJob *job, TessColumns **columns);
+/* The target's columns that RETURNING needs from the nodes. */
+extern TessColumns *tess_returning_columns(TessJob *job);
+/* Fills what a fragment says of the change it is for. */
+extern void tess_change_describe(TessJob *job, TessFragment *fragment,
+								 TessColumns *columns);
 /* The node tree for one of our tables as the only entry of a query. */
 extern Query *tess_query_make(TessJob *job, CmdType command);
 /* Expressions over the target (and EXCLUDED) as over entries 1 (and 2). */
@@ -157,25 +159,31 @@ extern Node *tess_renumber(Node *node, Index target, Index excluded);
 extern Var *tess_column_to_name(const TessTable *table, Index varno);
 /* Gives an UPDATE without assignments one that changes nothing. */
 extern void tess_assign_something(TessJob *job);
-/* Makes the statement's plan node the top of stmt. */
-extern PlannedStmt *tess_modify_finish(TessJob *job, PlannedStmt *stmt,
-									   const char *methods,
-									   TessFragment *fragment,
-									   TessColumns *columns, List *exprs);
+/* change.c: a change as a SELECT of the rows it writes ------------------------- */
+
+/* Marks the source of a change, so that the planner puts TesseraModify over
+ * it; returns it.  exprs: the parameters of the fragment's texts. */
+extern Query *tess_change_mark(Query *source, TessFragment *fragment,
+							   TessColumns *columns, List *exprs);
+/* Plans a statement's source. */
+extern PlannedStmt *tess_change_plan(TessJob *job, Query *source);
+extern void tess_change_init(void);
 
 /* strategies: NULL if they cannot ------------------------------------------ */
 
 extern PlannedStmt *tess_route_statement(TessJob *job); /* router.c */
-extern PlannedStmt *tess_plan_insert(TessJob *job);		/* dml_insert.c */
 extern PlannedStmt *tess_plan_broadcast(TessJob *job);	/* dml_broadcast.c */
-extern PlannedStmt *tess_plan_apply(TessJob *job);		/* dml_apply.c */
 
-/* plan_hook.c: core's planner (and other extensions') over a query of ours;
- * *reads gets whether it reads distributed tables. */
-extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query, bool *reads);
+/* Sources of changes, or an error: dml_insert.c, dml_apply.c. */
+extern Query *tess_insert_source(TessJob *job);
+extern Query *tess_apply_source(TessJob *job);
+
+/* plan_hook.c: core's planner (and other extensions') over a query of ours. */
+extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);
 /* The current frame: told by relation scans. */
 extern bool tess_frame_is_open(void);
 extern void tess_frame_add_scan(void);
+extern bool tess_frame_has_scans(void);
 
 /* row_marks.c: FOR UPDATE/SHARE over distributed tables -------------------- */
 

@@ -59,20 +59,34 @@ static const Field fragment_fields[] =
 	 {NULL}};
 
 static const Field modify_fields[] =
-	{FIELD(TessModifySpec, columns, FIELD_NODE),
-	 FIELD(TessModifySpec, head, FIELD_NODE),
-	 FIELD(TessModifySpec, tail, FIELD_NODE),
-	 FIELD(TessModifySpec, row_types, FIELD_NODE),
-	 FIELD(TessModifySpec, row_casts, FIELD_NODE),
-	 FIELD(TessModifySpec, key_position, FIELD_INT),
-	 FIELD(TessModifySpec, conflict_positions, FIELD_NODE),
-	 FIELD(TessModifySpec, has_opaque_conflict, FIELD_BOOL),
+	{FIELD(TessModifySpec, writes, FIELD_NODE),
+	 FIELD(TessModifySpec, finds_rows, FIELD_BOOL),
+	 FIELD(TessModifySpec, action_position, FIELD_INT),
 	 FIELD(TessModifySpec, has_returning, FIELD_BOOL),
 	 FIELD(TessModifySpec, reads_first, FIELD_BOOL),
 	 {NULL}};
 
+static const Field write_fields[] = {FIELD(TessWrite, command, FIELD_INT),
+									 FIELD(TessWrite, rows, FIELD_INT),
+									 FIELD(TessWrite, action, FIELD_INT),
+									 FIELD(TessWrite, counts, FIELD_BOOL),
+									 FIELD(TessWrite, returns, FIELD_BOOL),
+									 FIELD(TessWrite, columns, FIELD_NODE),
+									 FIELD(TessWrite, positions, FIELD_NODE),
+									 FIELD(TessWrite, row_types, FIELD_NODE),
+									 FIELD(TessWrite, row_casts, FIELD_NODE),
+									 FIELD(TessWrite, head, FIELD_NODE),
+									 FIELD(TessWrite, tail, FIELD_NODE),
+									 FIELD(TessWrite, key_position, FIELD_INT),
+									 FIELD(TessWrite, conflict_positions,
+										   FIELD_NODE),
+									 FIELD(TessWrite, has_opaque_conflict,
+										   FIELD_BOOL),
+									 {NULL}};
+
 StaticAssertDecl(sizeof(CmdType) == sizeof(int) &&
-					 sizeof(TessTarget) == sizeof(int),
+					 sizeof(TessTarget) == sizeof(int) &&
+					 sizeof(TessWriteRows) == sizeof(int),
 				 "enums of fragments are copied as int");
 
 static void copy_node(ExtensibleNode *target, const ExtensibleNode *source);
@@ -94,6 +108,13 @@ static const ExtensibleNodeMethods modify_methods = {TESS_MODIFY_SPEC_NAME,
 													 out_node,
 													 read_node};
 
+static const ExtensibleNodeMethods write_methods = {TESS_WRITE_NAME,
+													sizeof(TessWrite),
+													copy_node,
+													equal_nodes,
+													out_node,
+													read_node};
+
 /* An empty fragment, in the current context. */
 TessFragment *
 tess_fragment_make(void)
@@ -113,8 +134,22 @@ tess_modify_spec_make(void)
 													  T_ExtensibleNode);
 
 	spec->extensible.extnodename = TESS_MODIFY_SPEC_NAME;
-	spec->key_position = -1;
+	spec->action_position = -1;
 	return spec;
+}
+
+/* A write of all rows that counts and has no parameters yet, in the current
+ * context. */
+TessWrite *
+tess_write_make(CmdType command)
+{
+	TessWrite *write = (TessWrite *) newNode(sizeof(TessWrite), T_ExtensibleNode);
+
+	write->extensible.extnodename = TESS_WRITE_NAME;
+	write->command = command;
+	write->counts = true;
+	write->key_position = -1;
+	return write;
 }
 
 void
@@ -122,6 +157,7 @@ tess_task_init(void)
 {
 	RegisterExtensibleNodeMethods(&fragment_methods);
 	RegisterExtensibleNodeMethods(&modify_methods);
+	RegisterExtensibleNodeMethods(&write_methods);
 }
 
 static const Field *
@@ -129,6 +165,8 @@ fields_of(const ExtensibleNode *node)
 {
 	if (strcmp(node->extnodename, TESS_FRAGMENT_NAME) == 0)
 		return fragment_fields;
+	if (strcmp(node->extnodename, TESS_WRITE_NAME) == 0)
+		return write_fields;
 	return modify_fields;
 }
 

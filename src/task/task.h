@@ -39,6 +39,9 @@ typedef enum TessTarget
 #define TESS_FROM_TABLEOID (-2)
 #define TESS_FROM_SHARD_INDEX \
 	(-3) /* int4 index of the task's shard in its group */
+/* Modify only: the child's column n, for RETURNING. */
+#define TESS_FROM_CHILD(n) (-10 - (n))
+#define TESS_CHILD_COLUMN(source) (-10 - (source))
 
 typedef struct TessFragment
 {
@@ -92,46 +95,74 @@ typedef struct TessFragment
 } TessFragment;
 
 #define TESS_MODIFY_SPEC_NAME "TessModifySpec"
+#define TESS_WRITE_NAME "TessWrite"
 
 /*
  * TesseraModify: the child plan (custom_plans) computes rows on this server;
- * each is sent to its shard.
+ * each makes one row of one or more writes.
  *
- *   INSERT   child columns: one per member of columns, in that order.  The
- *            shard comes from the key column (NULL allowed).
- *   UPDATE   child columns: shard index (int4), ctid (tid), then the new
- *            values of columns.
- *   DELETE   child columns: shard index (int4), ctid (tid).
- *
- * The statement for n rows is
- *   INSERT: head, n times "(values)" separated by commas, tail
- *   UPDATE, DELETE: head, n times "(ctid, values)", tail
- * where parameters of the tail are $1..$t (custom_exprs) and those of the rows
- * follow.  row_casts gives the text written after each row parameter
- * ("::pg_catalog.int4", or "" for INSERT).
- * The node returns returning columns (fragment.column_types), from which the
- * scan's targetlist computes RETURNING.
+ * Where the statement finds rows of the target (all but INSERT), the child's
+ * first columns are the shard index (int4) and ctid (tid) of the row that was
+ * found and locked; both are NULL where MERGE found none.  A row that is found
+ * twice is written once; for MERGE, that is an error.
  */
 typedef struct TessModifySpec
 {
 	ExtensibleNode extensible;
 
-	List *columns;	  /* int list: attribute numbers, ascending */
-	List *head;		  /* template */
-	List *tail;		  /* template */
+	List *writes;		 /* TessWrite *, in the order in which they are sent */
+	bool finds_rows;	 /* see above */
+	int action_position; /* child column (int4): the action of MERGE; or -1 */
+	bool has_returning;
+	bool reads_first; /* finish the child before the first write */
+} TessModifySpec;
+
+/* Of which rows of the child a write is. */
+typedef enum TessWriteRows
+{
+	TESS_WRITE_ALL,
+	TESS_WRITE_STAYING, /* the new key belongs to the shard of the row */
+	TESS_WRITE_MOVING
+} TessWriteRows;
+
+/*
+ * A form of statement that rows are sent with.  The statement for n rows is
+ *   INSERT: head, n times "(values)" separated by commas, tail
+ *   UPDATE, DELETE: head, n times "(number, ctid, values)", tail
+ * where parameters of the tail are $1..$t (custom_exprs) and those of the rows
+ * follow; the number is a literal, there only if the write returns rows.
+ * row_casts gives the text after each row parameter ("::pg_catalog.int4", or
+ * "" for INSERT).  The node returns fragment.column_types; if the statement finds
+ * rows, the last of these columns is the number of the row (for an INSERT, no
+ * matter what).
+ *
+ * INSERT goes to the shard of the new key, the others to that of the row.
+ */
+typedef struct TessWrite
+{
+	ExtensibleNode extensible;
+
+	CmdType command;
+	TessWriteRows rows;
+	int action;		  /* of MERGE; 0: any */
+	bool counts;	  /* its rows are rows of the statement */
+	bool returns;	  /* ... and of RETURNING */
+	List *columns;	  /* int list: attribute numbers that get values */
+	List *positions;  /* int list: child columns of a row's parameters */
 	List *row_types;  /* OID list: types of a row's parameters */
 	List *row_casts;  /* String list */
-	int key_position; /* INSERT: index of the key in columns, -1: not given */
+	List *head;		  /* template */
+	List *tail;		  /* template */
+	int key_position; /* child column of the new key; -1: NULL */
 	/* ON CONFLICT DO UPDATE: indexes in columns of what conflicts are about;
 	 * NIL where no row can conflict with another */
 	List *conflict_positions;
 	bool has_opaque_conflict; /* ... are about something else (too) */
-	bool has_returning;
-	bool reads_first; /* the child reads from nodes: finish it first */
-} TessModifySpec;
+} TessWrite;
 
 extern TessFragment *tess_fragment_make(void);
 extern TessModifySpec *tess_modify_spec_make(void);
+extern TessWrite *tess_write_make(CmdType command);
 
 /* The SQL of a template for a shard.  Palloc'd. */
 extern char *tess_template_sql(const List *template, int64 shard_id);

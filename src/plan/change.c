@@ -1,0 +1,201 @@
+/*
+ * change.c - a change as a SELECT of the rows it writes.
+ *
+ * Strategies that compute rows here turn a change of one of our tables, be it
+ * the statement itself or a part of WITH, into a SELECT, its source, and hang
+ * a mark on it: what is sent where, and what comes back.  Core plans the source
+ * like any query; when it is done with it, create_upper_paths_hook puts
+ * TesseraModify over the path.  So RETURNING, with its subqueries and columns
+ * of other tables, is planned by core too: it stays in the source, and so does
+ * the number of the target, whose columns it means.
+ *
+ * The mark stands in utilityStmt, which core leaves alone in a SELECT and copies
+ * with it.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/paths.h"
+#include "optimizer/planner.h"
+#include "optimizer/tlist.h"
+
+#include "plan/plan_internal.h"
+
+/* What it costs to send a row. */
+#define ROW_COST 0.02
+
+static create_upper_paths_hook_type next_upper_paths = NULL;
+
+static Plan *plan_modify(PlannerInfo *root, RelOptInfo *rel,
+						 struct CustomPath *path, List *tlist, List *clauses,
+						 List *custom_plans);
+
+static const CustomPathMethods path_methods = {
+	.CustomName = TESS_MODIFY_METHODS,
+	.PlanCustomPath = plan_modify,
+};
+
+/* The nodes say of each row of RETURNING which row it was. */
+static void
+add_number_column(TessFragment *fragment)
+{
+	fragment->column_types = lappend_oid(fragment->column_types, INT4OID);
+	fragment->column_typmods = lappend_int(fragment->column_typmods, -1);
+	fragment->column_collations = lappend_oid(fragment->column_collations,
+											  InvalidOid);
+}
+
+/* Marks the source of a change; returns it.  exprs: the parameters of the
+ * fragment's texts. */
+Query *
+tess_change_mark(Query *source, TessFragment *fragment, TessColumns *columns,
+				 List *exprs)
+{
+	const TessModifySpec *spec = fragment->modify;
+
+	if (spec->finds_rows && spec->has_returning)
+		add_number_column(fragment);
+	source->commandType = CMD_SELECT;
+	source->onConflict = NULL;
+	source->override = OVERRIDING_NOT_SET;
+	source->utilityStmt = (Node *) list_make3(fragment, columns->scan_tlist,
+											  exprs);
+	return source;
+}
+
+/* Plans the source of a statement. */
+PlannedStmt *
+tess_change_plan(TessJob *job, Query *source)
+{
+	Query *parse = job->parse;
+	PlannedStmt *stmt = tess_plan_rest(job, source);
+
+	stmt->commandType = parse->commandType;
+	stmt->hasReturning = parse->returningList != NIL;
+	stmt->utilityStmt = NULL; /* the mark */
+	return stmt;
+}
+
+/* The mark of a source; NIL for other queries. */
+static List *
+mark_of(const Query *query)
+{
+	if (query->commandType != CMD_SELECT || query->utilityStmt == NULL)
+		return NIL;
+	return castNode(List, query->utilityStmt);
+}
+
+static void
+put_modify_on_top(PlannerInfo *root, RelOptInfo *final_rel, List *mark)
+{
+	CustomPath *path = makeNode(CustomPath);
+	RelOptInfo *parent = makeNode(RelOptInfo);
+	Path *child = linitial(final_rel->pathlist);
+
+	/* EXPLAIN shows columns of the target */
+	*parent = *final_rel;
+	if (lsecond(mark) != NIL)
+		parent->relids = bms_make_singleton(root->parse->resultRelation);
+
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = parent;
+	path->path.pathtarget = create_pathtarget(root, root->parse->returningList);
+	path->path.rows = child->rows;
+	path->path.startup_cost = path->path.total_cost = child->total_cost +
+													  child->rows * ROW_COST;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->custom_paths = list_make1(child);
+	path->custom_private = mark;
+	path->methods = &path_methods;
+
+	final_rel->pathlist = list_make1(path);
+	final_rel->partial_pathlist = NIL;
+	final_rel->consider_parallel = false;
+}
+
+static void
+create_upper_paths(PlannerInfo *root, UpperRelationKind stage,
+				   RelOptInfo *input_rel, RelOptInfo *output_rel, void *extra)
+{
+	List *mark;
+
+	if (next_upper_paths)
+		next_upper_paths(root, stage, input_rel, output_rel, extra);
+	if (stage != UPPERREL_FINAL)
+		return;
+	mark = mark_of(root->parse);
+	if (mark != NIL)
+		put_modify_on_top(root, output_rel, mark);
+}
+
+/*
+ * Columns of other tables that RETURNING names: core has put them into the
+ * child's rows.
+ */
+static List *
+add_child_columns(PlannerInfo *root, TessFragment *fragment, List *scan_tlist,
+				  List *returning)
+{
+	List *vars = pull_var_clause((Node *) returning, PVC_INCLUDE_PLACEHOLDERS);
+	ListCell *cell;
+
+	foreach(cell, vars)
+	{
+		Expr *expr = lfirst(cell);
+		TargetEntry *tle;
+
+		if (IsA(expr, Var) && ((Var *) expr)->varno == root->parse->resultRelation)
+			continue;
+		if (tlist_member(expr, scan_tlist))
+			continue;
+		tle = tlist_member(expr, root->processed_tlist);
+		if (tle == NULL)
+			elog(ERROR, "column of RETURNING is not in the source");
+		scan_tlist = lappend(scan_tlist,
+							 makeTargetEntry(copyObject(expr),
+											 list_length(scan_tlist) + 1, NULL,
+											 false));
+		fragment->sources = lappend_int(fragment->sources,
+										TESS_FROM_CHILD(tle->resno - 1));
+	}
+	return scan_tlist;
+}
+
+/* PlanCustomPath */
+static Plan *
+plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
+			List *tlist, List *clauses, List *custom_plans)
+{
+	CustomScan *scan = makeNode(CustomScan);
+	TessFragment *fragment = copyObject(linitial(path->custom_private));
+	List *scan_tlist = copyObject(lsecond(path->custom_private));
+	List *exprs = copyObject(lthird(path->custom_private));
+
+	scan->custom_scan_tlist = add_child_columns(root, fragment, scan_tlist,
+												tlist);
+	fragment->modify->reads_first = tess_frame_has_scans() ||
+									root->parse->hasModifyingCTE;
+	scan->scan.plan.targetlist = tlist;
+	scan->custom_exprs = (List *) eval_const_expressions(root, (Node *) exprs);
+	scan->custom_plans = custom_plans;
+	scan->custom_private = list_make1(fragment);
+	scan->flags = path->flags;
+	scan->methods = GetCustomScanMethods(TESS_MODIFY_METHODS, false);
+
+	/* what core names and labels the columns of the topmost plan by */
+	root->processed_tlist = root->parse->returningList;
+	return (Plan *) scan;
+}
+
+/* Installs the hook. */
+void
+tess_change_init(void)
+{
+	next_upper_paths = create_upper_paths_hook;
+	create_upper_paths_hook = create_upper_paths;
+}
