@@ -1,11 +1,13 @@
 # The same statements over local tables and over distributed ones, with the same
 # rows, give the same: test/differential has the tables and the statements,
 # test/perl/Differential.pm runs and compares them.
+# Takes 40 seconds: there are some 7,000 of them.
 use strict;
 use warnings;
 use FindBin;
 use Differential;
 use PostgreSQL::Test::Utils;
+use SelectGenerator;
 use StatementGenerator;
 use TesseraCluster;
 use Test::More;
@@ -45,7 +47,7 @@ my $runner = Differential->new(
 	});
 
 # Each file begins with the same rows.
-for my $name ('select', 'session', 'more', 'keys', 'dml')
+for my $name ('select', 'fragments', 'session', 'more', 'keys', 'dml')
 {
 	my @statements = $name eq 'keys' ? StatementGenerator::of_keys()
 	  : Differential::statements_of("$folder/$name.sql");
@@ -61,6 +63,9 @@ my $seed = $ENV{TESS_SEED} // 1;
 load_twins();
 my @random = StatementGenerator->new($seed)->statements(1500);
 is($runner->compare(\@random), '', "seed $seed: no differences");
+load_twins();
+@random = SelectGenerator->new($seed)->statements(2500);
+is($runner->compare(\@random), '', "seed $seed: no differences in SELECTs");
 
 my $refused = $runner->refused;
 for my $message (sort keys %$refused)
