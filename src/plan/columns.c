@@ -39,8 +39,11 @@ node_column(TessColumns *columns, AttrNumber attno, Oid type, int32 typmod,
 	Var *var;
 
 	foreach(cell, columns->node_tlist)
-		if (((Var *) lfirst_node(TargetEntry, cell)->expr)->varattno == attno)
+	{
+		var = (Var *) lfirst_node(TargetEntry, cell)->expr;
+		if (IsA(var, Var) && var->varattno == attno)
 			return foreach_current_index(cell);
+	}
 
 	var = makeVar(1, attno, type, typmod, collation, 0);
 	columns->node_tlist = lappend(columns->node_tlist,
@@ -83,21 +86,50 @@ is_shard_index(const Var *var)
 	return var->varattno == TESS_SHARD_INDEX_ATTRIBUTE && var->vartype == INT4OID;
 }
 
+/* The column of the scan's tuple that is this Var of our varno, or NULL. */
+static TargetEntry *
+scan_column(const TessColumns *columns, const Var *var)
+{
+	ListCell *cell;
+
+	foreach(cell, columns->scan_tlist)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		const Var *known = (Var *) entry->expr;
+
+		if (IsA(known, Var) && known->varattno == var->varattno &&
+			known->vartype == var->vartype)
+			return entry;
+	}
+	return NULL;
+}
+
+/* True if the scan's tuple has this Var of our varno. */
+bool
+tess_columns_has_var(const TessColumns *columns, const Var *var)
+{
+	return scan_column(columns, var) != NULL;
+}
+
+static void
+add_scan_column(TessColumns *columns, Expr *expr, int source)
+{
+	int count = list_length(columns->scan_tlist);
+
+	columns->scan_tlist = lappend(columns->scan_tlist,
+								  makeTargetEntry(expr, count + 1, NULL, false));
+	columns->sources = lappend_int(columns->sources, source);
+}
+
 /* The plan names this Var of our varno. */
 void
 tess_columns_add_var(TessColumns *columns, const Var *var)
 {
-	ListCell *cell;
 	Var *copy;
 	int source;
 
-	foreach(cell, columns->scan_tlist)
-	{
-		Var *known = (Var *) lfirst_node(TargetEntry, cell)->expr;
-
-		if (known->varattno == var->varattno && known->vartype == var->vartype)
-			return;
-	}
+	if (scan_column(columns, var) != NULL)
+		return;
 
 	if (is_shard_index(var))
 		source = TESS_FROM_SHARD_INDEX;
@@ -114,12 +146,39 @@ tess_columns_add_var(TessColumns *columns, const Var *var)
 
 	copy = makeVar(columns->varno, var->varattno, var->vartype, var->vartypmod,
 				   var->varcollid, 0);
-	columns->scan_tlist = lappend(columns->scan_tlist,
-								  makeTargetEntry((Expr *) copy,
-												  list_length(columns->scan_tlist) +
-													  1,
-												  NULL, false));
-	columns->sources = lappend_int(columns->sources, source);
+	add_scan_column(columns, (Expr *) copy, source);
+}
+
+/*
+ * The plan names this expression, and the node computes it as node_expr.
+ * Returns the index of the node's column.
+ */
+int
+tess_columns_add_expr(TessColumns *columns, Expr *expr, Expr *node_expr)
+{
+	int column = list_length(columns->node_tlist);
+	ListCell *cell;
+
+	if (IsA(expr, Var) && ((Var *) expr)->varattno > 0)
+	{
+		const Var *var = (Var *) expr;
+
+		tess_columns_add_var(columns, var);
+		return node_column(columns, var->varattno, var->vartype, var->vartypmod,
+						   var->varcollid);
+	}
+
+	foreach(cell, columns->scan_tlist)
+		if (equal(lfirst_node(TargetEntry, cell)->expr, expr))
+			return list_nth_int(columns->sources, foreach_current_index(cell));
+
+	/* a name, so that the text reads back as it was written */
+	columns->node_tlist = lappend(columns->node_tlist,
+								  makeTargetEntry(node_expr, column + 1,
+												  psprintf("_%d", column + 1),
+												  false));
+	add_scan_column(columns, expr, column);
+	return column;
 }
 
 /* All Vars of our varno in an expression or a list of them. */
@@ -172,29 +231,19 @@ tess_columns_describe(const TessColumns *columns, TessFragment *fragment)
 static Node *
 rebase_mutator(Node *node, const TessColumns *columns)
 {
-	ListCell *cell;
+	const Var *var = (Var *) node;
+	const TargetEntry *entry;
 
 	if (node == NULL)
 		return NULL;
 	if (!IsA(node, Var))
 		return expression_tree_mutator(node, rebase_mutator, (void *) columns);
 
-	foreach(cell, columns->scan_tlist)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, cell);
-		Var *known = (Var *) tle->expr;
-		Var *var = (Var *) node;
-
-		if (var->varno == columns->varno && known->varattno == var->varattno &&
-			known->vartype == var->vartype)
-		{
-			var = makeVar(INDEX_VAR, tle->resno, var->vartype, var->vartypmod,
-						  var->varcollid, 0);
-			return (Node *) var;
-		}
-	}
-	elog(ERROR, "column of an expression is not in the scan");
-	return NULL;
+	entry = var->varno == columns->varno ? scan_column(columns, var) : NULL;
+	if (entry == NULL)
+		elog(ERROR, "column of an expression is not in the scan");
+	return (Node *) makeVar(INDEX_VAR, entry->resno, var->vartype,
+							var->vartypmod, var->varcollid, 0);
 }
 
 /* Expressions over varno as expressions over the scan's own tuple, as setrefs

@@ -112,13 +112,17 @@ typedef struct TessColumns
 	Index varno;	  /* of the Vars that are asked for */
 	List *scan_tlist; /* custom_scan_tlist */
 	List *sources;	  /* parallel to it, see task.h */
-	List *node_tlist; /* what the node selects: Vars of varno 1 */
+	List *node_tlist; /* what the node selects, over varno 1 */
 	List *whole_row;
 	Oid row_type;
 } TessColumns;
 
 extern TessColumns *tess_columns_make(Oid relation, Index varno);
 extern void tess_columns_add_var(TessColumns *columns, const Var *var);
+extern bool tess_columns_has_var(const TessColumns *columns, const Var *var);
+/* An expression that the node computes: index of the node's column. */
+extern int tess_columns_add_expr(TessColumns *columns, Expr *expr,
+								 Expr *node_expr);
 extern void tess_columns_add_vars_of(TessColumns *columns, Node *node);
 /* At least one column on both sides. */
 extern void tess_columns_add_any(TessColumns *columns, bool on_node);
@@ -195,6 +199,41 @@ extern void tess_mark_locked(RangeTblEntry *rte, LockClauseStrength strength,
 							 LockWaitPolicy policy);
 extern bool tess_mark_of(const RangeTblEntry *rte, LockClauseStrength *strength,
 						 LockWaitPolicy *policy);
+
+/* scan_draft.c: a scan in the making -------------------------------------- */
+
+typedef struct TessDraft
+{
+	RelOptInfo *rel;	/* of the planner, whose rows it reads */
+	RangeTblEntry *rte; /* same, in the planner's range table */
+	const TessTable *table;
+	Expr *prune; /* NULL: all shards */
+	TessTravel travel;
+	TessBindings bindings;
+
+	bool sends_constants; /* conditions without columns too */
+	List *sent;			  /* conditions for the nodes, over varno 1 */
+	List *local;		  /* conditions checked here */
+	TessColumns *columns;
+
+	/* the rest of the node's query, as in Query */
+	bool has_aggs;
+	List *group_clause;
+	List *distinct_clause;
+	List *sort_clause;
+	Node *limit_count;
+
+	List *template; /* NIL until it is written */
+} TessDraft;
+
+extern TessDraft *tess_draft_make(PlannerInfo *root, RelOptInfo *rel);
+extern Expr *tess_draft_bind(TessDraft *draft, Expr *expr);
+extern void tess_draft_split(TessDraft *draft, List *clauses);
+extern void tess_draft_keep_all(TessDraft *draft, List *clauses);
+extern void tess_draft_forget_columns(TessDraft *draft);
+extern Index tess_draft_column_ref(TessDraft *draft, int column);
+extern bool tess_draft_write(TessDraft *draft, const char **reason);
+extern CustomScan *tess_draft_plan(const TessDraft *draft, List *tlist);
 
 /* relation_scan.c: scans of single tables. ---------------------------------- */
 extern void tess_relation_scan_init(void);

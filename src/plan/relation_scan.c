@@ -112,12 +112,6 @@ refuse_lateral_sample(RangeTblEntry *rte, const TessTable *table)
 			 errhint("Use constants or parameters in TABLESAMPLE.")));
 }
 
-static Expr *
-prune_of(RelOptInfo *rel, const TessTable *table)
-{
-	return tess_prune_make(rel->baserestrictinfo, rel->relid, table);
-}
-
 static void
 replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 {
@@ -125,8 +119,9 @@ replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 	bool exact;
 	Bitmapset *shards;
 
-	shards = tess_prune_estimate(prune_of(rel, table), root->glob->boundParams,
-								 table->group, &exact);
+	shards = tess_prune_estimate(tess_prune_make(rel->baserestrictinfo,
+												 rel->relid, table),
+								 root->glob->boundParams, table->group, &exact);
 
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = rel;
@@ -168,235 +163,64 @@ set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 
 /* The plan --------------------------------------------------------------- */
 
-/* A scan in the making. */
-typedef struct ScanDraft
-{
-	RelOptInfo *rel;
-	Path *path;
-	RangeTblEntry *rte;
-	const TessTable *table;
-	TessTravel travel;
-	TessBindings bindings;
-	List *sent;	 /* conditions for the nodes, over varno 1 */
-	List *local; /* conditions checked here */
-	TessColumns *columns;
-} ScanDraft;
-
-/* Expressions over the scan's relation as they are written for a node. */
-static Node *
-renumber_mutator(Node *node, RelOptInfo *rel)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var) && ((Var *) node)->varno == rel->relid)
-	{
-		Var *var = (Var *) copyObject(node);
-
-		var->varno = 1;
-		var->varnosyn = 0;
-		var->varattnosyn = 0;
-		return (Node *) var;
-	}
-	return expression_tree_mutator(node, renumber_mutator, rel);
-}
-
-/*
- * Parts the conditions; those that travel are bound and renumbered.  Those
- * with columns of other relations (LATERAL) are checked here, where core makes
- * parameters of these columns later.
- */
-static void
-split_clauses(ScanDraft *draft, List *clauses)
-{
-	Index level = draft->rel->baserestrict_min_security;
-	ListCell *cell;
-
-	foreach(cell, clauses)
-	{
-		RestrictInfo *rinfo = lfirst_node(RestrictInfo, cell);
-		List *before = list_copy(draft->bindings.exprs);
-		Node *bound;
-
-		if (rinfo->pseudoconstant)
-			continue;
-		if ((rinfo->security_level <= level || rinfo->leakproof) &&
-			bms_is_subset(rinfo->clause_relids, draft->rel->relids) &&
-			!contain_volatile_functions((Node *) rinfo->clause))
-		{
-			bound = tess_bind(&draft->bindings,
-							  renumber_mutator((Node *) rinfo->clause,
-											   draft->rel));
-			if (tess_travels(&draft->travel, bound))
-			{
-				draft->sent = lappend(draft->sent, bound);
-				continue;
-			}
-			draft->bindings.exprs = before;
-		}
-		draft->local = lappend(draft->local, rinfo->clause);
-	}
-}
-
-static void
-choose_columns(ScanDraft *draft)
-{
-	draft->columns = tess_columns_make(draft->rte->relid, draft->rel->relid);
-	tess_columns_add_vars_of(draft->columns,
-							 (Node *) draft->path->pathtarget->exprs);
-	tess_columns_add_vars_of(draft->columns, (Node *) draft->local);
-	tess_columns_add_any(draft->columns, false);
-}
-
-/* SELECT columns FROM table WHERE conditions [FOR UPDATE] */
-static Query *
-make_query(ScanDraft *draft, List *conditions)
-{
-	Query *query = makeNode(Query);
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	RangeTblEntry *rte = copyObject(draft->rte);
-	LockClauseStrength strength;
-	LockWaitPolicy policy;
-
-	rte->securityQuals = NIL;
-	rte->enrname = NULL;
-	rte->requiredPerms = ACL_SELECT;
-	rte->checkAsUser = InvalidOid;
-	rte->inFromCl = true;
-	rte->inh = true; /* no children; core has noticed and said ONLY */
-	if (rte->tablesample != NULL)
-		rte->tablesample = (TableSampleClause *)
-			tess_bind(&draft->bindings, (Node *) rte->tablesample);
-
-	ref->rtindex = 1;
-	query->commandType = CMD_SELECT;
-	query->canSetTag = true;
-	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(list_make1(ref),
-								   conditions == NIL
-									   ? NULL
-									   : (Node *) make_ands_explicit(conditions));
-	query->targetList = draft->columns->node_tlist;
-	if (tess_mark_of(draft->rte, &strength, &policy))
-	{
-		RowMarkClause *mark = makeNode(RowMarkClause);
-
-		mark->rti = 1;
-		mark->strength = strength;
-		mark->waitPolicy = policy;
-		query->rowMarks = list_make1(mark);
-		query->hasForUpdate = true;
-	}
-	return query;
-}
-
-/* The template; conditions that cannot be written are checked here instead. */
-static List *
-make_template(ScanDraft *draft, List *clauses)
-{
-	const char *reason = NULL;
-	List *template = tess_deparse_query(make_query(draft, draft->sent), &reason);
-
-	if (template == NIL && draft->sent != NIL)
-	{
-		draft->sent = NIL;
-		draft->bindings.exprs = NIL;
-		draft->local = extract_actual_clauses(clauses, false);
-		choose_columns(draft);
-		template = tess_deparse_query(make_query(draft, NIL), &reason);
-	}
-	if (template == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("could not write a query of table \"%s\" for its shards",
-						draft->table->name),
-				 reason ? errdetail_internal("%s", reason) : 0));
-	return template;
-}
-
-static TessFragment *
-make_fragment(ScanDraft *draft, List *template)
-{
-	TessFragment *fragment = tess_fragment_make();
-	LockClauseStrength strength;
-	LockWaitPolicy policy;
-
-	fragment->command = CMD_SELECT;
-	fragment->target = TESS_TO_SHARDS;
-	fragment->anchor = draft->rte->relid;
-	fragment->relations = list_make1_oid(draft->rte->relid);
-	fragment->template = template;
-	fragment->param_types = tess_binding_types(&draft->bindings);
-	fragment->locks_rows = tess_mark_of(draft->rte, &strength, &policy);
-	fragment->role = draft->rte->checkAsUser;
-	tess_columns_describe(draft->columns, fragment);
-	return fragment;
-}
-
 /*
  * Core may ask for all columns, because a scan of a heap gives them for
  * nothing.  Here they would have to be fetched.
  */
 static List *
-needed_tlist(ScanDraft *draft, List *tlist)
+needed_tlist(const TessDraft *draft, const Path *path, List *tlist)
 {
 	List *vars = pull_var_clause((Node *) tlist, PVC_RECURSE_PLACEHOLDERS);
 	ListCell *cell;
 
 	foreach(cell, vars)
 	{
-		Var *var = lfirst_node(Var, cell);
-		ListCell *inner;
+		const Var *var = lfirst_node(Var, cell);
 
-		foreach(inner, draft->columns->scan_tlist)
-		{
-			Var *column = (Var *) lfirst_node(TargetEntry, inner)->expr;
-
-			if (column->varattno == var->varattno &&
-				column->vartype == var->vartype)
-				break;
-		}
-		if (inner == NULL && var->varno == draft->rel->relid)
-			return make_tlist_from_pathtarget(draft->path->pathtarget);
+		if (var->varno == draft->rel->relid &&
+			!tess_columns_has_var(draft->columns, var))
+			return make_tlist_from_pathtarget(path->pathtarget);
 	}
 	return tlist;
 }
 
+static void
+choose_columns(TessDraft *draft, const Path *path)
+{
+	tess_draft_forget_columns(draft);
+	tess_columns_add_vars_of(draft->columns, (Node *) path->pathtarget->exprs);
+	tess_columns_add_vars_of(draft->columns, (Node *) draft->local);
+	tess_columns_add_any(draft->columns, false);
+}
+
+/* Conditions that cannot be written are checked here instead. */
 static Plan *
 plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		  List *tlist, List *clauses, List *custom_plans)
 {
-	ScanDraft draft = {rel, &path->path};
-	CustomScan *scan = makeNode(CustomScan);
-	TessFragment *fragment;
-	List *template;
-	Expr *prune;
+	TessDraft *draft = tess_draft_make(root, rel);
+	const char *reason = NULL;
+	CustomScan *scan;
 
-	draft.rte = planner_rt_fetch(rel->relid, root);
-	draft.table = tess_meta_table(draft.rte->relid);
-	draft.bindings.travel = &draft.travel;
-	tess_travel_add(&draft.travel, draft.rte->relid);
-
-	split_clauses(&draft, clauses);
-	choose_columns(&draft);
-	template = make_template(&draft, clauses);
-	fragment = make_fragment(&draft, template);
-
-	scan->custom_exprs = draft.bindings.exprs;
-	prune = prune_of(rel, draft.table);
-	if (prune != NULL)
+	tess_draft_split(draft, clauses);
+	choose_columns(draft, &path->path);
+	if (!tess_draft_write(draft, &reason) && draft->sent != NIL)
 	{
-		fragment->has_prune = true;
-		scan->custom_exprs = lappend(list_copy(scan->custom_exprs), prune);
+		tess_draft_keep_all(draft, clauses);
+		choose_columns(draft, &path->path);
+		(void) tess_draft_write(draft, &reason);
 	}
+	if (draft->template == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("could not write a query of table \"%s\" for its shards",
+						draft->table->name),
+				 reason ? errdetail_internal("%s", reason) : 0));
 
-	scan->scan.plan.targetlist = needed_tlist(&draft, tlist);
-	scan->scan.plan.qual = draft.local;
+	scan = tess_draft_plan(draft, needed_tlist(draft, &path->path, tlist));
+	scan->scan.plan.qual = draft->local;
 	scan->scan.scanrelid = rel->relid;
 	scan->flags = path->flags;
-	scan->custom_scan_tlist = draft.columns->scan_tlist;
-	scan->custom_private = list_make1(fragment);
-	scan->methods = GetCustomScanMethods(TESS_SCAN_METHODS, false);
-	tess_frame_add_scan();
 	return (Plan *) scan;
 }
 

@@ -1,0 +1,246 @@
+/*
+ * scan_draft.c - a scan of ours in the making: what makes one query for the
+ * nodes out of a relation of the planner, conditions, columns, and what may
+ * stand above them (GROUP BY, DISTINCT, ORDER BY, LIMIT).
+ *
+ * A draft begins with its source; conditions are parted into those that travel
+ * and those that are checked here; columns are added; then it is written, and
+ * if the text is good it becomes a plan node.  Which of these a path wants,
+ * and what it may ask for, is decided by who makes the path.
+ *
+ * Of conditions of several security levels only the innermost travel, since a
+ * node may reorder them.
+ */
+#include "postgres.h"
+
+#include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parsetree.h"
+
+#include "deparse/deparse.h"
+#include "plan/plan_internal.h"
+#include "route/route.h"
+
+/* A draft of the rows of rel, which is one of our tables; nothing is asked for
+ * yet. */
+TessDraft *
+tess_draft_make(PlannerInfo *root, RelOptInfo *rel)
+{
+	TessDraft *draft = palloc0(sizeof(TessDraft));
+
+	draft->rel = rel;
+	draft->rte = planner_rt_fetch(rel->relid, root);
+	draft->table = tess_meta_table(draft->rte->relid);
+	draft->prune = tess_prune_make(rel->baserestrictinfo, rel->relid,
+								   draft->table);
+	draft->bindings.travel = &draft->travel;
+	tess_travel_add(&draft->travel, draft->rte->relid);
+	tess_draft_forget_columns(draft);
+	return draft;
+}
+
+/* Expressions over the scan's relation as they are written for a node. */
+static Node *
+renumber_mutator(Node *node, RelOptInfo *rel)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var) && ((Var *) node)->varno == rel->relid)
+	{
+		Var *var = (Var *) copyObject(node);
+
+		var->varno = 1;
+		var->varnosyn = 0;
+		var->varattnosyn = 0;
+		return (Node *) var;
+	}
+	return expression_tree_mutator(node, renumber_mutator, rel);
+}
+
+/*
+ * An expression over the draft's relation as the node is to evaluate it; NULL
+ * if it has to be evaluated here.
+ */
+Expr *
+tess_draft_bind(TessDraft *draft, Expr *expr)
+{
+	List *before = list_copy(draft->bindings.exprs);
+	Node *bound;
+
+	if (!contain_volatile_functions((Node *) expr) &&
+		!expression_returns_set((Node *) expr))
+	{
+		bound = tess_bind(&draft->bindings,
+						  renumber_mutator((Node *) expr, draft->rel));
+		if (tess_travels(&draft->travel, bound))
+			return (Expr *) bound;
+	}
+	draft->bindings.exprs = before;
+	return NULL;
+}
+
+/*
+ * Parts the conditions; those that travel are bound and renumbered.  Those
+ * with columns of other relations (LATERAL) are checked here, where core makes
+ * parameters of these columns later.  Conditions without columns are core's to
+ * check before the scan begins, unless sends_constants says that it will not.
+ */
+void
+tess_draft_split(TessDraft *draft, List *clauses)
+{
+	Index level = draft->rel->baserestrict_min_security;
+	ListCell *cell;
+
+	foreach(cell, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, cell);
+		Expr *bound = NULL;
+
+		if (rinfo->pseudoconstant && !draft->sends_constants)
+			continue;
+		if ((rinfo->security_level <= level || rinfo->leakproof) &&
+			bms_is_subset(rinfo->clause_relids, draft->rel->relids))
+			bound = tess_draft_bind(draft, rinfo->clause);
+		if (bound != NULL)
+			draft->sent = lappend(draft->sent, bound);
+		else
+			draft->local = lappend(draft->local, rinfo->clause);
+	}
+}
+
+/* All conditions are checked here. */
+void
+tess_draft_keep_all(TessDraft *draft, List *clauses)
+{
+	draft->sent = NIL;
+	draft->bindings.exprs = NIL;
+	draft->local = extract_actual_clauses(clauses, draft->sends_constants);
+}
+
+/* Begins the choice of columns again. */
+void
+tess_draft_forget_columns(TessDraft *draft)
+{
+	draft->columns = tess_columns_make(draft->rte->relid, draft->rel->relid);
+}
+
+/* The number by which a clause of the node's query names one of its columns. */
+Index
+tess_draft_column_ref(TessDraft *draft, int column)
+{
+	TargetEntry *entry = list_nth_node(TargetEntry, draft->columns->node_tlist,
+									   column);
+
+	entry->ressortgroupref = column + 1;
+	return entry->ressortgroupref;
+}
+
+/* The source as the only entry of the node's query. */
+static RangeTblEntry *
+make_source(TessDraft *draft)
+{
+	RangeTblEntry *rte = copyObject(draft->rte);
+
+	rte->securityQuals = NIL;
+	rte->enrname = NULL;
+	rte->requiredPerms = ACL_SELECT;
+	rte->checkAsUser = InvalidOid;
+	rte->inFromCl = true;
+	rte->inh = true; /* no children; core has noticed and said ONLY */
+	if (rte->tablesample != NULL)
+		rte->tablesample = (TableSampleClause *)
+			tess_bind(&draft->bindings, (Node *) rte->tablesample);
+	return rte;
+}
+
+static void
+add_row_mark(const TessDraft *draft, Query *query)
+{
+	RowMarkClause *mark;
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+
+	if (!tess_mark_of(draft->rte, &strength, &policy))
+		return;
+	mark = makeNode(RowMarkClause);
+	mark->rti = 1;
+	mark->strength = strength;
+	mark->waitPolicy = policy;
+	query->rowMarks = list_make1(mark);
+	query->hasForUpdate = true;
+}
+
+static Query *
+make_query(TessDraft *draft)
+{
+	Query *query = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+
+	ref->rtindex = 1;
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->rtable = list_make1(make_source(draft));
+	query->jointree = makeFromExpr(list_make1(ref),
+								   draft->sent == NIL
+									   ? NULL
+									   : (Node *) make_ands_explicit(draft->sent));
+	query->targetList = draft->columns->node_tlist;
+	query->hasAggs = draft->has_aggs;
+	query->groupClause = draft->group_clause;
+	query->distinctClause = draft->distinct_clause;
+	query->sortClause = draft->sort_clause;
+	query->limitCount = draft->limit_count;
+	add_row_mark(draft, query);
+	return query;
+}
+
+/* Makes the draft's template.  False with *reason (a phrase) if it cannot be
+ * written so that a node would read what is meant. */
+bool
+tess_draft_write(TessDraft *draft, const char **reason)
+{
+	draft->template = tess_deparse_query(make_query(draft), reason);
+	return draft->template != NIL;
+}
+
+static TessFragment *
+make_fragment(const TessDraft *draft)
+{
+	TessFragment *fragment = tess_fragment_make();
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+
+	fragment->command = CMD_SELECT;
+	fragment->target = TESS_TO_SHARDS;
+	fragment->anchor = draft->table->relation;
+	fragment->relations = list_make1_oid(draft->rte->relid);
+	fragment->template = draft->template;
+	fragment->param_types = tess_binding_types(&draft->bindings);
+	fragment->has_prune = draft->prune != NULL;
+	fragment->locks_rows = tess_mark_of(draft->rte, &strength, &policy);
+	fragment->role = draft->rte->checkAsUser;
+	tess_columns_describe(draft->columns, fragment);
+	return fragment;
+}
+
+/* The plan node of a draft that has been written, over no relation and without
+ * conditions; the caller adds them where there are some. */
+CustomScan *
+tess_draft_plan(const TessDraft *draft, List *tlist)
+{
+	CustomScan *scan = makeNode(CustomScan);
+
+	scan->custom_exprs = list_copy(draft->bindings.exprs);
+	if (draft->prune != NULL)
+		scan->custom_exprs = lappend(scan->custom_exprs, draft->prune);
+	scan->custom_scan_tlist = draft->columns->scan_tlist;
+	scan->custom_private = list_make1(make_fragment(draft));
+	scan->methods = GetCustomScanMethods(TESS_SCAN_METHODS, false);
+	scan->scan.plan.targetlist = tlist;
+	tess_frame_add_scan();
+	return scan;
+}
