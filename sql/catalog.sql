@@ -16,7 +16,7 @@ SELECT count(*) AS open FROM pg_class
 WHERE relnamespace = 'tessera'::regnamespace AND relkind = 'r'
   AND has_table_privilege('public', oid, 'INSERT, UPDATE, DELETE, TRUNCATE');
 
--- pg_dump keeps every table and sequence
+-- pg_dump keeps every table and sequence, but the sizes that ANALYZE finds out
 SELECT c.relname AS lost
 FROM pg_class c
 WHERE c.relnamespace = 'tessera'::regnamespace AND c.relkind IN ('r', 'S')

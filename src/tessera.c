@@ -16,6 +16,7 @@
 #include "meta/meta.h"
 #include "net/net.h"
 #include "plan/plan.h"
+#include "statistics/statistics.h"
 #include "table/table.h"
 #include "task/task.h"
 #include "tessera.h"
@@ -42,6 +43,7 @@ _PG_init(void)
 	tess_xact_init();
 	tess_exec_init();
 	tess_plan_init();
+	tess_statistics_init();
 	tess_table_init();
 	tess_command_init();
 	tess_cluster_init();

@@ -225,6 +225,7 @@ tess_cat_table_delete(Oid relation)
 	ScanKeyInit(&key, Anum_table_relation, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relation));
 	tess_cat_rows_delete(CATALOG_NAME, "table_pkey", 1, &key);
+	tess_cat_size_delete(relation);
 	tess_cat_dependency_remove(relation);
 	tess_cat_relation_changed(relation);
 	tess_cat_changed(CATALOG_NAME);

@@ -79,6 +79,13 @@ typedef struct TessTableRow
 	TransactionId made_by; /* who wrote the row; not for inserts */
 } TessTableRow;
 
+/* A row of tessera.size. */
+typedef struct TessSizeRow
+{
+	int64 pages;
+	double rows;
+} TessSizeRow;
+
 /* cat_node.c */
 extern List *tess_cat_nodes(void); /* all, by node_id */
 extern TessNodeRow *tess_cat_node_by_name(const char *name); /* NULL: none */
@@ -116,6 +123,10 @@ extern List *tess_cat_tables(void);				   /* all rows */
 extern List *tess_cat_tables_of_group(int32 colocation_id); /* of Oid */
 extern void tess_cat_table_insert(const TessTableRow *row);
 extern void tess_cat_table_delete(Oid relation);
+
+/* cat_size.c: sizes of distributed tables, for estimates. */
+extern bool tess_cat_size(Oid relation, TessSizeRow *size); /* false: none */
+extern void tess_cat_size_set(Oid relation, const TessSizeRow *size);
 
 /* cat_commit.c: decisions of two-phase commits. */
 extern void tess_cat_commit_record_insert(const char *gid);

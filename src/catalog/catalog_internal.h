@@ -79,6 +79,14 @@ enum
 
 enum
 {
+	Anum_size_relation = 1,
+	Anum_size_pages,
+	Anum_size_rows,
+	Natts_size = Anum_size_rows
+};
+
+enum
+{
 	Anum_commit_record_gid = 1,
 	Anum_commit_record_recorded_at,
 	Natts_commit_record = Anum_commit_record_recorded_at
@@ -133,5 +141,8 @@ extern void tess_cat_group_changed(int32 colocation_id);
 /* cat_table.c: the dependency of a shell on the extension. */
 extern void tess_cat_dependency_add(Oid relation);
 extern void tess_cat_dependency_remove(Oid relation);
+
+/* cat_size.c */
+extern void tess_cat_size_delete(Oid relation);
 
 #endif

@@ -65,6 +65,13 @@ CREATE TABLE tessera."table" (
 CREATE INDEX table_colocation_id_idx ON tessera."table" (colocation_id);
 COMMENT ON TABLE tessera."table" IS 'distributed and reference tables';
 
+CREATE TABLE tessera.size (
+	relation regclass NOT NULL PRIMARY KEY,
+	pages bigint NOT NULL,
+	rows double precision NOT NULL
+);
+COMMENT ON TABLE tessera.size IS 'how large distributed tables were when they were last analyzed or vacuumed, for estimates';
+
 CREATE TABLE tessera.commit_record (
 	gid text NOT NULL PRIMARY KEY,
 	recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -73,13 +80,13 @@ CREATE INDEX commit_record_recorded_at_idx ON tessera.commit_record (recorded_at
 COMMENT ON TABLE tessera.commit_record IS 'two-phase transactions that are decided to commit, while a node may not have done so';
 
 GRANT SELECT ON tessera.cluster, tessera.node, tessera.colocation, tessera.shard, tessera.shard_range,
-	tessera.placement, tessera."table", tessera.commit_record TO PUBLIC;
+	tessera.placement, tessera."table", tessera.size, tessera.commit_record TO PUBLIC;
 
 /* There is no cluster without an identity and a coordinator. */
 INSERT INTO tessera.cluster (cluster_id) VALUES (pg_catalog.gen_random_uuid());
 INSERT INTO tessera.node (name, role, holds_shards) VALUES ('coordinator', 'coordinator', false);
 
-/* pg_dump keeps all of it. */
+/* pg_dump keeps all of it but the sizes, which ANALYZE finds out. */
 SELECT pg_catalog.pg_extension_config_dump('tessera.cluster', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera.node', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera.node_id_seq', '');

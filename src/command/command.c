@@ -307,17 +307,12 @@ run_truncate(Utility *utility)
 static void
 run_vacuum(Utility *utility)
 {
-	VacuumStmt *vacuum = castNode(VacuumStmt, utility->plan->utilityStmt);
 	bool is_top = utility->context == PROCESS_UTILITY_TOPLEVEL;
 	bool in_block = IsInTransactionBlock(is_top);
-	void *work = NULL;
+	void *work;
 
-	if (vacuum->rels != NIL)
-	{
-		own_tree(utility);
-		work = tess_vacuum_prepare(
-			castNode(VacuumStmt, utility->plan->utilityStmt));
-	}
+	own_tree(utility);
+	work = tess_vacuum_prepare(castNode(VacuumStmt, utility->plan->utilityStmt));
 	pass_on(utility);
 	tess_vacuum_finish(work, in_block);
 }

@@ -19,6 +19,7 @@
 #include "base/base.h"
 #include "command/command_internal.h"
 #include "deparse/deparse.h"
+#include "statistics/statistics.h"
 #include "table/table.h"
 
 typedef struct DroppedIndex
@@ -79,6 +80,8 @@ tess_index_after_create(const IndexStmt *create, const List *old_indexes)
 		return;
 	rel = table_open(table->relation, NoLock);
 	tess_table_check_indexes(rel);
+	if (table->kind == TESS_DISTRIBUTED)
+		tess_statistics_restore_size(rel);
 	table_close(rel, NoLock);
 	work = tess_work_of_table(table);
 	foreach(lc, indexes_of(table->relation))

@@ -4,19 +4,29 @@
  * VACUUM runs in no transaction, here and on the nodes: it goes to sessions
  * of its own, after the shell.  ANALYZE inside a transaction block goes to
  * the transaction's sessions, which may hold locks on the shards.  Shards of
- * this server are added to the user's list of tables.
+ * this server are added to the user's list of tables; without a list core
+ * finds them itself.
+ *
+ * Core finds shells empty, and says so in pg_class.  So what the shards know
+ * comes last, of each table in a transaction of its own, as core does it.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "base/base.h"
 #include "command/command_internal.h"
+#include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/vacuum.h"
 #include "miscadmin.h"
 #include "net/net.h"
 #include "nodes/makefuncs.h"
+#include "statistics/statistics.h"
 #include "table/table.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* How long to wait for a node to stop. */
@@ -24,15 +34,20 @@
 
 typedef struct VacuumWork
 {
-	TessWork *work; /* one command for each other server */
+	List *names;	/* of shards and copies, for each other server */
+	List *local;	/* VacuumRelations of shards of this server */
+	List *targets;	/* of TessAnalyzeTarget, distributed tables */
+	TessWork *work; /* one command for each other server; NULL if none */
 	MemoryContext context;
-	bool is_vacuum;
 } VacuumWork;
 
-static void add_relation(VacuumRelation *relation, const TessTable *table,
-						 List **names, List **local);
+static bits32 analyze_options(const VacuumStmt *vacuum);
+static void add_all_tables(VacuumWork *work, bits32 options);
+static void add_table(VacuumWork *work, const TessTable *table, List *columns,
+					  bits32 options);
 static char *command_head(const VacuumStmt *vacuum);
 static void run_outside_transaction(TessWork *work);
+static void gather_statistics(VacuumWork *work, bool in_transaction);
 
 /*
  * Before the statement, whose tree must be the caller's own copy.  What is to
@@ -42,11 +57,13 @@ static void run_outside_transaction(TessWork *work);
 void *
 tess_vacuum_prepare(VacuumStmt *vacuum)
 {
-	List *names = NIL;
-	List *local = NIL;
-	VacuumWork *result;
+	VacuumWork *work = palloc0(sizeof(VacuumWork));
+	bits32 options = analyze_options(vacuum);
 	ListCell *lc;
 
+	work->context = CurrentMemoryContext;
+	if (vacuum->rels == NIL)
+		add_all_tables(work, options);
 	foreach(lc, vacuum->rels)
 	{
 		VacuumRelation *relation = lfirst(lc);
@@ -55,37 +72,73 @@ tess_vacuum_prepare(VacuumStmt *vacuum)
 									 : NULL;
 
 		if (table != NULL)
-			add_relation(relation, table, &names, &local);
+			add_table(work, table, relation->va_cols, options);
 	}
-	vacuum->rels = list_concat(vacuum->rels, local);
-	if (names == NIL)
-		return NULL;
+	if (vacuum->rels != NIL)
+		vacuum->rels = list_concat(vacuum->rels, work->local);
+	work->work = tess_names_work(work->names, command_head(vacuum));
+	return work->work == NULL && work->targets == NIL ? NULL : work;
+}
 
-	result = palloc(sizeof(VacuumWork));
-	result->work = tess_names_work(names, command_head(vacuum));
-	result->context = CurrentMemoryContext;
-	result->is_vacuum = vacuum->is_vacuumcmd;
-	return result;
+static bits32
+analyze_options(const VacuumStmt *vacuum)
+{
+	bits32 options = vacuum->is_vacuumcmd ? VACOPT_VACUUM : VACOPT_ANALYZE;
+	ListCell *lc;
+
+	foreach(lc, vacuum->options)
+	{
+		DefElem *option = lfirst(lc);
+		bits32 bit = strcmp(option->defname, "analyze") == 0   ? VACOPT_ANALYZE
+					 : strcmp(option->defname, "verbose") == 0 ? VACOPT_VERBOSE
+					 : strcmp(option->defname, "skip_locked") == 0
+						 ? VACOPT_SKIP_LOCKED
+						 : 0;
+
+		/* core will refuse what has no boolean value */
+		if (bit != 0 && defGetBoolean(option))
+			options |= bit;
+	}
+	return options;
 }
 
 static void
-add_relation(VacuumRelation *relation, const TessTable *table, List **names,
-			 List **local)
+add_all_tables(VacuumWork *work, bits32 options)
 {
-	TessWork *work = tess_work_of_table(table);
-	StringInfoData columns;
 	ListCell *lc;
 
-	initStringInfo(&columns);
-	foreach(lc, relation->va_cols)
-		appendStringInfo(&columns, "%s%s", columns.len > 0 ? ", " : " (",
-						 quote_identifier(strVal(lfirst(lc))));
-	if (columns.len > 0)
-		appendStringInfoChar(&columns, ')');
-
-	for (int i = 0; i < work->count; i++)
+	foreach(lc, tess_cat_tables())
 	{
-		TessNodeWork *node = &work->nodes[i];
+		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
+		const TessTable *table = tess_meta_table(relation);
+
+		if (table != NULL)
+			add_table(work, table, NIL, options);
+	}
+}
+
+static void
+add_table(VacuumWork *work, const TessTable *table, List *columns, bits32 options)
+{
+	TessWork *shards = tess_work_of_table(table);
+	TessAnalyzeTarget *target;
+	StringInfoData suffix;
+	ListCell *lc;
+
+	/* core warns of those */
+	if (!pg_class_ownercheck(table->relation, GetUserId()) &&
+		!pg_database_ownercheck(MyDatabaseId, GetUserId()))
+		return;
+	initStringInfo(&suffix);
+	foreach(lc, columns)
+		appendStringInfo(&suffix, "%s%s", suffix.len > 0 ? ", " : " (",
+						 quote_identifier(strVal(lfirst(lc))));
+	if (suffix.len > 0)
+		appendStringInfoChar(&suffix, ')');
+
+	for (int i = 0; i < shards->count; i++)
+	{
+		TessNodeWork *node = &shards->nodes[i];
 
 		for (int j = 0; node->is_local && j < node->shard_count; j++)
 		{
@@ -94,12 +147,20 @@ add_relation(VacuumRelation *relation, const TessTable *table, List **names,
 															node->shard_ids[j]),
 									 table->name, -1);
 
-			*local = lappend(*local, makeVacuumRelation(shard, InvalidOid,
-														relation->va_cols));
+			work->local = lappend(work->local,
+								  makeVacuumRelation(shard, InvalidOid, columns));
 		}
 		if (!node->is_local)
-			tess_names_add(names, node, table, columns.data);
+			tess_names_add(&work->names, node, table, suffix.data);
 	}
+
+	if (table->kind != TESS_DISTRIBUTED)
+		return;
+	target = palloc0(sizeof(TessAnalyzeTarget));
+	target->relation = table->relation;
+	target->columns = columns;
+	target->options = options;
+	work->targets = lappend(work->targets, target);
 }
 
 static char *
@@ -129,17 +190,48 @@ command_head(const VacuumStmt *vacuum)
 void
 tess_vacuum_finish(void *prepared, bool in_transaction)
 {
-	VacuumWork *result = prepared;
+	VacuumWork *work = prepared;
 	MemoryContext caller;
 
-	if (result == NULL)
+	if (work == NULL)
 		return;
-	caller = MemoryContextSwitchTo(result->context);
-	if (!result->is_vacuum && in_transaction)
-		tess_work_run(result->work);
-	else
-		run_outside_transaction(result->work);
+	caller = MemoryContextSwitchTo(work->context);
+	if (work->work != NULL)
+	{
+		if (in_transaction)
+			tess_work_run(work->work);
+		else
+			run_outside_transaction(work->work);
+	}
+	gather_statistics(work, in_transaction);
 	MemoryContextSwitchTo(caller);
+}
+
+/* So that locks on shells, and what nodes hold, last no longer than needed. */
+static void
+begin_another_transaction(void)
+{
+	if (ActiveSnapshotSet())
+		PopActiveSnapshot();
+	CommitTransactionCommand();
+	StartTransactionCommand();
+}
+
+static void
+gather_statistics(VacuumWork *work, bool in_transaction)
+{
+	ListCell *lc;
+
+	foreach(lc, work->targets)
+	{
+		TessAnalyzeTarget *target = lfirst(lc);
+
+		if (!in_transaction)
+			begin_another_transaction();
+		MemoryContextSwitchTo(work->context);
+		target->in_block = in_transaction;
+		tess_statistics_gather(target);
+	}
 }
 
 static void

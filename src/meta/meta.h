@@ -79,6 +79,10 @@ typedef struct TessTable
 	const TessGroup *group; /* NULL for reference tables */
 	TransactionId made_by;	/* shards on this server are as old as that */
 
+	/* As of the last ANALYZE or VACUUM; -1: never.  See tessera.size. */
+	double known_rows;
+	double known_pages;
+
 	/* A local or non-colocated table has a foreign key to this one, which the
 	 * shards cannot enforce: rows must not be deleted or change their keys. */
 	Oid foreign_referrer; /* that table, or InvalidOid */

@@ -281,6 +281,16 @@ fill_key(TessTable *table, Relation relation, const TessTableRow *row)
 	table->group = tess_meta_group(row->colocation_id);
 }
 
+static void
+fill_size(TessTable *table)
+{
+	TessSizeRow size = {-1, -1};
+
+	(void) tess_cat_size(table->relation, &size);
+	table->known_rows = size.rows;
+	table->known_pages = (double) size.pages;
+}
+
 TessTable *
 tess_meta_build_table(Oid oid, bool *is_gone)
 {
@@ -312,7 +322,10 @@ tess_meta_build_table(Oid oid, bool *is_gone)
 	table->schema = get_namespace_name(RelationGetNamespace(relation));
 	table->name = pstrdup(RelationGetRelationName(relation));
 	if (row->kind == TESS_DISTRIBUTED)
+	{
 		fill_key(table, relation, row);
+		fill_size(table);
+	}
 	table->foreign_referrer = find_foreign_referrer(relation, row);
 	relation_close(relation, AccessShareLock);
 	return table;

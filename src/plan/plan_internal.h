@@ -235,6 +235,26 @@ extern Index tess_draft_column_ref(TessDraft *draft, int column);
 extern bool tess_draft_write(TessDraft *draft, const char **reason);
 extern CustomScan *tess_draft_plan(const TessDraft *draft, List *tlist);
 
+/* estimate.c: sizes and costs, without asking anybody ----------------------- */
+
+typedef struct TessEstimate
+{
+	double pages; /* of all shards */
+	double rows;
+	double visible_fraction;
+	bool is_new; /* nothing is known, and nothing was */
+} TessEstimate;
+
+/* The size of a distributed table as of its last ANALYZE, or a guess. */
+extern void tess_estimate_table(const TessTable *table, TessEstimate *estimate);
+/* The same, into the relation (and its indexes) that core plans with. */
+extern void tess_estimate_relation(const TessTable *table, RelOptInfo *rel);
+/* Costs of a path that scans a table's shards, whose rows and target are set
+ * and whose relation still has the paths that core made of the shell. */
+extern void tess_cost_scan(Path *path, int shards_hit, int shard_count);
+/* Costs of a path that fetches its rows; remote is what the nodes pay. */
+extern void tess_cost_fetch(Path *path, int shards_hit, Cost remote);
+
 /* relation_scan.c: scans of single tables. ---------------------------------- */
 extern void tess_relation_scan_init(void);
 

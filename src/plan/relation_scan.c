@@ -29,13 +29,6 @@
 #include "plan/plan_internal.h"
 #include "route/route.h"
 
-/* Rows of a table nobody has analyzed. */
-#define DEFAULT_ROWS 10000.0
-/* What it costs to ask, per statement and per shard, and per row. */
-#define STATEMENT_COST 25.0
-#define SHARD_COST 1.0
-#define ROW_COST 0.01
-
 static set_rel_pathlist_hook_type next_set_rel_pathlist = NULL;
 static get_relation_info_hook_type next_get_relation_info = NULL;
 
@@ -65,14 +58,13 @@ static void
 set_relation_info(PlannerInfo *root, Oid relation, bool inhparent,
 				  RelOptInfo *rel)
 {
+	const TessTable *table;
+
 	if (next_get_relation_info)
 		next_get_relation_info(root, relation, inhparent, rel);
-	if (distributed_table(relation) == NULL)
-		return;
-	if (rel->tuples <= 0)
-		rel->tuples = DEFAULT_ROWS;
-	rel->pages = Max(rel->pages, (BlockNumber) (rel->tuples / 100) + 1);
-	rel->allvisfrac = 0;
+	table = distributed_table(relation);
+	if (table != NULL)
+		tess_estimate_relation(table, rel);
 }
 
 /*
@@ -130,10 +122,8 @@ replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 													  rel->lateral_relids);
 	path->path.rows = path->path.param_info ? path->path.param_info->ppi_rows
 											: rel->rows;
-	path->path.startup_cost = STATEMENT_COST +
-							  SHARD_COST * bms_num_members(shards);
-	path->path.total_cost = path->path.startup_cost +
-							path->path.rows * (ROW_COST + cpu_tuple_cost);
+	tess_cost_scan(&path->path, bms_num_members(shards),
+				   table->group->shard_count);
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->methods = &path_methods;
 

@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -20,6 +21,7 @@
 #include "base/base.h"
 #include "catalog/catalog.h"
 #include "deparse/deparse.h"
+#include "statistics/statistics.h"
 #include "table/table_internal.h"
 
 static void refuse_null(FunctionCallInfo fcinfo, int argument, const char *name);
@@ -94,6 +96,7 @@ distribute(TessTableRequest *request)
 	Oid relation = RelationGetRelid(rel);
 	char *schema = get_namespace_name(RelationGetNamespace(rel));
 	TessTableRow row = {0};
+	TessStatisticsSize size = {RelationGetNumberOfBlocks(rel)};
 	TessWork *work;
 	uint64 rows;
 
@@ -111,12 +114,17 @@ distribute(TessTableRequest *request)
 	rows = build(rel, work, false);
 	tess_table_empty_shell(rel);
 	if (rows > 0)
+	{
+		/* the statistics of its columns are still those of all rows */
+		size.rows = rows;
+		tess_statistics_set_size(rel, &size, true);
 		ereport(NOTICE,
 				(errmsg_plural("moved " UINT64_FORMAT
 							   " row of table \"%s\" to its shard",
 							   "moved " UINT64_FORMAT
 							   " rows of table \"%s\" to its shards",
 							   rows, rows, RelationGetRelationName(rel))));
+	}
 	tess_table_notice_referrers(rel);
 }
 

@@ -4,11 +4,14 @@
  */
 #include "postgres.h"
 
+#include "access/multixact.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "commands/tablecmds.h"
+#include "commands/vacuum.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -17,6 +20,7 @@
 #include "table/table_internal.h"
 
 static const TessTable *table_to_undistribute(Relation rel);
+static void keep_size(Relation rel, uint64 rows);
 static void notice_references(Relation rel);
 
 PG_FUNCTION_INFO_V1(tess_table_undistribute);
@@ -43,6 +47,7 @@ tess_table_undistribute(PG_FUNCTION_ARGS)
 		rows = tess_table_fetch_rows(rel, table);
 	}
 	tess_table_drop_shards(table->relation, table->schema, table->name);
+	keep_size(rel, rows);
 	if (rows > 0)
 		ereport(NOTICE,
 				(errmsg_plural("moved " UINT64_FORMAT
@@ -53,6 +58,16 @@ tess_table_undistribute(PG_FUNCTION_ARGS)
 	notice_references(rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
+}
+
+/* What the statistics of its columns are about, now in its own files. */
+static void
+keep_size(Relation rel, uint64 rows)
+{
+	if (rows > 0)
+		vac_update_relstats(rel, RelationGetNumberOfBlocks(rel), rows, 0,
+							rel->rd_rel->relhasindex, InvalidTransactionId,
+							InvalidMultiXactId, NULL, NULL, true);
 }
 
 static const TessTable *

@@ -1,0 +1,255 @@
+/*
+ * sample_fetch.c - rows of all shards in one place, spread over the shards as
+ * the table's rows are.
+ *
+ * Each node is asked once for all of its shards.  Rows go to a tuplestore of
+ * maintenance_work_mem, and to disk beyond that.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/base.h"
+#include "local/local.h"
+#include "net/net.h"
+#include "statistics/statistics_internal.h"
+#include "xact/xact.h"
+
+/* What stands for a value that is so wide that core only asks how long it is:
+ * longer than that, see sample_rows.c. */
+#define STAND_IN_BYTES 1100
+
+typedef struct SampleSink
+{
+	DestReceiver dest; /* first: local/ gives rows to it */
+	Relation rel;
+	TessSampleColumn *columns;
+	int column_count;
+	int item_count; /* of the select list */
+	char *items;	/* its text */
+	TessDecoder *decoder;
+	bool binary;
+	TupleTableSlot *slot;
+	Tuplestorestate *rows;
+	Datum stand_in;
+	MemoryContext row_context;
+} SampleSink;
+
+static void
+sink_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+sink_nothing(DestReceiver *self)
+{
+}
+
+/* values: of the items, which a column that may be shortened has two of. */
+static void
+put_row(SampleSink *sink, const Datum *values, const bool *nulls)
+{
+	TupleTableSlot *slot = sink->slot;
+	int item = 0;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sink->rel->rd_att->natts);
+	for (int i = 0; i < sink->column_count; i++)
+	{
+		int position = sink->columns[i].attnum - 1;
+
+		slot->tts_values[position] = values[item];
+		slot->tts_isnull[position] = nulls[item++];
+		if (!sink->columns[i].may_shorten)
+			continue;
+		if (!nulls[item] && DatumGetBool(values[item]))
+		{
+			slot->tts_values[position] = sink->stand_in;
+			slot->tts_isnull[position] = false;
+		}
+		item++;
+	}
+	ExecStoreVirtualTuple(slot);
+	tuplestore_puttupleslot(sink->rows, slot);
+}
+
+static bool
+sink_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	slot_getallattrs(slot);
+	put_row((SampleSink *) self, slot->tts_values, slot->tts_isnull);
+	return true;
+}
+
+/* The select list, and how its values come. */
+static void
+make_items(SampleSink *sink)
+{
+	TupleDesc desc = RelationGetDescr(sink->rel);
+	Oid *types = palloc(sizeof(Oid) * (2 * sink->column_count + 1));
+	int32 *typmods = palloc(sizeof(int32) * (2 * sink->column_count + 1));
+	StringInfoData text;
+	int item = 0;
+
+	initStringInfo(&text);
+	for (int i = 0; i < sink->column_count; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc,
+													sink->columns[i].attnum - 1);
+		const char *name = quote_identifier(NameStr(attribute->attname));
+
+		appendStringInfoString(&text, item > 0 ? ", " : "");
+		types[item] = attribute->atttypid;
+		typmods[item++] = attribute->atttypmod;
+		if (!sink->columns[i].may_shorten)
+		{
+			appendStringInfoString(&text, name);
+			continue;
+		}
+		appendStringInfo(&text,
+						 "CASE WHEN NOT tessera_internal.is_wide(%s) THEN %s END,"
+						 " tessera_internal.is_wide(%s)",
+						 name, name, name);
+		types[item] = BOOLOID;
+		typmods[item++] = -1;
+	}
+	sink->items = text.data;
+	sink->item_count = item;
+	sink->binary = tess_types_travel_binary(item, types);
+	sink->decoder = tess_decoder_make(item, types, typmods, sink->binary);
+}
+
+static SampleSink *
+make_sink(Relation rel, List *columns)
+{
+	SampleSink *sink = palloc0(sizeof(SampleSink));
+	struct varlena *stand_in = palloc0(STAND_IN_BYTES);
+
+	SET_VARSIZE(stand_in, STAND_IN_BYTES);
+	sink->stand_in = PointerGetDatum(stand_in);
+	sink->dest.receiveSlot = sink_receive;
+	sink->dest.rStartup = sink_startup;
+	sink->dest.rShutdown = sink_nothing;
+	sink->dest.rDestroy = sink_nothing;
+	sink->dest.mydest = DestNone;
+	sink->rel = rel;
+	sink->columns = tess_sample_columns(rel, columns, &sink->column_count);
+	make_items(sink);
+	sink->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	sink->rows = tuplestore_begin_heap(true, false, maintenance_work_mem);
+	sink->row_context = AllocSetContextCreate(CurrentMemoryContext,
+											  "tessera sampled row",
+											  ALLOCSET_DEFAULT_SIZES);
+	return sink;
+}
+
+/* The query of a shard; NULL if no rows of it are wanted. */
+static char *
+sample_sql(const SampleSink *sink, const TessShardSizes *sizes, int shard,
+		   int target)
+{
+	double rows = sizes->shards[shard].size.rows;
+
+	if (rows <= 0)
+		return NULL;
+	/* of a shard that grows meanwhile not more than its share */
+	if (sizes->total.rows > target)
+		rows = target * (rows / sizes->total.rows);
+	return psprintf("SELECT %s FROM tessera_internal.sample_rows(NULL::%s, %d)",
+					sink->items, sizes->shards[shard].relation, (int) ceil(rows));
+}
+
+/* Rows of one node, to the end. */
+static void
+read_rows(SampleSink *sink, TessSession *session)
+{
+	Datum *values = palloc(sizeof(Datum) * Max(sink->item_count, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(sink->item_count, 1));
+
+	for (;;)
+	{
+		PGresult *result = NULL;
+		void *tag = NULL;
+		TessPoll poll = tess_session_poll(session, &result, &tag);
+
+		if (poll == TESS_POLL_IDLE)
+			return;
+		if (poll == TESS_POLL_WAIT)
+		{
+			(void) tess_net_wait(1, &session, 0);
+			continue;
+		}
+		for (int row = 0; tag == sink && row < PQntuples(result); row++)
+		{
+			MemoryContext caller = MemoryContextSwitchTo(sink->row_context);
+
+			CHECK_FOR_INTERRUPTS();
+			tess_decoder_decode(sink->decoder, result, row, values, nulls);
+			put_row(sink, values, nulls);
+			MemoryContextSwitchTo(caller);
+			MemoryContextReset(sink->row_context);
+		}
+	}
+}
+
+static void
+fetch_here(SampleSink *sink, const TessShardSizes *sizes, int target)
+{
+	for (int i = 0; i < sizes->count; i++)
+	{
+		char *sql = sample_sql(sink, sizes, i, target);
+
+		if (sizes->shards[i].is_local && sql != NULL)
+			(void) tess_local_execute(sql, NULL, true, false, &sink->dest);
+	}
+}
+
+/* All nodes work at the same time; their rows are read one after another. */
+static void
+fetch_remote(SampleSink *sink, const TessShardSizes *sizes, int target)
+{
+	TessSession **sessions = palloc(sizeof(TessSession *) *
+									Max(sizes->node_count, 1));
+
+	tess_xact_sessions(sizes->node_count, sizes->node_ids, InvalidOid,
+					   TESS_READ, sessions);
+	for (int i = 0; i < sizes->node_count; i++)
+	{
+		tess_session_claim(sessions[i], NULL, NULL);
+		for (int j = 0; j < sizes->count; j++)
+		{
+			char *sql = sample_sql(sink, sizes, j, target);
+
+			if (sizes->shards[j].node_id == sizes->node_ids[i] && sql != NULL)
+				tess_session_queue(sessions[i], sql, NULL, sink->binary, true,
+								   sink);
+		}
+		tess_session_flush(sessions[i]);
+	}
+	for (int i = 0; i < sizes->node_count; i++)
+		read_rows(sink, sessions[i]);
+}
+
+/* See statistics_internal.h.  In the caller's context. */
+Tuplestorestate *
+tess_sample_fetch(Relation rel, const TessAnalyzeTarget *analyze,
+				  const TessShardSizes *sizes, int target)
+{
+	SampleSink *sink = make_sink(rel, analyze->columns);
+
+	fetch_here(sink, sizes, target);
+	if (sizes->node_count > 0)
+		fetch_remote(sink, sizes, target);
+	ExecDropSingleTupleTableSlot(sink->slot);
+	return sink->rows;
+}
