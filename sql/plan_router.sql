@@ -5,22 +5,22 @@ CREATE SCHEMA plan_router_local;
 SET search_path = plan_router;
 SET client_min_messages = warning;
 
--- how(query): routed, or how many scans of how many shards; and whether the
--- rows are those of the local twins
+-- how(query): routed, or how many scans and fragments of how many shards; and
+-- whether the rows are those of the local twins
 CREATE FUNCTION how(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	line text;
-	routed boolean := false;
 	scans int := 0;
+	fragments int := 0;
 	shards text := '';
 	here text[];
 	there text[];
 BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
-		routed := routed OR line ~ 'Custom Scan \(TesseraScan\)$';
+		fragments := fragments + (line ~ 'Custom Scan \(TesseraScan\)$')::int;
 		scans := scans + (line ~ 'Custom Scan \(TesseraScan\) on')::int;
 		IF line ~ 'Shards: ' THEN
-			shards := shards || ' ' || substring(line FROM 'Shards: (\d+)');
+			shards := shards || coalesce(' ' || substring(line FROM 'Shards: (\d+)'), ' 1');
 		END IF;
 	END LOOP;
 	EXECUTE format('SELECT array_agg(q::text ORDER BY q::text) FROM (%s) q', query) INTO here;
@@ -28,7 +28,8 @@ BEGIN
 	EXECUTE format('SELECT array_agg(q::text ORDER BY q::text) FROM (%s) q', query) INTO there;
 	PERFORM set_config('search_path', 'plan_router', true);
 	RETURN format('%s, %s rows, %s',
-				  CASE WHEN routed THEN 'routed' ELSE scans || ' scans:' || shards END,
+				  CASE WHEN (scans, fragments, shards) = (0, 1, ' 1') THEN 'routed'
+					   ELSE concat_ws(' and ', nullif(scans, 0) || ' scans', nullif(fragments, 0) || ' fragments') || ':' || shards END,
 				  coalesce(cardinality(here), 0),
 				  CASE WHEN here IS NOT DISTINCT FROM there THEN 'same' ELSE 'DIFFERENT' END);
 END $$;

@@ -14,13 +14,14 @@
 
 #include "base/base.h"
 #include "local/local.h"
-#include "plan/plan_internal.h"
+#include "plan/fragment.h"
 
 typedef struct Frame
 {
 	struct Frame *outer;
-	bool is_open; /* tables of ours are ours */
-	int scans;	  /* of distributed tables, made so far */
+	bool is_open;	 /* tables of ours are ours */
+	int scans;		 /* of distributed tables, made so far */
+	List *fragments; /* TessFragmentQuery * */
 } Frame;
 
 static Frame *frame = NULL;
@@ -38,6 +39,23 @@ void
 tess_frame_add_scan(void)
 {
 	frame->scans++;
+}
+
+/* Numbers a fragment; it has to live as long as the frame. */
+int
+tess_frame_add_fragment(TessFragmentQuery *fragment)
+{
+	frame->fragments = lappend(frame->fragments, fragment);
+	return list_length(frame->fragments);
+}
+
+/* The fragment of a number given out in this frame. */
+TessFragmentQuery *
+tess_frame_fragment(int number)
+{
+	if (frame == NULL || number < 1 || number > list_length(frame->fragments))
+		return NULL;
+	return list_nth(frame->fragments, number - 1);
 }
 
 static PlannedStmt *
@@ -66,9 +84,14 @@ PlannedStmt *
 tess_plan_rest(TessJob *job, Query *query)
 {
 	TessJob rest = *job;
+	bool locks = tess_row_marks_move(query);
+
+	/* rows are checked again one by one, which fragments have no answer to */
+	if (!locks && !query->hasModifyingCTE)
+		tess_split(tess_survey_make(query), query);
 
 	/* nodes are not asked in parallel mode, not even by the leader */
-	if (tess_row_marks_move(query) || job->survey->distributed != NIL ||
+	if (locks || job->survey->distributed != NIL ||
 		query->commandType != CMD_SELECT || job->parse->commandType != CMD_SELECT)
 		rest.cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
 	return core_planner(query, &rest);

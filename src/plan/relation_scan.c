@@ -26,7 +26,7 @@
 #include "parser/parsetree.h"
 
 #include "deparse/deparse.h"
-#include "plan/plan_internal.h"
+#include "plan/fragment.h"
 #include "route/route.h"
 
 static set_rel_pathlist_hook_type next_set_rel_pathlist = NULL;
@@ -141,7 +141,11 @@ set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 
 	if (next_set_rel_pathlist)
 		next_set_rel_pathlist(root, rel, rti, rte);
-	if (rte->rtekind != RTE_RELATION || IS_DUMMY_REL(rel))
+	if (IS_DUMMY_REL(rel))
+		return;
+	if (tess_fragment_of(rte) != NULL)
+		tess_fragment_set_paths(root, rel, tess_fragment_of(rte));
+	if (rte->rtekind != RTE_RELATION)
 		return;
 	table = distributed_table(rte->relid);
 	if (table == NULL)

@@ -1,0 +1,342 @@
+/*
+ * facts.c - which columns are equal to each other, or to a value, in every
+ * row that survives?
+ *
+ * Equalities of the distribution key only: the operator is "equals" of the
+ * group's hash family, so equal values stand in one shard.  Values never join
+ * classes: two columns that equal $1 are no facts of each other where one of
+ * them may be missing.
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+
+#include "plan/facts.h"
+#include "plan/plan_internal.h"
+#include "route/route.h"
+
+/* TessFacts ------------------------------------------------------------------ */
+
+TessFacts *
+tess_facts_copy(const TessFacts *facts)
+{
+	TessFacts *copy = palloc0(sizeof(TessFacts));
+	ListCell *cell;
+
+	foreach(cell, facts->classes)
+	{
+		TessFactClass *from = lfirst(cell);
+		TessFactClass *to = palloc(sizeof(TessFactClass));
+
+		to->terms = list_copy(from->terms);
+		to->values = list_copy(from->values);
+		copy->classes = lappend(copy->classes, to);
+	}
+	return copy;
+}
+
+TessFactClass *
+tess_facts_find(const TessFacts *facts, const TessTerm *term)
+{
+	ListCell *cell;
+	ListCell *inner;
+
+	foreach(cell, facts->classes)
+	{
+		TessFactClass *class = lfirst(cell);
+
+		foreach(inner, class->terms)
+		{
+			TessTerm *known = lfirst(inner);
+
+			if (known->rte == term->rte && known->attno == term->attno)
+				return class;
+		}
+	}
+	return NULL;
+}
+
+static TessFactClass *
+facts_class(TessFacts *facts, const TessTerm *term)
+{
+	TessFactClass *class = tess_facts_find(facts, term);
+
+	if (class == NULL)
+	{
+		TessTerm *copy = palloc(sizeof(TessTerm));
+
+		*copy = *term;
+		class = palloc0(sizeof(TessFactClass));
+		class->terms = list_make1(copy);
+		facts->classes = lappend(facts->classes, class);
+	}
+	return class;
+}
+
+static void
+facts_equate(TessFacts *facts, const TessTerm *a, const TessTerm *b)
+{
+	TessFactClass *left = facts_class(facts, a);
+	TessFactClass *right = facts_class(facts, b);
+
+	if (left == right)
+		return;
+	left->terms = list_concat(left->terms, right->terms);
+	left->values = list_concat(left->values, right->values);
+	facts->classes = list_delete_ptr(facts->classes, right);
+}
+
+/* Columns ---------------------------------------------------------------- */
+
+/* The entry and column an expression stands for; false if it is no column. */
+bool
+tess_term_of(Node *node, TessScope *scope, TessTerm *term)
+{
+	Var *var;
+
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	if (!IsA(node, Var))
+		return false;
+	var = (Var *) node;
+	if (var->varattno <= 0)
+		return false;
+	for (Index level = 0; level < var->varlevelsup; level++)
+	{
+		scope = scope->parent;
+		if (scope == NULL)
+			return false;
+	}
+
+	term->rte = rt_fetch(var->varno, scope->query->rtable);
+	term->attno = var->varattno;
+	if (term->rte->rtekind == RTE_JOIN)
+	{
+		Node *alias = list_nth(term->rte->joinaliasvars, var->varattno - 1);
+
+		return alias != NULL && tess_term_of(alias, scope, term);
+	}
+	return true;
+}
+
+/* Conditions ------------------------------------------------------------- */
+
+bool
+tess_is_key_equality(const TessTable *table, Oid opno, Oid collation)
+{
+	Oid other;
+
+	return op_strict(opno) &&
+		   (tess_route_is_key_equality(table, opno, collation, true, &other) ||
+			tess_route_is_key_equality(table, opno, collation, false, &other));
+}
+
+static void
+add_value(TessFacts *facts, const TessTerm *term, Expr *clause,
+		  bool column_is_left)
+{
+	TessFactValue *value = palloc(sizeof(TessFactValue));
+	TessFactClass *class = facts_class(facts, term);
+
+	value->clause = clause;
+	value->column_is_left = column_is_left;
+	value->rte = term->rte;
+	value->attno = term->attno;
+	class->values = lappend(class->values, value);
+}
+
+static void
+collect_comparison(const TessTable *table, OpExpr *op, TessScope *scope,
+				   TessFacts *facts)
+{
+	Node *left;
+	Node *right;
+	TessTerm a;
+	TessTerm b;
+	bool left_is_column;
+	bool right_is_column;
+
+	if (list_length(op->args) != 2 ||
+		!tess_is_key_equality(table, op->opno, op->inputcollid))
+		return;
+	left = linitial(op->args);
+	right = lsecond(op->args);
+	left_is_column = tess_term_of(left, scope, &a);
+	right_is_column = tess_term_of(right, scope, &b);
+
+	if (left_is_column && right_is_column)
+		facts_equate(facts, &a, &b);
+	else if (left_is_column && tess_is_row_independent(right))
+		add_value(facts, &a, (Expr *) op, true);
+	else if (right_is_column && tess_is_row_independent(left))
+		add_value(facts, &b, (Expr *) op, false);
+}
+
+void
+tess_facts_add_quals(const TessTable *table, Node *quals, TessScope *scope,
+					 TessFacts *facts)
+{
+	TessTerm term;
+
+	if (quals == NULL)
+		return;
+	if (IsA(quals, List) || is_andclause(quals))
+	{
+		List *args = IsA(quals, List) ? (List *) quals
+									  : ((BoolExpr *) quals)->args;
+		ListCell *cell;
+
+		foreach(cell, args)
+			tess_facts_add_quals(table, lfirst(cell), scope, facts);
+	}
+	else if (IsA(quals, OpExpr))
+		collect_comparison(table, (OpExpr *) quals, scope, facts);
+	else if (IsA(quals, ScalarArrayOpExpr))
+	{
+		ScalarArrayOpExpr *any = (ScalarArrayOpExpr *) quals;
+
+		if (any->useOr &&
+			tess_is_key_equality(table, any->opno, any->inputcollid) &&
+			tess_term_of(linitial(any->args), scope, &term) &&
+			tess_is_row_independent(lsecond(any->args)))
+			add_value(facts, &term, (Expr *) any, true);
+	}
+}
+
+/* The tree ---------------------------------------------------------------- */
+
+/* True if conditions may move freely into and out of a subquery in FROM. */
+bool
+tess_query_is_simple(const Query *query)
+{
+	return query->commandType == CMD_SELECT && query->setOperations == NULL &&
+		   !query->hasAggs && !query->hasWindowFuncs && !query->hasTargetSRFs &&
+		   query->groupClause == NIL && query->groupingSets == NIL &&
+		   query->havingQual == NULL && query->distinctClause == NIL &&
+		   query->limitOffset == NULL && query->limitCount == NULL &&
+		   query->cteList == NIL && query->rowMarks == NIL;
+}
+
+/* TessFacts of what comes out of a subquery in FROM that is simple. */
+static void
+collect_subquery(const TessTable *table, RangeTblEntry *rte, TessScope *scope,
+				 TessFacts *facts)
+{
+	Query *query = rte->subquery;
+	TessScope inner = {query, scope};
+	ListCell *cell;
+
+	foreach(cell, query->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
+		TessTerm outside = {rte, tle->resno};
+		TessTerm inside;
+
+		if (!tle->resjunk && tess_term_of((Node *) tle->expr, &inner, &inside))
+			facts_equate(facts, &outside, &inside);
+	}
+	tess_facts_add(table, (Node *) query->jointree, &inner, facts);
+}
+
+/* Adds the facts that hold for every row that comes out of node. */
+void
+tess_facts_add(const TessTable *table, Node *node, TessScope *scope,
+			   TessFacts *facts)
+{
+	ListCell *cell;
+
+	if (IsA(node, RangeTblRef))
+	{
+		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex,
+									  scope->query->rtable);
+
+		if (rte->rtekind == RTE_SUBQUERY && tess_query_is_simple(rte->subquery))
+			collect_subquery(table, rte, scope, facts);
+	}
+	else if (IsA(node, FromExpr))
+	{
+		FromExpr *from = (FromExpr *) node;
+
+		foreach(cell, from->fromlist)
+			tess_facts_add(table, lfirst(cell), scope, facts);
+		tess_facts_add_quals(table, from->quals, scope, facts);
+	}
+	else if (IsA(node, JoinExpr))
+	{
+		JoinExpr *join = (JoinExpr *) node;
+
+		if (join->jointype == JOIN_INNER)
+			tess_facts_add_quals(table, join->quals, scope, facts);
+		if (join->jointype == JOIN_INNER || join->jointype == JOIN_LEFT)
+			tess_facts_add(table, join->larg, scope, facts);
+		if (join->jointype == JOIN_INNER || join->jointype == JOIN_RIGHT)
+			tess_facts_add(table, join->rarg, scope, facts);
+	}
+}
+
+/* One value for all -------------------------------------------------------- */
+
+Node *
+tess_fact_value(const TessFactValue *value)
+{
+	List *args = IsA(value->clause, OpExpr)
+					 ? ((OpExpr *) value->clause)->args
+					 : ((ScalarArrayOpExpr *) value->clause)->args;
+
+	return value->column_is_left ? lsecond(args) : linitial(args);
+}
+
+/* The column's side of the clause, over the table's key as Var (1, key). */
+static Node *
+key_side(Node *side, const TessTable *table)
+{
+	if (IsA(side, RelabelType))
+	{
+		RelabelType *relabel = copyObject((RelabelType *) side);
+
+		relabel->arg = (Expr *) key_side((Node *) relabel->arg, table);
+		return (Node *) relabel;
+	}
+	return (Node *) makeVar(1, table->key_attnum, table->key_type,
+							table->key_typmod, table->key_collation, 0);
+}
+
+/* The condition of a value, for the key of table: a prune expression. */
+Expr *
+tess_fact_prune(const TessFactValue *value, const TessTable *table)
+{
+	Expr *clause = copyObject(value->clause);
+	List *args = IsA(clause, OpExpr) ? ((OpExpr *) clause)->args
+									 : ((ScalarArrayOpExpr *) clause)->args;
+	ListCell *side = value->column_is_left ? list_head(args)
+										   : list_second_cell(args);
+	Node *column = lfirst(side);
+
+	while (IsA(column, RelabelType))
+		column = (Node *) ((RelabelType *) column)->arg;
+	if (exprType(column) == table->key_type)
+		lfirst(side) = key_side(lfirst(side), table);
+	else
+	{
+		/* int8 compared through a column of int4: find the other operator */
+		const TessHasher *hasher = &table->group->hasher;
+		Oid opno = InvalidOid;
+
+		if (IsA(clause, OpExpr))
+			opno = get_opfamily_member(hasher->opfamily, hasher->type,
+									   getBaseType(
+										   exprType(tess_fact_value(value))),
+									   HTEqualStrategyNumber);
+		if (!OidIsValid(opno))
+			return NULL;
+		clause = make_opclause(opno, BOOLOID, false,
+							   (Expr *) key_side(column, table),
+							   (Expr *) tess_fact_value(value), InvalidOid,
+							   table->key_collation);
+	}
+	return tess_prune_make(list_make1(clause), 1, table);
+}

@@ -1,0 +1,74 @@
+/*
+ * facts.h - which columns are equal to each other, or to a value, in every
+ * row that survives?  See facts.c.
+ */
+#ifndef TESS_PLAN_FACTS_H
+#define TESS_PLAN_FACTS_H
+
+#include "nodes/parsenodes.h"
+
+#include "meta/meta.h"
+
+/* A column, wherever in the tree: entries are known by their address. */
+typedef struct TessTerm
+{
+	RangeTblEntry *rte;
+	AttrNumber attno;
+} TessTerm;
+
+/* A value a column is equal to, and the condition that says so. */
+typedef struct TessFactValue
+{
+	Expr *clause; /* OpExpr or ScalarArrayOpExpr */
+	bool column_is_left;
+	RangeTblEntry *rte; /* of the column in the clause */
+	AttrNumber attno;
+} TessFactValue;
+
+/* Columns that are equal, and what they are equal to. */
+typedef struct TessFactClass
+{
+	List *terms;  /* TessTerm * */
+	List *values; /* TessFactValue * */
+} TessFactClass;
+
+/* What is known at a place in the tree: a list of TessFactClass *. */
+typedef struct TessFacts
+{
+	List *classes;
+} TessFacts;
+
+/* A query level inside the levels around it. */
+typedef struct TessScope
+{
+	Query *query;
+	struct TessScope *parent;
+	List *anchors; /* locus.c: TessTerm *, keys of the rows that the level's
+					* inner queries are evaluated for */
+} TessScope;
+
+/* All of these allocate in the current context. */
+extern TessFacts *tess_facts_copy(const TessFacts *facts);
+/* The class of a column; NULL if nothing is known of it. */
+extern TessFactClass *tess_facts_find(const TessFacts *facts,
+									  const TessTerm *term);
+/* Adds the facts that hold for every row that comes out of a jointree node,
+ * for the key of table's group. */
+extern void tess_facts_add(const TessTable *table, Node *node, TessScope *scope,
+						   TessFacts *facts);
+extern void tess_facts_add_quals(const TessTable *table, Node *quals,
+								 TessScope *scope, TessFacts *facts);
+
+/* The entry and column an expression stands for; false if it is no column. */
+extern bool tess_term_of(Node *node, TessScope *scope, TessTerm *term);
+/* "Equals" of the key's hash family, under the key's collation rules. */
+extern bool tess_is_key_equality(const TessTable *table, Oid opno, Oid collation);
+/* True if conditions may move freely into and out of a subquery in FROM. */
+extern bool tess_query_is_simple(const Query *query);
+
+/* What the column is compared with. */
+extern Node *tess_fact_value(const TessFactValue *value);
+/* The condition of a value, for the key of table: a prune expression. */
+extern Expr *tess_fact_prune(const TessFactValue *value, const TessTable *table);
+
+#endif

@@ -1,0 +1,231 @@
+/*
+ * split.c - finds the largest queries of a tree that are sharded, and makes
+ * fragments of them.
+ *
+ * A level that is sharded as a whole becomes a fragment, but for its ORDER BY
+ * and LIMIT, which stay: SELECT columns FROM (fragment) ORDER BY .. LIMIT ..
+ * Of a level that is not, parts of FROM may be (component.c); then come the
+ * queries inside of it.  Whatever cannot become a fragment is left to core
+ * and the scans of single tables, so nothing here may fail.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+
+#include "plan/fragment.h"
+#include "plan/locus.h"
+
+static void split_query(const TessTable *table, Query *query);
+
+/* Whole levels ---------------------------------------------------------------- */
+
+/* A scan of one table does as well: it sends columns and conditions too. */
+static bool
+is_mere_scan(Query *query)
+{
+	Node *item;
+
+	if (query->setOperations != NULL || query->hasSubLinks || query->hasAggs ||
+		query->groupClause != NIL || query->distinctClause != NIL ||
+		query->hasWindowFuncs || query->cteList != NIL ||
+		list_length(query->jointree->fromlist) != 1)
+		return false;
+	item = linitial(query->jointree->fromlist);
+	return IsA(item, RangeTblRef) &&
+		   rt_fetch(((RangeTblRef *) item)->rtindex, query->rtable)->rtekind ==
+			   RTE_RELATION;
+}
+
+/* The level without what stays on top of the fragment. */
+static Query *
+body_of(Query *query)
+{
+	Query *body = copyObject(query);
+	List *columns = NIL;
+	List *junk = NIL;
+	int count;
+	ListCell *cell;
+
+	/* what is sorted by has to come out */
+	foreach(cell, body->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (entry->resjunk &&
+			get_sortgroupref_clause_noerr(entry->ressortgroupref,
+										  body->sortClause) == NULL)
+			junk = lappend(junk, entry);
+		else
+			columns = lappend(columns, entry);
+		entry->resorigtbl = InvalidOid;
+		entry->resorigcol = 0;
+	}
+	if (columns == NIL)
+		columns = list_make1(makeTargetEntry((Expr *) makeBoolConst(true, false),
+											 1, pstrdup("present"), false));
+	count = list_length(columns);
+	body->targetList = list_concat(columns, junk);
+	foreach(cell, body->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		entry->resno = foreach_current_index(cell) + 1;
+		entry->resjunk = entry->resno > count;
+	}
+
+	/* DISTINCT ON: the first row of each group is meant */
+	if (!body->hasDistinctOn)
+		body->sortClause = NIL;
+	body->limitOffset = NULL;
+	body->limitCount = NULL;
+	body->limitOption = LIMIT_OPTION_COUNT;
+	return body;
+}
+
+/* The target list over the fragment: as it was, for those outside. */
+static List *
+outer_target_list(Query *query, Query *body)
+{
+	List *outer = NIL;
+	int resno = 0;
+	ListCell *cell;
+
+	foreach(cell, query->targetList)
+	{
+		TargetEntry *entry = flatCopyTargetEntry(lfirst_node(TargetEntry, cell));
+		bool sorts = get_sortgroupref_clause_noerr(entry->ressortgroupref,
+												   query->sortClause) != NULL;
+		TargetEntry *below;
+
+		if (entry->resjunk && !sorts)
+			continue;
+		below = list_nth_node(TargetEntry, body->targetList, resno++);
+		entry->expr = (Expr *) makeVarFromTargetEntry(1, below);
+		entry->resno = resno;
+		if (!sorts)
+			entry->ressortgroupref = 0;
+		outer = lappend(outer, entry);
+	}
+	return outer;
+}
+
+/* Puts the fragment of the level's body in the place of the level. */
+static void
+put_fragment(Query *query, TessFragmentQuery *fragment)
+{
+	Query *outer = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+
+	ref->rtindex = 1;
+	outer->commandType = CMD_SELECT;
+	outer->querySource = query->querySource;
+	outer->queryId = query->queryId;
+	outer->canSetTag = query->canSetTag;
+	outer->stmt_location = query->stmt_location;
+	outer->stmt_len = query->stmt_len;
+	outer->hasRowSecurity = query->hasRowSecurity;
+	outer->rtable = list_make1(tess_fragment_entry(fragment));
+	outer->jointree = makeFromExpr(list_make1(ref), NULL);
+	outer->targetList = outer_target_list(query, fragment->query);
+	outer->sortClause = query->sortClause;
+	outer->limitOffset = query->limitOffset;
+	outer->limitCount = query->limitCount;
+	outer->limitOption = query->limitOption;
+	outer->hasSubLinks = checkExprHasSubLink(query->limitOffset) ||
+						 checkExprHasSubLink(query->limitCount);
+	*query = *outer;
+}
+
+/* Makes a fragment of the level if it is sharded as a whole. */
+static bool
+split_whole(const TessTable *table, Query *query)
+{
+	TessFragmentQuery *fragment;
+	TessLocus locus;
+	Query *body;
+	List *keys = NIL;
+	ListCell *cell;
+
+	if (query->commandType != CMD_SELECT || is_mere_scan(query) ||
+		(query->setOperations != NULL && query->targetList == NIL))
+		return false;
+	/* its WITH would have to stand in two places */
+	if (query->cteList != NIL && (checkExprHasSubLink(query->limitOffset) ||
+								  checkExprHasSubLink(query->limitCount)))
+		return false;
+	body = body_of(query);
+	locus = tess_locus_of_query(table, body);
+	if (locus.kind != TESS_SHARDED)
+		return false;
+	foreach(cell, locus.keys)
+		keys = lappend_int(keys, ((TessTerm *) lfirst(cell))->attno);
+	fragment = tess_fragment_query_make(table, body, keys);
+	if (fragment == NULL)
+		return false;
+	put_fragment(query, fragment);
+	return true;
+}
+
+/* The tree ---------------------------------------------------------------------- */
+
+/* For the walker: the group's table. */
+static bool
+split_walker(Node *node, void *table)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		/* its subquery is walked on our own terms, or not at all */
+		if (rte->rtekind == RTE_SUBQUERY && tess_fragment_of(rte) == NULL)
+			split_query(table, rte->subquery);
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		split_query(table, (Query *) node);
+		return false;
+	}
+	return expression_tree_walker(node, split_walker, table);
+}
+
+static void
+split_query(const TessTable *table, Query *query)
+{
+	check_stack_depth();
+	if (split_whole(table, query))
+		return;
+	if (query->commandType == CMD_SELECT && query->setOperations == NULL)
+		tess_split_from(table, query);
+	(void) query_tree_walker(query, split_walker, (void *) table,
+							 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_RT_SUBQUERIES |
+								 QTW_IGNORE_JOINALIASES);
+}
+
+/* Puts fragments into a query, at all its levels, in place.  One pass for each
+ * group of the statement. */
+void
+tess_split(TessSurvey *survey, Query *query)
+{
+	List *done = NIL;
+	ListCell *cell;
+
+	foreach(cell, survey->distributed)
+	{
+		Oid relation = lfirst_node(RangeTblEntry, cell)->relid;
+		const TessTable *table = tess_meta_table(relation);
+
+		if (list_member_ptr(done, table->group))
+			continue;
+		done = lappend(done, (void *) table->group);
+		split_query(table, query);
+	}
+}
