@@ -4,6 +4,8 @@
 #   make demo-stop  ends and removes it
 #   make test       every check; ends with "N passed, N failed"
 #   make tpch       TPC-H at a larger scale than make test's, with times
+#   make regression-compare
+#                   PostgreSQL's own regression queries over distributed tables
 #
 # Both install what the machine lacks (Debian packages), build and install.
 # PG_CONFIG=/path/to/pg_config chooses another PostgreSQL.
@@ -51,7 +53,7 @@ endif
 
 # What follows asks for PG_CONFIG only when the set-up is done.
 .PHONY: setup demo demo-stop test test-regress test-isolation test-tap tpch \
-	lint format
+	regression-compare lint format
 
 # packages (unless PG_CONFIG is given: then the server is the caller's), build, install
 setup:
@@ -67,6 +69,10 @@ test-regress test-isolation test-tap: setup
 tpch: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_TPCH_SCALE='$(or $(SCALE),0.05)' TESS_TIMES=1 \
 		TESTS=050_tpch test/run tap
+
+# FILES="join with" chooses files
+regression-compare: setup
+	@PG_CONFIG='$(PG_CONFIG)' test/regression/compare $(ARGUMENTS) $(FILES)
 
 lint:
 	@PG_CONFIG='$(PG_CONFIG)' test/lint/lint
