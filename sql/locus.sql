@@ -1,0 +1,238 @@
+-- Where rows live: which queries the shards answer by themselves, which not,
+-- and that the answer is the one of local tables.  The numbers are those of the
+-- rules in src/plan/README.md; each statement that a rule keeps back would have
+-- another answer without it.
+CREATE SCHEMA locus;
+CREATE SCHEMA locus_local;
+SET search_path = locus;
+SET client_min_messages = warning;
+
+-- how(query): fragments and scans of single tables, and whether the rows are
+-- those of the local twins
+CREATE FUNCTION how(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	scans int := 0;
+	fragments int := 0;
+	here text[];
+	there text[];
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		fragments := fragments + (line ~ 'Custom Scan \(TesseraScan\)$')::int;
+		scans := scans + (line ~ 'Custom Scan \(TesseraScan\) on')::int;
+	END LOOP;
+	EXECUTE format('SELECT array_agg(q::text ORDER BY q::text) FROM (%s) q', query) INTO here;
+	PERFORM set_config('search_path', 'locus_local', true);
+	EXECUTE format('SELECT array_agg(q::text ORDER BY q::text) FROM (%s) q', query) INTO there;
+	PERFORM set_config('search_path', 'locus', true);
+	RETURN format('%s; %s rows, %s',
+				  concat_ws(' and ', nullif(fragments, 0) || ' fragments', nullif(scans, 0) || ' scans'),
+				  coalesce(cardinality(here), 0),
+				  CASE WHEN here IS NOT DISTINCT FROM there THEN 'same' ELSE 'DIFFERENT' END);
+END $$;
+
+-- keys 0 to 9 and NULL in both; b has keys that a has not, and the other way
+CREATE TABLE a (k int, n int, t text);
+INSERT INTO a SELECT nullif(i % 11, 10), i, 't' || i % 3 FROM generate_series(0, 43) i;
+CREATE TABLE b (k int, v int, w numeric);
+INSERT INTO b SELECT nullif(3 + i % 10, 12), i, i * 1.5 FROM generate_series(0, 29) i;
+CREATE TABLE c (k int NOT NULL, n int);
+INSERT INTO c SELECT i % 8, i FROM generate_series(0, 15) i;
+CREATE TABLE wide (k bigint, n int);
+INSERT INTO wide SELECT i % 8, i FROM generate_series(0, 15) i;
+CREATE TABLE padded (name char(5) PRIMARY KEY, n int);
+CREATE TABLE plain (name text PRIMARY KEY, n int);
+INSERT INTO padded SELECT 'p' || i, i FROM generate_series(1, 9) i;
+INSERT INTO plain SELECT 'p' || i, i FROM generate_series(1, 9) i;
+CREATE TABLE r (id int PRIMARY KEY, title text);
+INSERT INTO r SELECT i, 'title' || i FROM generate_series(0, 6) i;
+CREATE TABLE l (id int, v text);
+INSERT INTO l SELECT i, 'v' || i FROM generate_series(0, 8) i;
+SET search_path = locus_local;
+CREATE TABLE a AS TABLE locus.a;
+CREATE TABLE b AS TABLE locus.b;
+CREATE TABLE c AS TABLE locus.c;
+CREATE TABLE wide AS TABLE locus.wide;
+CREATE TABLE padded AS TABLE locus.padded;
+CREATE TABLE plain AS TABLE locus.plain;
+CREATE TABLE r AS TABLE locus.r;
+CREATE TABLE l AS TABLE locus.l;
+SET search_path = locus;
+SELECT tessera.create_distributed_table('a', 'k', shard_count => 6, colocate_with => 'none');
+SELECT tessera.create_distributed_table('b', 'k', colocate_with => 'a');
+SELECT tessera.create_distributed_table('c', 'k', colocate_with => 'a');
+SELECT tessera.create_distributed_table('wide', 'k', shard_count => 6, colocate_with => 'none');
+SELECT tessera.create_distributed_table('padded', 'name', shard_count => 6, colocate_with => 'none');
+SELECT tessera.create_distributed_table('plain', 'name', shard_count => 6, colocate_with => 'none');
+SELECT tessera.create_reference_table('r');
+
+-- 1: inner joins by the key, directly or through others
+SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.k = b.k');
+SELECT how('SELECT a.n, b.v FROM a, b, c WHERE a.k = b.k AND c.k = a.k');
+SELECT how('SELECT a.n, b.v FROM a JOIN b USING (k) JOIN c USING (k)');
+SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.n = b.v');
+SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.k = b.v AND a.n = b.k');
+SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.k = b.k + 0');
+SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.k <= b.k AND a.k >= b.k');
+SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.k = b.k OR a.n = b.v');
+SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.k IS NOT DISTINCT FROM b.k');
+SELECT how('SELECT a.n, b.v FROM a, r, b WHERE a.k = r.id AND b.k = r.id');
+SELECT how('SELECT a.n, b.v FROM a, r, b WHERE a.k = r.id AND b.v = r.id');
+SELECT how('SELECT a.n, q.v FROM a JOIN (SELECT k AS x, v FROM b WHERE v > 3) q ON q.x = a.k');
+SELECT how('SELECT a.n, q.s FROM a JOIN (SELECT k, sum(v) AS s FROM b GROUP BY k) q ON q.k = a.k');
+SELECT how('SELECT a.n, q.s FROM a JOIN (SELECT v AS k, sum(v) AS s FROM b GROUP BY v) q ON q.k = a.k');
+SELECT how('SELECT a.n, wide.n FROM a JOIN wide ON a.k = wide.k');
+SELECT how('SELECT x.n, y.n FROM padded x JOIN plain y ON x.name = y.name');
+SELECT how('SELECT a.n, a2.n FROM a JOIN a a2 ON a.k = a2.k WHERE a.n < a2.n');
+
+-- 2: outer joins
+SELECT how('SELECT a.n, b.v FROM a LEFT JOIN b ON a.k = b.k');
+SELECT how('SELECT a.n, b.v FROM a LEFT JOIN b ON a.k = b.k AND b.v > 10 AND a.n > 3');
+SELECT how('SELECT a.n, b.v FROM a LEFT JOIN b ON a.n = b.v');
+SELECT how('SELECT a.n, b.v FROM a RIGHT JOIN b ON a.k = b.k');
+SELECT how('SELECT a.n, r.title FROM a LEFT JOIN r ON a.k = r.id');
+SELECT how('SELECT a.n, r.title FROM r LEFT JOIN a ON a.k = r.id');
+SELECT how('SELECT a.n, r.title FROM a RIGHT JOIN r ON a.k = r.id');
+SELECT how('SELECT a.n, r.title FROM a FULL JOIN r ON a.k = r.id');
+SELECT how('SELECT a.n, b.v FROM a FULL JOIN b ON a.k = b.k');
+SELECT how('SELECT a.n, b.v FROM a FULL JOIN b ON a.n = b.v');
+SELECT how('SELECT v.x, a.n FROM (VALUES (1), (20)) v(x) LEFT JOIN a ON a.k = v.x');
+SELECT how('SELECT b.v, a.n FROM a LEFT JOIN b ON b.v = a.n WHERE b.k = a.k');
+SELECT how('SELECT coalesce(a.k, b.k), coalesce(b.v, -1) FROM a LEFT JOIN b ON a.k = b.k');
+
+-- 3: the nullable side's key
+SELECT how('SELECT b.k, count(*) FROM a LEFT JOIN b ON a.k = b.k GROUP BY b.k');
+SELECT how('SELECT a.k, count(*) FROM a LEFT JOIN b ON a.k = b.k GROUP BY a.k');
+SELECT how('SELECT DISTINCT b.k FROM a LEFT JOIN b ON a.k = b.k');
+SELECT how('SELECT a.n, row_number() OVER (PARTITION BY b.k ORDER BY a.n) FROM a LEFT JOIN b ON a.k = b.k AND b.v < 5');
+SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.k = b.k LEFT JOIN c ON c.k = b.k');
+SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.k = b.k LEFT JOIN c ON c.k = a.k');
+SELECT how('SELECT k, count(*) FROM a FULL JOIN b USING (k) GROUP BY k');
+SELECT how('SELECT a.k, count(*) FROM a FULL JOIN b ON a.k = b.k GROUP BY a.k');
+
+-- 4: groups, DISTINCT and windows with the key
+SELECT how('SELECT k, count(*), sum(n) FROM a GROUP BY k');
+SELECT how('SELECT k, t, count(*) FROM a GROUP BY t, k HAVING count(*) > 1');
+SELECT how('SELECT t, count(*) FROM a GROUP BY t');
+SELECT how('SELECT k + 0, count(*) FROM a GROUP BY k + 0');
+SELECT how('SELECT a.k, string_agg(b.v::text, '','' ORDER BY b.v) FROM a JOIN b ON a.k = b.k GROUP BY b.k, a.k');
+SELECT how('SELECT r.id, count(*) FROM a JOIN r ON a.k = r.id GROUP BY r.id');
+SELECT how('SELECT DISTINCT k, t FROM a');
+SELECT how('SELECT DISTINCT t FROM a');
+SELECT how('SELECT DISTINCT ON (k) k, n FROM a ORDER BY k, n DESC');
+SELECT how('SELECT DISTINCT ON (t) t, n FROM a ORDER BY t, n DESC');
+SELECT how('SELECT k, n, rank() OVER (PARTITION BY k ORDER BY n) FROM a');
+SELECT how('SELECT k, n, rank() OVER (PARTITION BY t ORDER BY n) FROM a');
+SELECT how('SELECT n, rank() OVER (PARTITION BY k ORDER BY n), rank() OVER (ORDER BY n) FROM a');
+SELECT how('SELECT k, count(*), max(count(*)) OVER (PARTITION BY k) FROM a GROUP BY k');
+SELECT how('SELECT name COLLATE "C", count(*) FROM plain GROUP BY 1');
+SELECT how('SELECT k, generate_series(1, 2), count(*) FROM a GROUP BY k');
+
+-- 5: what sees all rows
+SELECT how('SELECT count(*), sum(a.n) FROM a JOIN b ON a.k = b.k');
+SELECT how('SELECT count(*) FROM a WHERE n < 0');
+SELECT how('SELECT 1 FROM a HAVING true');
+SELECT how('SELECT 1 FROM a JOIN b USING (k) HAVING 1 < 0');
+SELECT how('SELECT k, t, count(*) FROM a GROUP BY ROLLUP (k, t)');
+SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.k = b.k ORDER BY 1, 2 LIMIT 3');
+SELECT how('SELECT q.n FROM (SELECT n FROM a ORDER BY n LIMIT 3) q');
+SELECT how('SELECT n FROM a ORDER BY n OFFSET 40');
+SELECT how('SELECT q.n, b.v FROM (SELECT k, n FROM a ORDER BY n LIMIT 4) q JOIN b ON b.k = q.k');
+
+-- 6: set operations
+SELECT how('SELECT k, n FROM a UNION ALL SELECT k, v FROM b');
+SELECT how('SELECT n FROM a UNION ALL SELECT v FROM b');
+SELECT how('SELECT k, n FROM a UNION SELECT k, v FROM b');
+SELECT how('SELECT n FROM a UNION SELECT v FROM b');
+SELECT how('SELECT k, n FROM a UNION SELECT v, k FROM b');
+SELECT how('SELECT k FROM a INTERSECT SELECT k FROM b');
+SELECT how('SELECT n FROM a INTERSECT SELECT v FROM b');
+SELECT how('SELECT k FROM a EXCEPT SELECT k FROM b');
+SELECT how('SELECT k FROM a EXCEPT ALL SELECT k FROM b');
+SELECT how('SELECT n FROM a UNION ALL SELECT id FROM r');
+SELECT how('SELECT k FROM a EXCEPT SELECT id FROM r');
+SELECT how('SELECT id FROM r UNION ALL SELECT id FROM r UNION ALL SELECT k FROM a');
+SELECT how('SELECT k, count(*) FROM (SELECT k, n FROM a UNION ALL SELECT k, v FROM b) q GROUP BY k');
+SELECT how('SELECT k FROM a UNION ALL SELECT k::int FROM wide');
+SELECT how('(SELECT k, n FROM a ORDER BY n LIMIT 2) UNION ALL SELECT k, v FROM b');
+
+-- 7: computed for a row
+SELECT how('SELECT a.n, (SELECT count(*) FROM b WHERE b.k = a.k) FROM a');
+SELECT how('SELECT a.n, (SELECT count(*) FROM b WHERE b.v = a.n) FROM a');
+SELECT how('SELECT a.n, (SELECT max(v) FROM b WHERE b.k = a.k AND b.v < a.n) FROM a');
+SELECT how('SELECT a.n FROM a WHERE EXISTS (SELECT FROM b WHERE b.k = a.k AND b.v > a.n)');
+SELECT how('SELECT a.n FROM a WHERE NOT EXISTS (SELECT FROM b WHERE b.k = a.k)');
+SELECT how('SELECT a.n FROM a WHERE NOT EXISTS (SELECT FROM b WHERE b.v = a.n)');
+SELECT how('SELECT a.n FROM a WHERE a.n > ALL (SELECT v FROM b WHERE b.k = a.k)');
+SELECT how('SELECT a.n, x.v FROM a, LATERAL (SELECT v FROM b WHERE b.k = a.k ORDER BY v LIMIT 1) x');
+SELECT how('SELECT a.n, x.v FROM a LEFT JOIN LATERAL (SELECT v FROM b WHERE b.k = a.k ORDER BY v LIMIT 1) x ON true');
+SELECT how('SELECT a.n, x.v FROM a, LATERAL (SELECT v FROM b WHERE b.v >= a.n ORDER BY v LIMIT 1) x');
+SELECT how('SELECT a.n, x.c FROM a, LATERAL (SELECT count(*) AS c FROM b LEFT JOIN c ON c.k = b.k WHERE b.k = a.k) x');
+SELECT how('SELECT a.n, x.c FROM a, LATERAL (SELECT count(*) AS c FROM b LEFT JOIN c ON c.n = b.v WHERE b.k = a.k) x');
+SELECT how('SELECT a.n, x.c FROM a, LATERAL (SELECT count(c.n) AS c FROM r LEFT JOIN c ON c.k = a.k) x');
+SELECT how('SELECT a.n, (SELECT b.v FROM b WHERE b.k = (SELECT min(k) FROM c WHERE c.k = a.k) ORDER BY 1 LIMIT 1) FROM a');
+SELECT how('SELECT a.k, (SELECT count(*) FROM b WHERE b.k = a.k) FROM a GROUP BY a.k');
+SELECT how('SELECT a.n FROM a LEFT JOIN c ON c.k = a.k AND EXISTS (SELECT FROM b WHERE b.k = a.k AND b.v > 20)');
+SELECT how('SELECT b.v FROM a LEFT JOIN b ON b.k = a.k WHERE EXISTS (SELECT FROM c WHERE c.k = b.k)');
+
+-- 8: sublinks on their own
+SELECT how('SELECT a.n FROM a WHERE a.k IN (SELECT k FROM b WHERE v > 5)');
+SELECT how('SELECT a.n FROM a WHERE (a.k, a.n) IN (SELECT k, v FROM b)');
+SELECT how('SELECT a.n FROM a WHERE a.n IN (SELECT v FROM b)');
+SELECT how('SELECT a.n FROM a WHERE a.k IN (SELECT v FROM b)');
+SELECT how('SELECT a.n FROM a WHERE a.k NOT IN (SELECT k FROM b)');
+SELECT how('SELECT a.n FROM a WHERE a.k NOT IN (SELECT k FROM b WHERE k IS NOT NULL)');
+SELECT how('SELECT a.n, a.k IN (SELECT k FROM b) FROM a');
+SELECT how('SELECT a.n FROM a WHERE a.k IN (SELECT k FROM b) OR a.n = 7');
+SELECT how('SELECT a.n FROM a WHERE (a.k IN (SELECT k FROM b)) IS NULL');
+SELECT how('SELECT a.n FROM a WHERE EXISTS (SELECT FROM b WHERE b.v = 3)');
+SELECT how('SELECT a.n FROM a WHERE a.n > (SELECT avg(v) FROM b)');
+SELECT how('SELECT a.n FROM a WHERE a.k IN (SELECT k FROM b GROUP BY k HAVING count(*) > 2)');
+
+-- 9: what is everywhere
+SELECT how('SELECT a.n, (SELECT max(id) FROM r) FROM a JOIN b USING (k)');
+SELECT how('SELECT a.n, (SELECT count(*) FROM r WHERE r.id > a.k) FROM a JOIN b USING (k)');
+SELECT how('SELECT a.n, (SELECT id FROM r ORDER BY id LIMIT 1) FROM a JOIN b USING (k)');
+SELECT how('SELECT a.n, q.id FROM a JOIN (SELECT id, row_number() OVER (ORDER BY id) AS i FROM r) q ON q.i = a.k JOIN b USING (k)');
+SELECT how('SELECT a.n, q.c FROM a JOIN (SELECT id % 2 AS p, count(*) AS c FROM r GROUP BY 1) q ON q.p = a.k JOIN b USING (k)');
+SELECT how('SELECT a.n FROM a JOIN generate_series(1, 3) g ON g = a.k JOIN b USING (k)');
+
+-- 10: CTEs
+SELECT how('WITH q AS MATERIALIZED (SELECT k, count(*) AS c FROM b GROUP BY k) SELECT a.n, q.c FROM a JOIN q USING (k)');
+SELECT how('WITH q AS (SELECT k, v FROM b) SELECT x.v, y.v FROM q x JOIN q y ON x.k = y.k');
+SELECT how('WITH q AS MATERIALIZED (SELECT k, v FROM b ORDER BY v LIMIT 5) SELECT a.n, q.v FROM a JOIN q USING (k)');
+SELECT how('SELECT a.n, (WITH q AS MATERIALIZED (SELECT v FROM b WHERE b.k = a.k) SELECT count(*) FROM q) FROM a');
+SELECT how('WITH RECURSIVE q(k, d) AS (SELECT k, 1 FROM c WHERE n = 3 UNION ALL SELECT q.k + 1, d + 1 FROM q JOIN a ON a.k = q.k AND a.n < 11 WHERE d < 5) SELECT * FROM q');
+
+-- 11: others
+SELECT how('SELECT a.n, l.v FROM a JOIN l ON l.id = a.k JOIN b ON b.k = a.k');
+SELECT how('SELECT a.n, l.v FROM a JOIN b ON b.k = a.k LEFT JOIN l ON l.id = a.k');
+SELECT how('SELECT a.n, b.v FROM a TABLESAMPLE BERNOULLI (100) JOIN b USING (k)');
+SELECT how('SELECT a.n FROM a JOIN b USING (k) WHERE a.tableoid = ''a''::regclass');
+SELECT how('SELECT a.n, random() < 2 FROM a JOIN b USING (k)');
+
+-- whole rows and names of fields
+SELECT how('SELECT row_to_json(s) FROM (SELECT a.n AS first, b.v AS second FROM a JOIN b USING (k)) s');
+SELECT how('SELECT row_to_json(a) FROM a JOIN b USING (k)');
+SELECT how('SELECT k, json_agg(x ORDER BY x.n) FROM (SELECT a.k, a.n, b.v FROM a JOIN b USING (k) WHERE b.v = 4) x GROUP BY k');
+SELECT how('SELECT s FROM (SELECT k, count(*) AS how_many FROM a GROUP BY k) s');
+SELECT how('SELECT b FROM a LEFT JOIN b USING (k)');
+SELECT how('SELECT (s).how_many FROM (SELECT k, count(*) AS how_many FROM a GROUP BY k OFFSET 0) s');
+
+-- same-named columns, no columns, and pruning inside and around
+SELECT how('SELECT * FROM a JOIN b ON a.k = b.k JOIN c ON c.k = a.k');
+SELECT how('SELECT FROM a JOIN b USING (k)');
+EXPLAIN (COSTS OFF) SELECT a.n FROM a JOIN b USING (k) WHERE b.k IN (3, 4) AND a.n > 3;
+EXPLAIN (COSTS OFF) SELECT * FROM (SELECT k, count(*) FROM a GROUP BY k) q, l WHERE q.k = l.id AND l.id = 4;
+EXPLAIN (COSTS OFF) SELECT k FROM a WHERE k = 3 UNION SELECT k FROM b WHERE k = 4;
+
+-- a plan is made again when a table stops being what it was
+PREPARE joined AS SELECT count(*) FROM a JOIN b USING (k);
+EXECUTE joined;
+SELECT tessera.undistribute_table('b');
+EXECUTE joined;
+SELECT tessera.create_distributed_table('b', 'v');
+EXECUTE joined;
+
+DROP SCHEMA locus CASCADE;
+DROP SCHEMA locus_local CASCADE;
