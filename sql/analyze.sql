@@ -158,6 +158,14 @@ SET client_min_messages = warning;
 SELECT null_frac, n_distinct, most_common_vals, most_common_freqs, avg_width > 200 AS is_wide FROM column_statistics WHERE tablename = 'wide' AND attname = 'v'
 INTERSECT SELECT null_frac, n_distinct, most_common_vals, most_common_freqs, true FROM column_statistics WHERE tablename = 'twin' AND attname = 'v';
 
+-- as many columns as a table may have
+DO $$BEGIN EXECUTE (SELECT format('CREATE TABLE columns (k int, %s)', string_agg(format('c%s text', i), ', ')) FROM generate_series(1, 1599) i); END$$;
+SELECT tessera.create_distributed_table('columns', 'k', shard_count => 1, colocate_with => 'none');
+INSERT INTO columns (k, c1, c1599) VALUES (1, 'a', repeat('x', 3000)), (2, 'b', 'y');
+ANALYZE columns;
+SELECT count(*) FROM column_statistics WHERE tablename = 'columns';
+SELECT attname, null_frac, n_distinct FROM column_statistics WHERE tablename = 'columns' AND attname IN ('c1', 'c2', 'c1599') ORDER BY 1;
+
 -- of a large table a sample is fetched: 300 rows for each unit of the target
 INSERT INTO narrow SELECT generate_series(1, 3000) / 2;
 SET default_statistics_target = 1;
@@ -191,6 +199,17 @@ SELECT planned_rows('SELECT * FROM failing'), n_distinct, count(*) FROM column_s
 ANALYZE failing;
 SELECT reltuples FROM pg_class WHERE oid = 'failing'::regclass;
 
+-- the shell's relcache entry is rebuilt again and again (by servers that are
+-- compiled to do that, which takes seconds)
+CREATE TABLE tiny (k int);
+SELECT tessera.create_distributed_table('tiny', 'k', shard_count => 1, colocate_with => 'none');
+INSERT INTO tiny VALUES (1), (2);
+SELECT max_val <> '0' AS can_discard FROM pg_settings WHERE name = 'debug_discard_caches' \gset
+SELECT set_config('debug_discard_caches', CASE WHEN :'can_discard' THEN '1' ELSE '0' END, false) IS NULL AS failed;
+ANALYZE tiny;
+SET debug_discard_caches = 0;
+SELECT reltuples, n_distinct FROM pg_class, column_statistics WHERE oid = 'tiny'::regclass AND tablename = 'tiny';
+
 -- rights: who may ANALYZE, though he may read nothing; others are told
 CREATE ROLE regress_owner LOGIN;
 CREATE ROLE regress_stranger;
@@ -208,7 +227,19 @@ SET ROLE regress_owner;
 ANALYZE owned;
 RESET ROLE;
 SELECT reltuples FROM pg_class WHERE oid = 'owned'::regclass;
--- the function that gives rows is for those only who may ANALYZE
+-- the owner of the database may ANALYZE, but rows are not his to see
+SELECT current_user AS me, current_database() AS here \gset
+ALTER DATABASE :"here" OWNER TO regress_owner;
+CREATE TABLE foreign_rows (k int);
+SELECT tessera.create_distributed_table('foreign_rows', 'k');
+SET ROLE regress_owner;
+ANALYZE foreign_rows;
+\set VERBOSITY sqlstate
+SELECT count(*) FROM tessera_internal.sample_rows(NULL::pg_catalog.pg_authid, 100);
+\set VERBOSITY default
+RESET ROLE;
+ALTER DATABASE :"here" OWNER TO :"me";
+-- the function that gives rows is for owners only
 CREATE TABLE local_rows (k int, v text);
 INSERT INTO local_rows SELECT i, 'v' FROM generate_series(1, 20) i;
 SELECT count(*), min(k), max(v) FROM tessera_internal.sample_rows(NULL::local_rows, 100);

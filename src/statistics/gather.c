@@ -77,25 +77,34 @@ tess_statistics_restore_size(Relation rel)
 }
 
 static void
+analyze(Relation rel, const TessAnalyzeTarget *target,
+		const TessShardSizes *sizes)
+{
+	Tuplestorestate *rows = tess_sample_fetch(rel, target, sizes,
+											  tess_sample_target(rel));
+
+	tess_sample_analyze(rel, target, rows, sizes->total.rows);
+	tuplestore_end(rows);
+}
+
+/* Who owns the database may analyze all tables, but must not be shown rows. */
+static void
 gather(Relation rel, const TessTable *table, const TessAnalyzeTarget *target)
 {
 	TessShardSizes *sizes = tess_shard_sizes_ask(table);
 
-	if (sizes == NULL)
-	{
-		ereport(WARNING, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						  errmsg("statistics of table \"%s\" are not changed",
-								 table->name),
-						  errdetail("You may not analyze all of its shards.")));
-		return;
-	}
 	if (target->options & VACOPT_ANALYZE)
 	{
-		Tuplestorestate *rows = tess_sample_fetch(rel, target, sizes,
-												  tess_sample_target(rel));
-
-		tess_sample_analyze(rel, target, rows, sizes->total.rows);
-		tuplestore_end(rows);
+		if (sizes->are_owned &&
+			pg_class_ownercheck(target->relation, GetUserId()))
+			analyze(rel, target, sizes);
+		else
+			ereport(WARNING,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("column statistics of distributed table \"%s\" are not changed",
+							table->name),
+					 errdetail(
+						 "Only the owner of the table and of its shards can do that.")));
 	}
 	tess_statistics_set_size(rel, &sizes->total, target->in_block);
 }

@@ -14,6 +14,7 @@
 #include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -55,12 +56,39 @@ sink_nothing(DestReceiver *self)
 {
 }
 
-/* values: of the items, which a column that may be shortened has two of. */
+/* Puts the stand-in where a value was too wide to be sent; wide is an array
+ * of bool, one for each column that may be shortened. */
+static void
+put_stand_ins(SampleSink *sink, Datum wide)
+{
+	TupleTableSlot *slot = sink->slot;
+	Datum *flags;
+	bool *flag_nulls;
+	int flag_count;
+	int flag = 0;
+
+	deconstruct_array(DatumGetArrayTypeP(wide), BOOLOID, 1, true, TYPALIGN_CHAR,
+					  &flags, &flag_nulls, &flag_count);
+	for (int i = 0; i < sink->column_count && flag < flag_count; i++)
+	{
+		int position = sink->columns[i].attnum - 1;
+
+		if (!sink->columns[i].may_shorten)
+			continue;
+		if (!flag_nulls[flag] && DatumGetBool(flags[flag]))
+		{
+			slot->tts_values[position] = sink->stand_in;
+			slot->tts_isnull[position] = false;
+		}
+		flag++;
+	}
+}
+
+/* values: of the items */
 static void
 put_row(SampleSink *sink, const Datum *values, const bool *nulls)
 {
 	TupleTableSlot *slot = sink->slot;
-	int item = 0;
 
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, true, sink->rel->rd_att->natts);
@@ -68,17 +96,11 @@ put_row(SampleSink *sink, const Datum *values, const bool *nulls)
 	{
 		int position = sink->columns[i].attnum - 1;
 
-		slot->tts_values[position] = values[item];
-		slot->tts_isnull[position] = nulls[item++];
-		if (!sink->columns[i].may_shorten)
-			continue;
-		if (!nulls[item] && DatumGetBool(values[item]))
-		{
-			slot->tts_values[position] = sink->stand_in;
-			slot->tts_isnull[position] = false;
-		}
-		item++;
+		slot->tts_values[position] = values[i];
+		slot->tts_isnull[position] = nulls[i];
 	}
+	if (sink->item_count > sink->column_count)
+		put_stand_ins(sink, values[sink->column_count]);
 	ExecStoreVirtualTuple(slot);
 	tuplestore_puttupleslot(sink->rows, slot);
 }
@@ -91,42 +113,51 @@ sink_receive(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-/* The select list, and how its values come. */
+/* The select list, and how its values come: the columns, and which of those
+ * that may be shortened are (in one array, as a list has no room for a flag
+ * for each of 1,600 columns). */
 static void
 make_items(SampleSink *sink)
 {
 	TupleDesc desc = RelationGetDescr(sink->rel);
-	Oid *types = palloc(sizeof(Oid) * (2 * sink->column_count + 1));
-	int32 *typmods = palloc(sizeof(int32) * (2 * sink->column_count + 1));
-	StringInfoData text;
-	int item = 0;
+	Oid *types = palloc(sizeof(Oid) * (sink->column_count + 1));
+	int32 *typmods = palloc(sizeof(int32) * (sink->column_count + 1));
+	StringInfoData items;
+	StringInfoData flags;
 
-	initStringInfo(&text);
+	initStringInfo(&items);
+	initStringInfo(&flags);
 	for (int i = 0; i < sink->column_count; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc,
 													sink->columns[i].attnum - 1);
 		const char *name = quote_identifier(NameStr(attribute->attname));
 
-		appendStringInfoString(&text, item > 0 ? ", " : "");
-		types[item] = attribute->atttypid;
-		typmods[item++] = attribute->atttypmod;
+		types[i] = attribute->atttypid;
+		typmods[i] = attribute->atttypmod;
+		appendStringInfoString(&items, i > 0 ? ", " : "");
 		if (!sink->columns[i].may_shorten)
 		{
-			appendStringInfoString(&text, name);
+			appendStringInfoString(&items, name);
 			continue;
 		}
-		appendStringInfo(&text,
-						 "CASE WHEN NOT tessera_internal.is_wide(%s) THEN %s END,"
-						 " tessera_internal.is_wide(%s)",
-						 name, name, name);
-		types[item] = BOOLOID;
-		typmods[item++] = -1;
+		appendStringInfo(&items,
+						 "CASE WHEN NOT tessera_internal.is_wide(%s) THEN %s END",
+						 name, name);
+		appendStringInfo(&flags, "%stessera_internal.is_wide(%s)",
+						 flags.len > 0 ? ", " : "", name);
 	}
-	sink->items = text.data;
-	sink->item_count = item;
-	sink->binary = tess_types_travel_binary(item, types);
-	sink->decoder = tess_decoder_make(item, types, typmods, sink->binary);
+	sink->item_count = sink->column_count;
+	if (flags.len > 0)
+	{
+		appendStringInfo(&items, ", ARRAY[%s]", flags.data);
+		types[sink->item_count] = BOOLARRAYOID;
+		typmods[sink->item_count++] = -1;
+	}
+	sink->items = items.data;
+	sink->binary = tess_types_travel_binary(sink->item_count, types);
+	sink->decoder = tess_decoder_make(sink->item_count, types, typmods,
+									  sink->binary);
 }
 
 static SampleSink *

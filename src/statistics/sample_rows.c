@@ -3,8 +3,9 @@
  * ANALYZE would choose them, in two stages (blocks, then rows), so that a large
  * table is not read whole.
  *
- * Like ANALYZE it looks past row security and rights on columns, and so it is
- * for those only who may analyze the table.
+ * Like ANALYZE it looks past row security and rights on columns, and unlike
+ * ANALYZE it shows rows.  So it is for the table's owner, who could do away
+ * with both, and not for the owner of the database.
  *
  * And whether core would look into a value, or only ask how long it is.
  */
@@ -14,7 +15,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "commands/dbcommands.h"
 #include "common/pg_prng.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -113,8 +113,7 @@ open_table(Oid type)
 						errmsg("type %s is not the row type of a table",
 							   format_type_be(type)),
 						errhint("Use NULL::schema.table.")));
-	if (!pg_class_ownercheck(relation, GetUserId()) &&
-		!pg_database_ownercheck(MyDatabaseId, GetUserId()))
+	if (!pg_class_ownercheck(relation, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relation));
 	return table_open(relation, AccessShareLock);
 }

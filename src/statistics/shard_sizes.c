@@ -20,14 +20,12 @@
 #include "statistics/statistics_internal.h"
 #include "xact/xact.h"
 
-/* Who may analyze a table: its owner, and that of the database. */
+/* The last column: is the current user as good as the owner?  (A name cast to
+ * regclass would have to be in a schema that he may use.) */
 #define SIZES_SQL \
-	"SELECT w.i, c.relpages, c.reltuples, c.relallvisible," \
-	" pg_catalog.pg_has_role(c.relowner, 'USAGE') OR" \
-	" (SELECT pg_catalog.pg_has_role(d.datdba, 'USAGE') FROM pg_catalog.pg_database d" \
-	" WHERE d.datname = pg_catalog.current_database())" \
-	" FROM (VALUES %s) w (i, name)" \
-	" JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(w.name)"
+	"SELECT w.i, c.relpages, c.reltuples, c.relallvisible, pg_has_role(c.relowner, 'USAGE')" \
+	" FROM (VALUES %s) w (i, schema) JOIN pg_namespace n ON n.nspname = w.schema" \
+	" JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = %s"
 
 static void
 set_size(TessShardSize *shard, double pages, double rows, double visible_pages)
@@ -57,26 +55,28 @@ look_here(TessShardSize *shard, const TessTable *table)
 }
 
 static char *
-question(const TessShardSizes *sizes, int32 node_id)
+question(const TessShardSizes *sizes, const TessTable *table, int32 node_id)
 {
-	StringInfoData names;
+	StringInfoData schemas;
 
-	initStringInfo(&names);
+	initStringInfo(&schemas);
 	for (int i = 0; i < sizes->count; i++)
 	{
-		if (sizes->shards[i].node_id == node_id)
-			appendStringInfo(&names, "%s(%d, %s)", names.len > 0 ? ", " : "", i,
-							 quote_literal_cstr(sizes->shards[i].relation));
+		const TessShardSize *shard = &sizes->shards[i];
+		char *schema;
+
+		if (shard->node_id != node_id)
+			continue;
+		schema = tess_shard_schema_name(table->schema, shard->shard_id);
+		appendStringInfo(&schemas, "%s(%d, %s)", schemas.len > 0 ? ", " : "", i,
+						 quote_literal_cstr(schema));
 	}
-	return psprintf(SIZES_SQL, names.data);
+	return psprintf(SIZES_SQL, schemas.data, quote_literal_cstr(table->name));
 }
 
-/* False if the user may not analyze one of them. */
-static bool
+static void
 note_answer(TessShardSizes *sizes, const PGresult *result)
 {
-	bool may_analyze = true;
-
 	for (int row = 0; row < PQntuples(result); row++)
 	{
 		set_size(&sizes->shards[pg_strtoint32(PQgetvalue(result, row, 0))],
@@ -84,17 +84,14 @@ note_answer(TessShardSizes *sizes, const PGresult *result)
 				 strtod(PQgetvalue(result, row, 2), NULL),
 				 strtod(PQgetvalue(result, row, 3), NULL));
 		if (strcmp(PQgetvalue(result, row, 4), "t") != 0)
-			may_analyze = false;
+			sizes->are_owned = false;
 	}
-	return may_analyze;
 }
 
 /* Reads one node's answer to the end. */
-static bool
+static void
 read_answer(TessSession *session, TessShardSizes *sizes)
 {
-	bool may_analyze = true;
-
 	for (;;)
 	{
 		PGresult *result = NULL;
@@ -102,35 +99,31 @@ read_answer(TessSession *session, TessShardSizes *sizes)
 		TessPoll poll = tess_session_poll(session, &result, &tag);
 
 		if (poll == TESS_POLL_IDLE)
-			return may_analyze;
+			return;
 		if (poll == TESS_POLL_WAIT)
 			(void) tess_net_wait(1, &session, 0);
-		else if (tag == sizes && !note_answer(sizes, result))
-			may_analyze = false;
+		else if (tag == sizes)
+			note_answer(sizes, result);
 	}
 }
 
-static bool
-ask_nodes(TessShardSizes *sizes)
+static void
+ask_nodes(TessShardSizes *sizes, const TessTable *table)
 {
 	TessSession **sessions = palloc(sizeof(TessSession *) * sizes->node_count);
-	bool may_analyze = true;
 
 	tess_xact_sessions(sizes->node_count, sizes->node_ids, InvalidOid,
 					   TESS_READ, sessions);
 	for (int i = 0; i < sizes->node_count; i++)
 	{
 		tess_session_claim(sessions[i], NULL, NULL);
-		tess_session_queue(sessions[i], question(sizes, sizes->node_ids[i]),
-						   NULL, false, false, sizes);
+		tess_session_queue(sessions[i],
+						   question(sizes, table, sizes->node_ids[i]), NULL,
+						   false, false, sizes);
 		tess_session_flush(sessions[i]);
 	}
 	for (int i = 0; i < sizes->node_count; i++)
-	{
-		if (!read_answer(sessions[i], sizes))
-			may_analyze = false;
-	}
-	return may_analyze;
+		read_answer(sessions[i], sizes);
 }
 
 static void
@@ -151,6 +144,7 @@ tess_shard_sizes_ask(const TessTable *table)
 	const TessGroup *group = table->group;
 	TessShardSizes *sizes = palloc0(sizeof(TessShardSizes));
 
+	sizes->are_owned = true;
 	sizes->count = group->shard_count;
 	sizes->shards = palloc0(sizeof(TessShardSize) * group->shard_count);
 	sizes->node_ids = palloc(sizeof(int32) * group->shard_count);
@@ -167,8 +161,8 @@ tess_shard_sizes_ask(const TessTable *table)
 		else
 			add_node(sizes, shard->node_id);
 	}
-	if (sizes->node_count > 0 && !ask_nodes(sizes))
-		return NULL;
+	if (sizes->node_count > 0)
+		ask_nodes(sizes, table);
 	for (int i = 0; i < sizes->count; i++)
 	{
 		sizes->total.pages += sizes->shards[i].size.pages;

@@ -28,12 +28,12 @@ typedef struct TessShardSizes
 	int node_count; /* other servers that have some of them */
 	int32 *node_ids;
 	TessStatisticsSize total;
+	bool are_owned; /* those of other servers, by the current user */
 } TessShardSizes;
 
 /* shard_sizes.c */
 
-/* All shards, as their servers' pg_class has them; asks each node once.  NULL
- * if one of them says that the current user may not analyze a shard. */
+/* All shards, as their servers' pg_class has them; asks each node once. */
 extern TessShardSizes *tess_shard_sizes_ask(const TessTable *table);
 
 /* sample_columns.c */
