@@ -242,3 +242,21 @@ tess_partial_subject(const Aggref *aggref)
 		return InvalidOid;
 	return function_named(((Const *) name)->constvalue);
 }
+
+/* True if any of the functions that an aggregate is made of has a property. */
+bool
+tess_partial_has_function(Oid aggregate, bool (*has_property)(Oid function))
+{
+	HeapTuple tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+	FormData_pg_aggregate form;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = *(Form_pg_aggregate) GETSTRUCT(tuple);
+	ReleaseSysCache(tuple);
+	return has_property(form.aggtransfn) ||
+		   (OidIsValid(form.aggfinalfn) && has_property(form.aggfinalfn)) ||
+		   (OidIsValid(form.aggcombinefn) && has_property(form.aggcombinefn)) ||
+		   (OidIsValid(form.aggserialfn) && has_property(form.aggserialfn)) ||
+		   (OidIsValid(form.aggdeserialfn) && has_property(form.aggdeserialfn));
+}

@@ -11,6 +11,7 @@
 
 #include "optimizer/planner.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "base/base.h"
 #include "local/local.h"
@@ -22,6 +23,8 @@ typedef struct Frame
 	bool is_open;	 /* tables of ours are ours */
 	int scans;		 /* of distributed tables, made so far */
 	List *fragments; /* TessFragmentQuery * */
+	MemoryContext context;
+	List *functions; /* of extensions, that nodes may have been left to call */
 } Frame;
 
 static Frame *frame = NULL;
@@ -56,6 +59,41 @@ tess_frame_fragment(int number)
 	if (frame == NULL || number < 1 || number > list_length(frame->fragments))
 		return NULL;
 	return list_nth(frame->fragments, number - 1);
+}
+
+/* A plan that is being made in this frame may name a function of an extension
+ * in what it sends. */
+void
+tess_frame_add_function(Oid function)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(frame->context);
+
+	frame->functions = list_append_unique_oid(frame->functions, function);
+	MemoryContextSwitchTo(old_context);
+}
+
+/*
+ * A plan that leaves functions of extensions to the nodes depends on these, and
+ * on which nodes there are.  Core does not see it in the plan.
+ */
+static void
+depend_on_functions(PlannedStmt *stmt)
+{
+	ListCell *cell;
+
+	if (frame->functions == NIL)
+		return;
+	foreach(cell, frame->functions)
+	{
+		PlanInvalItem *item = makeNode(PlanInvalItem);
+
+		item->cacheId = PROCOID;
+		item->hashValue = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(
+															 lfirst_oid(cell)));
+		stmt->invalItems = lappend(stmt->invalItems, item);
+	}
+	stmt->relationOids = lappend_oid(stmt->relationOids,
+									 tess_catalog_relation_oid("node"));
 }
 
 static PlannedStmt *
@@ -154,7 +192,7 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 		  ParamListInfo bound_params)
 {
 	TessJob job = {parse, query_string, cursor_options, bound_params};
-	Frame inner = {frame};
+	Frame inner = {frame, .context = CurrentMemoryContext};
 	PlannedStmt *stmt;
 
 	inner.is_open = !tess_local_consume_passthrough() && tess_is_active();
@@ -162,6 +200,7 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 	PG_TRY();
 	{
 		stmt = plan_in_frame(&job);
+		depend_on_functions(stmt);
 		/* our scan may have come with an inlined function: without the mode, a
 		 * Gather runs its plan in this process */
 		if (inner.scans > 0)

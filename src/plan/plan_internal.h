@@ -86,6 +86,16 @@ extern Expr *tess_partial_make(const Aggref *aggref);
 /* The aggregate that a call is about: of a call that tess_partial_make made,
  * the one it stands for.  InvalidOid if that is not known. */
 extern Oid tess_partial_subject(const Aggref *aggref);
+/* True if any of the functions that an aggregate is made of has a property. */
+extern bool tess_partial_has_function(Oid aggregate,
+									  bool (*has_property)(Oid function));
+
+/* known.c: what do nodes know beyond what is built in? --------------------- */
+
+/* True if a function, operator, type or cast has the same meaning on all
+ * nodes: it is built in, or of an extension that they have too.  May ask them
+ * (not once a statement). */
+extern bool tess_is_known(Oid class, Oid object);
 
 /* bind.c: what is computed here, once, and sent as a parameter. ---------- */
 
@@ -187,6 +197,8 @@ extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);
 /* The current frame: told by relation scans. */
 extern bool tess_frame_is_open(void);
 extern void tess_frame_add_scan(void);
+/* ... and that a function which is not built in is left to the nodes. */
+extern void tess_frame_add_function(Oid function);
 extern bool tess_frame_has_scans(void);
 
 /* row_marks.c: FOR UPDATE/SHARE over distributed tables -------------------- */

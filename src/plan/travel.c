@@ -2,9 +2,11 @@
  * travel.c - may an expression, or a whole query, be evaluated on a node?
  *
  * The rule: what stands in the text must mean the same there.  So functions
- * are built in and immutable, or on a short list of those that depend on
- * TimeZone alone (which the session of a node shares); types and collations
- * are built in or those of the columns of our tables, which nodes have.  What
+ * are immutable, and built in or of an extension that nodes have too (known.c),
+ * or on a short list of built-in ones that depend on TimeZone alone (which the
+ * session of a node shares); types, operators and casts are built in or of such
+ * an extension; types and collations may be those of the columns of our tables,
+ * which nodes have.  What
  * holds names inside values (regclass), or is written by locale (money), does
  * not travel.  Every node type that is not listed here does not travel.
  */
@@ -14,13 +16,16 @@
 #include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/transam.h"
+#include "catalog/pg_cast.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "base/base.h"
 #include "plan/plan_internal.h"
@@ -118,6 +123,19 @@ tess_travel_add(TessTravel *travel, Oid relation)
 	relation_close(rel, NoLock);
 }
 
+/* Scalars of extensions, and arrays of them. */
+static bool
+extension_type_travels(const TessTravel *travel, Oid type)
+{
+	Oid element = get_element_type(type);
+
+	if (OidIsValid(element))
+		return tess_type_travels(travel, element);
+	return (get_typtype(type) == TYPTYPE_BASE ||
+			get_typtype(type) == TYPTYPE_ENUM) &&
+		   tess_is_known(TypeRelationId, type);
+}
+
 /* True if values and names of the type mean the same on a node. */
 bool
 tess_type_travels(const TessTravel *travel, Oid type)
@@ -125,7 +143,8 @@ tess_type_travels(const TessTravel *travel, Oid type)
 	Oid element;
 
 	if (type >= FirstNormalObjectId)
-		return list_member_oid(travel->types, type);
+		return list_member_oid(travel->types, type) ||
+			   extension_type_travels(travel, type);
 	if (tess_type_names_objects(type))
 		return false;
 	switch (type)
@@ -186,14 +205,39 @@ writes_alike(Node *call)
 	return true;
 }
 
+/* A function that an extension's aggregate is made of, or such a function by
+ * itself.  The plan will depend on it. */
+static bool
+extension_part_stays(Oid function)
+{
+	if (func_volatile(function) != PROVOLATILE_IMMUTABLE ||
+		is_listed(function, pinned_functions, lengthof(pinned_functions)) ||
+		!tess_is_known(ProcedureRelationId, function))
+		return true;
+	if (function >= FirstNormalObjectId)
+		tess_frame_add_function(function);
+	return false;
+}
+
+/* The volatility of an aggregate says nothing. */
+static bool
+extension_function_stays(Oid function)
+{
+	return extension_part_stays(function) ||
+		   (get_func_prokind(function) == PROKIND_AGGREGATE &&
+			tess_partial_has_function(function, extension_part_stays));
+}
+
 /* For check_functions_in_node: true for a function that does not travel. */
 static bool
 function_stays(Oid function, void *node)
 {
 	if (IsA(node, Aggref))
 		function = tess_partial_subject((Aggref *) node);
-	if (!OidIsValid(function) || function >= FirstNormalObjectId)
+	if (!OidIsValid(function))
 		return true;
+	if (function >= FirstNormalObjectId)
+		return extension_function_stays(function);
 	if (is_listed(function, pinned_functions, lengthof(pinned_functions)))
 		return true;
 	if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
@@ -207,7 +251,56 @@ function_stays(Oid function, void *node)
 static bool
 operator_stays(Oid operator)
 {
-	return operator>= FirstNormalObjectId;
+	return !tess_is_known(OperatorRelationId, operator);
+}
+
+/* A cast is written by its types alone. */
+static bool
+cast_stays(Node *argument, Oid result_type)
+{
+	Oid source = getBaseType(exprType(argument));
+	Oid target = getBaseType(result_type);
+
+	return !tess_is_known(CastRelationId,
+						  GetSysCacheOid2(CASTSOURCETARGET, Anum_pg_cast_oid,
+										  ObjectIdGetDatum(source),
+										  ObjectIdGetDatum(target)));
+}
+
+/* True if a user's operator or cast over built-in functions is used, which
+ * these do not show. */
+static bool
+name_stays(Node *node)
+{
+	ListCell *cell;
+
+	switch (nodeTag(node))
+	{
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+			return operator_stays(((OpExpr *) node)->opno);
+		case T_ScalarArrayOpExpr:
+			return operator_stays(((ScalarArrayOpExpr *) node)->opno);
+		case T_RowCompareExpr:
+			foreach(cell, ((RowCompareExpr *) node)->opnos)
+				if (operator_stays(lfirst_oid(cell)))
+					return true;
+			return false;
+		case T_FuncExpr:
+			return (((FuncExpr *) node)->funcformat == COERCE_EXPLICIT_CAST ||
+					((FuncExpr *) node)->funcformat == COERCE_IMPLICIT_CAST) &&
+				   cast_stays(linitial(((FuncExpr *) node)->args),
+							  ((FuncExpr *) node)->funcresulttype);
+		case T_RelabelType:
+			return cast_stays((Node *) ((RelabelType *) node)->arg,
+							  ((RelabelType *) node)->resulttype);
+		case T_CoerceViaIO:
+			return cast_stays((Node *) ((CoerceViaIO *) node)->arg,
+							  ((CoerceViaIO *) node)->resulttype);
+		default:
+			return false;
+	}
 }
 
 static bool
@@ -241,7 +334,7 @@ query_stays(Query *query, const TessTravel *travel)
 static bool
 expression_stays(Node *node, const TessTravel *travel)
 {
-	if (check_functions_in_node(node, function_stays, node))
+	if (check_functions_in_node(node, function_stays, node) || name_stays(node))
 		return true;
 	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
 		return true;

@@ -1,0 +1,245 @@
+/*
+ * known.c - what do nodes know beyond what is built in?
+ *
+ * The members of an extension, if every node has the same ones: nobody keeps
+ * a record of that, the nodes are asked.  Each answers with a digest of the
+ * definitions of all members, and of what PUBLIC may do with them: then names
+ * mean the same there, and no role is refused on a node what it may do here,
+ * or may do there what it is refused here.
+ *
+ * An answer is believed for a minute, and no longer than the functions of this
+ * server and the set of nodes stay what they were.  A node that cannot be asked
+ * knows nothing.  Functions of users who put them into no extension are not
+ * known: what their bodies call does not show.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_cast.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "base/base.h"
+#include "net/net.h"
+#include "plan/plan_internal.h"
+
+/* Not a setting: one round trip a minute is not felt. */
+#define BELIEVED_MS 60000
+
+typedef struct Answer
+{
+	Oid extension; /* hash key */
+	bool is_everywhere;
+	TimestampTz asked_at;
+} Answer;
+
+static struct
+{
+	HTAB *answers;
+	Oid node_catalog; /* for the callback, which cannot look it up */
+	uint64 changes;	  /* of functions and nodes, heard of so far */
+	uint64 believed;  /* changes when answers was emptied last */
+} known;
+
+/* What the nodes are asked, and say. */
+typedef struct Question
+{
+	char *extension;
+	char *contents; /* on this server */
+	List *nodes;	/* TessNode * */
+	bool is_same;
+} Question;
+
+static void
+after_function_change(Datum arg, int cache_id, uint32 hash)
+{
+	known.changes++;
+}
+
+static void
+after_relation_change(Datum arg, Oid relation)
+{
+	if (!OidIsValid(relation) || relation == known.node_catalog)
+		known.changes++;
+}
+
+/* Calls tessera_internal.extension_contents() here.  NULL: no members. */
+static char *
+contents_here(const char *extension)
+{
+	static const Oid types[] = {NAMEOID};
+	List *names = list_make2(makeString(TESS_INTERNAL_SCHEMA),
+							 makeString("extension_contents"));
+	Oid function = LookupFuncName(names, lengthof(types), types, false);
+	int settings = tess_settings_pin();
+	FmgrInfo flinfo;
+	NameData name;
+	Datum contents;
+	LOCAL_FCINFO(call, 1);
+
+	namestrcpy(&name, extension);
+	fmgr_info(function, &flinfo);
+	InitFunctionCallInfoData(*call, &flinfo, 1, InvalidOid, NULL, NULL);
+	call->args[0].value = NameGetDatum(&name);
+	call->args[0].isnull = false;
+	contents = FunctionCallInvoke(call);
+	AtEOXact_GUC(true, settings);
+	return call->isnull ? NULL : TextDatumGetCString(contents);
+}
+
+/* Queued on all sessions before any answer is read. */
+static void
+ask_nodes(void *arg)
+{
+	Question *question = arg;
+	int count = list_length(question->nodes);
+	TessSession **sessions = palloc(sizeof(TessSession *) * count);
+	int32 *node_ids = palloc(sizeof(int32) * count);
+	char *sql = psprintf("SELECT tessera_internal.extension_contents(%s)",
+						 quote_literal_cstr(question->extension));
+	ListCell *cell;
+
+	foreach(cell, question->nodes)
+		node_ids[foreach_current_index(cell)] = ((const TessNode *) lfirst(cell))
+													->node_id;
+
+	/* not the transaction's sessions: an error there would abort it */
+	tess_net_acquire(count, node_ids, InvalidOid, sessions);
+	question->is_same = true;
+	for (int i = 0; i < count; i++)
+	{
+		PGresult *result = tess_net_query(sessions[i], sql, NULL);
+
+		question->is_same = question->is_same && PQntuples(result) == 1 &&
+							!PQgetisnull(result, 0, 0) &&
+							strcmp(PQgetvalue(result, 0, 0),
+								   question->contents) == 0;
+	}
+	for (int i = 0; i < count; i++)
+		tess_net_release(sessions[i]);
+}
+
+static bool
+ask(Oid extension)
+{
+	Question question = {get_extension_name(extension)};
+	ErrorData *error;
+
+	if (question.extension == NULL)
+		return false;
+	question.nodes = tess_meta_remote_nodes();
+	if (question.nodes == NIL)
+		return true;
+	question.contents = contents_here(question.extension);
+	if (question.contents == NULL)
+		return false;
+	error = tess_attempt(ask_nodes, &question);
+	if (error != NULL)
+		ereport(DEBUG1,
+				(errmsg_internal("nodes were not asked for extension \"%s\"",
+								 question.extension),
+				 errdetail_internal("%s", error->message)));
+	return error == NULL && question.is_same;
+}
+
+static void
+forget_answers(void)
+{
+	HASHCTL ctl = {0};
+
+	if (known.answers == NULL)
+	{
+		CacheRegisterSyscacheCallback(PROCOID, after_function_change, (Datum) 0);
+		CacheRegisterRelcacheCallback(after_relation_change, (Datum) 0);
+	}
+	else
+		hash_destroy(known.answers);
+	known.answers = NULL;
+
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(Answer);
+	ctl.hcxt = CacheMemoryContext;
+	known.node_catalog = tess_catalog_relation_oid("node");
+	known.believed = known.changes;
+	known.answers = hash_create("tessera known extensions", 8, &ctl,
+								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* True if all nodes have the extension as this server has it.  May ask them,
+ * and wait for their answers. */
+static bool
+extension_is_everywhere(Oid extension)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Answer *answer;
+	bool is_everywhere;
+
+	if (known.answers == NULL || known.believed != known.changes)
+		forget_answers();
+	answer = hash_search(known.answers, &extension, HASH_FIND, NULL);
+	if (answer != NULL &&
+		!TimestampDifferenceExceeds(answer->asked_at, now, BELIEVED_MS))
+		return answer->is_everywhere;
+
+	/* nodes are not asked in parallel mode */
+	if (IsInParallelMode())
+		return false;
+	is_everywhere = ask(extension);
+	if (known.believed == known.changes)
+	{
+		answer = hash_search(known.answers, &extension, HASH_ENTER, NULL);
+		answer->is_everywhere = is_everywhere;
+		answer->asked_at = GetCurrentTimestamp();
+	}
+	return is_everywhere;
+}
+
+/* True if everybody may use the names of a schema. */
+static bool
+is_public_schema(Oid schema)
+{
+	return OidIsValid(schema) && pg_namespace_aclcheck(schema, ACL_ID_PUBLIC,
+													   ACL_USAGE) == ACLCHECK_OK;
+}
+
+/*
+ * True if nodes have the same object under the same name: a function, operator,
+ * type or cast that is built in, or a member of an extension that they have
+ * too.  May ask the nodes.
+ */
+bool
+tess_is_known(Oid class, Oid object)
+{
+	ObjectAddress address;
+	Oid extension;
+
+	if (object < FirstNormalObjectId)
+		return true;
+	extension = getExtensionOfObject(class, object);
+	if (!OidIsValid(extension) || extension == tess_extension_oid())
+		return false;
+
+	ObjectAddressSet(address, class, object);
+	if (class != CastRelationId &&
+		!is_public_schema(get_object_namespace(&address)))
+		return false;
+	if (class == ProcedureRelationId &&
+		pg_proc_aclcheck(object, ACL_ID_PUBLIC, ACL_EXECUTE) != ACLCHECK_OK)
+		return false;
+	return extension_is_everywhere(extension);
+}
