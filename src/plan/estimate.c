@@ -161,3 +161,13 @@ tess_cost_fetch(Path *path, int shards_hit, Cost remote)
 					   path->rows * (ROW_COST + cpu_tuple_cost +
 									 BYTE_COST * path->pathtarget->width);
 }
+
+/* See plan_internal.h.  Paths above the scan's own may have been added to it. */
+Cost
+tess_cost_remote(const Path *path, int shards_hit)
+{
+	Path fetch = *path;
+
+	tess_cost_fetch(&fetch, shards_hit, 0);
+	return Max(path->total_cost - fetch.total_cost, 0);
+}

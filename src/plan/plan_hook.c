@@ -221,5 +221,6 @@ tess_plan_init(void)
 	next_planner = planner_hook;
 	planner_hook = plan_hook;
 	tess_relation_scan_init();
+	tess_upper_paths_init();
 	tess_change_init();
 }

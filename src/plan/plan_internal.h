@@ -266,6 +266,28 @@ extern void tess_estimate_relation(const TessTable *table, RelOptInfo *rel);
 extern void tess_cost_scan(Path *path, int shards_hit, int shard_count);
 /* Costs of a path that fetches its rows; remote is what the nodes pay. */
 extern void tess_cost_fetch(Path *path, int shards_hit, Cost remote);
+/* What the nodes pay for a path with such costs. */
+extern Cost tess_cost_remote(const Path *path, int shards_hit);
+
+/* True if rel is a distributed table whose rows may be drafted in a path: none
+ * of them is locked. */
+extern bool tess_draft_is_possible(PlannerInfo *root, RelOptInfo *rel);
+extern int tess_draft_shard_count(PlannerInfo *root, const TessDraft *draft);
+/* A path of parent (rel itself, or an upper relation) for a draft that has
+ * been written; remote is what the nodes pay before the first row comes. */
+extern Path *tess_draft_path(PlannerInfo *root, RelOptInfo *parent,
+							 TessDraft *draft, PathTarget *target, double rows,
+							 Cost remote);
+
+/* upper_paths.c: what stands above a scan that is all of its level's FROM. -- */
+extern bool tess_is_whole_level(PlannerInfo *root, RelOptInfo *rel);
+extern TessDraft *tess_draft_of_level(PlannerInfo *root, RelOptInfo *rel);
+extern void tess_upper_paths_init(void);
+
+/* two_phase.c: aggregates. */
+extern void tess_two_phase_add_paths(PlannerInfo *root, RelOptInfo *input_rel,
+									 RelOptInfo *grouped_rel,
+									 const GroupPathExtraData *extra);
 
 /* relation_scan.c: scans of single tables. ---------------------------------- */
 extern void tess_relation_scan_init(void);

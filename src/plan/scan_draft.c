@@ -17,6 +17,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
+#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/restrictinfo.h"
 #include "parser/parsetree.h"
@@ -24,6 +25,38 @@
 #include "deparse/deparse.h"
 #include "plan/plan_internal.h"
 #include "route/route.h"
+
+/* A path that has its draft with it. */
+typedef struct DraftPath
+{
+	CustomPath custom;
+	TessDraft *draft;
+} DraftPath;
+
+static Plan *plan_draft(PlannerInfo *root, RelOptInfo *rel,
+						struct CustomPath *path, List *tlist, List *clauses,
+						List *custom_plans);
+
+static const CustomPathMethods path_methods = {
+	.CustomName = TESS_SCAN_METHODS,
+	.PlanCustomPath = plan_draft,
+};
+
+/* True if rel is a distributed table whose rows may be drafted in a path: none
+ * of them is locked. */
+bool
+tess_draft_is_possible(PlannerInfo *root, RelOptInfo *rel)
+{
+	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+	const TessTable *table;
+
+	if (rte->rtekind != RTE_RELATION || tess_mark_of(rte, &strength, &policy))
+		return false;
+	table = tess_meta_table(rte->relid);
+	return table != NULL && table->kind == TESS_DISTRIBUTED;
+}
 
 /* A draft of the rows of rel, which is one of our tables; nothing is asked for
  * yet. */
@@ -243,4 +276,56 @@ tess_draft_plan(const TessDraft *draft, List *tlist)
 	scan->scan.plan.targetlist = tlist;
 	tess_frame_add_scan();
 	return scan;
+}
+
+/* How many shards it will be sent to, as far as that is known. */
+int
+tess_draft_shard_count(PlannerInfo *root, const TessDraft *draft)
+{
+	bool exact;
+
+	return bms_num_members(tess_prune_estimate(draft->prune,
+											   root->glob->boundParams,
+											   draft->table->group, &exact));
+}
+
+static Plan *
+plan_draft(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
+		   List *tlist, List *clauses, List *custom_plans)
+{
+	const TessDraft *draft = ((DraftPath *) path)->draft;
+	CustomScan *scan = tess_draft_plan(draft, tlist);
+
+	scan->flags = path->flags;
+	if (rel == draft->rel)
+	{
+		scan->scan.scanrelid = rel->relid;
+		scan->scan.plan.qual = draft->local;
+	}
+	return (Plan *) scan;
+}
+
+/*
+ * A path of parent (the draft's relation, or an upper one) for a draft that has
+ * been written.  rows is how many come; remote is what the nodes pay before the
+ * first of them.
+ */
+Path *
+tess_draft_path(PlannerInfo *root, RelOptInfo *parent, TessDraft *draft,
+				PathTarget *target, double rows, Cost remote)
+{
+	DraftPath *path = palloc0(sizeof(DraftPath));
+	Path *base = &path->custom.path;
+
+	NodeSetTag(path, T_CustomPath);
+	base->pathtype = T_CustomScan;
+	base->parent = parent;
+	base->pathtarget = target;
+	base->rows = clamp_row_est(rows);
+	tess_cost_fetch(base, tess_draft_shard_count(root, draft), remote);
+	base->startup_cost += remote;
+	path->custom.flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->custom.methods = &path_methods;
+	path->draft = draft;
+	return base;
 }

@@ -1,0 +1,154 @@
+-- aggregates in two phases: the nodes group the rows of each shard, and what
+-- comes back are the states of groups
+CREATE SCHEMA aggregate_push;
+SET search_path = aggregate_push;
+CREATE TABLE sales (k int PRIMARY KEY, region text, kind int, amount numeric, big bigint, small int, price float8, day date, paid bool, at timestamptz);
+SELECT tessera.create_distributed_table('sales', 'k', shard_count => 4);
+INSERT INTO sales
+SELECT i, CASE i % 4 WHEN 0 THEN 'North' WHEN 1 THEN 'south' WHEN 2 THEN 'South' END, i % 5, i / 8.0, i * 1000000000000, i % 17, i * 0.5,
+	'2026-01-01'::date + i % 90, i % 3 = 0, '2026-01-01 00:30Z'::timestamptz + i * interval '1 hour'
+FROM generate_series(1, 1000) i;
+CREATE TABLE local_sales AS SELECT * FROM sales;
+
+-- rows that a query got from the nodes
+CREATE FUNCTION received(query text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	plan jsonb;
+BEGIN
+	EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) ' || query INTO plan;
+	RETURN (SELECT sum(rows::bigint) FROM jsonb_path_query(plan, 'strict $.**."Rows Received"') rows);
+END $$;
+
+-- shows that a query of %s gives the same over the distributed table as over
+-- the local one, and how many rows it got
+CREATE FUNCTION same(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	here text[];
+	there text[];
+BEGIN
+	EXECUTE format('SELECT array_agg(x::text ORDER BY x::text) FROM (%s) x', format(query, 'local_sales')) INTO here;
+	EXECUTE format('SELECT array_agg(x::text ORDER BY x::text) FROM (%s) x', format(query, 'sales')) INTO there;
+	IF here IS DISTINCT FROM there THEN
+		RETURN format('other rows: %s instead of %s', there, here);
+	END IF;
+	RETURN format('%s rows of %s', cardinality(here), received(format(query, 'sales')));
+END $$;
+
+-- what the plan looks like
+EXPLAIN (COSTS OFF) SELECT count(*) FROM sales;
+EXPLAIN (COSTS OFF) SELECT kind, count(*), sum(small) FROM sales WHERE k > 5 GROUP BY kind;
+
+-- a state for each group of each shard
+SELECT same('SELECT count(*) FROM %s');
+SELECT same('SELECT count(region), count(*) FROM %s');
+SELECT same('SELECT kind, count(*) FROM %s GROUP BY kind');
+SELECT same('SELECT region, kind, count(*) FROM %s GROUP BY region, kind');
+SELECT same('SELECT kind FROM %s GROUP BY kind');
+
+-- all kinds of states: the result itself, values, internal ones
+SELECT same('SELECT kind, min(region), max(region), min(amount), max(day), min(at) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, sum(small), sum(big), sum(amount), sum(price) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, avg(small), avg(big), avg(amount), avg(price) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, stddev(small), variance(big), stddev_pop(amount), var_samp(price)::numeric(20, 6) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, bool_and(paid), bool_or(paid), every(paid IS NOT NULL), bit_and(small), bit_or(small), bit_xor(big) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, corr(price, small)::numeric(20, 6), covar_pop(price, small)::numeric(20, 6), regr_count(price, small), regr_slope(price, small)::numeric(20, 6) FROM %s GROUP BY kind');
+SELECT same('SELECT region, sum(at - ''2026-01-01Z''), avg(at - ''2026-01-01Z'') FROM %s GROUP BY region');
+
+-- those that cannot be combined are computed of rows
+SELECT same('SELECT kind, string_agg(region, '','' ORDER BY k), array_agg(k ORDER BY k) FROM %s GROUP BY kind');
+SELECT same('SELECT count(DISTINCT region), count(*) FROM %s');
+SELECT same('SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY small) FROM %s');
+SELECT same('SELECT region, kind, count(*) FROM %s GROUP BY ROLLUP (region, kind)');
+
+-- no rows: one row without GROUP BY, none with it, also where no shard is left
+SELECT count(*), sum(small), min(day), avg(amount) FROM sales WHERE small > 100;
+SELECT count(*), sum(small), min(day), avg(amount) FROM sales WHERE k IN (NULL);
+SELECT count(*), sum(small) FROM sales WHERE k = 1 AND k = 2;
+SELECT kind, count(*) FROM sales WHERE small > 100 GROUP BY kind;
+SELECT 1, count(*) FROM sales WHERE small > 100 GROUP BY 1;
+SELECT now() IS NOT NULL, count(*) FROM sales WHERE small > 100 GROUP BY 1;
+SELECT count(*) FROM sales WHERE small > 100 HAVING count(*) > 0;
+SELECT count(*) FROM sales WHERE k IN (1, 2, 3);
+
+-- NULLs: as group, and where an aggregate sees nothing else
+SELECT same('SELECT region, count(*), count(region), max(region) FROM %s GROUP BY region');
+SELECT same('SELECT kind, sum(NULLIF(kind, 3)), min(NULLIF(kind, 3)), avg(NULLIF(kind, 3)) FROM %s GROUP BY kind');
+
+-- FILTER, the same aggregate twice, expressions of aggregates and of groups
+SELECT same('SELECT kind, count(*) FILTER (WHERE paid), sum(small) FILTER (WHERE region IS NULL) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, sum(small), sum(small) + count(*), sum(small) / count(*)::numeric, kind * 2 + max(kind) FROM %s GROUP BY kind');
+SELECT same('SELECT lower(region), upper(lower(region)) || count(*), length(lower(region)) FROM %s GROUP BY lower(region)');
+SELECT same('SELECT date_trunc(''month'', day), count(*) FROM %s GROUP BY 1');
+SELECT same('SELECT kind %% 2 = 0, kind %% 3, 7, count(*) FROM %s GROUP BY 1, 2, 3');
+SELECT same('SELECT kind, ''c'', count(*) FROM %s GROUP BY 1, 2');
+SELECT same('SELECT CASE WHEN small > 8 THEN ''many'' ELSE ''few'' END AS how, count(*) FROM %s GROUP BY 1');
+SELECT same('SELECT kind IS NULL, sum(CASE WHEN paid THEN amount END) FROM %s GROUP BY kind IS NULL');
+
+-- HAVING with aggregates that are not in the target, ORDER BY with others
+SELECT same('SELECT kind FROM %s GROUP BY kind HAVING sum(small) > 1600 AND kind <> 1');
+SELECT kind, count(*) FROM sales GROUP BY kind ORDER BY sum(amount) DESC, kind LIMIT 3;
+
+-- columns that depend on the key
+SELECT same('SELECT k, region, count(*) FROM %s WHERE k < 4 GROUP BY k, region');
+SELECT k, region, kind, count(*) FROM sales WHERE k < 4 GROUP BY k ORDER BY k;
+
+-- windows, subqueries, set-returning functions and unions above groups
+SELECT same('SELECT kind, sum(count(*)) OVER (ORDER BY kind) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, (SELECT max(i) FROM generate_series(1, kind) i), count(*) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, generate_series(1, count(*) / 100) FROM %s GROUP BY kind');
+SELECT same('SELECT unnest(ARRAY[kind, 9]), count(*) FROM %s GROUP BY 1');
+SELECT same('SELECT max(c) FROM (SELECT kind, count(*) AS c FROM %s GROUP BY kind) x');
+SELECT same('SELECT kind, count(*) FROM %1$s GROUP BY kind UNION ALL SELECT small, sum(k) FROM %1$s GROUP BY small');
+SELECT same('SELECT i, (SELECT count(*) FROM %s WHERE kind = i) FROM generate_series(0, 2) i');
+SELECT same('SELECT i, x.* FROM generate_series(0, 2) i, LATERAL (SELECT i + kind, sum(small + i) FROM %s WHERE small = i GROUP BY i + kind) x');
+SELECT same('SELECT DISTINCT count(*) FROM %s GROUP BY kind');
+
+-- what does not travel is computed here: volatile groups and arguments, users'
+-- functions, conditions
+CREATE FUNCTION twice(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1 * 2; END';
+SELECT same('SELECT count(*) FROM (SELECT random() > 2 FROM %s GROUP BY random() > 2) x');
+SELECT same('SELECT twice(kind), count(*) FROM %s GROUP BY 1');
+SELECT same('SELECT kind, sum(twice(small)) FROM %s GROUP BY 1');
+SELECT same('SELECT kind, sum(small) FROM %s WHERE twice(small) > 4 GROUP BY 1');
+SELECT same('SELECT kind, sum(small) FROM %s TABLESAMPLE SYSTEM (100) GROUP BY 1');
+SELECT tableoid::regclass, count(*) FROM sales GROUP BY 1;
+
+-- groups that are equal but not the same; one of them stands for all
+CREATE COLLATION no_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE words (k int, word text COLLATE no_case, n numeric);
+SELECT tessera.create_distributed_table('words', 'k', shard_count => 4);
+INSERT INTO words SELECT i, (ARRAY['One', 'one', 'ONE', 'Two', 'two'])[1 + i % 5], (ARRAY[1.0, 1.00, 1, 2])[1 + i % 4] FROM generate_series(1, 100) i;
+SELECT lower(word), count(*) FROM words GROUP BY word ORDER BY word;
+SELECT word COLLATE "C", count(*) FROM words GROUP BY word COLLATE "C" ORDER BY 1;
+SELECT trim_scale(n), count(*) FROM words GROUP BY n ORDER BY n;
+SELECT count(*) FROM (SELECT DISTINCT word FROM words) x;
+
+-- prepared: parameters in conditions, arguments and groups
+PREPARE params(int, int, text) AS SELECT kind + $2, count(*), sum(small * $1), max(region || $3) FROM sales WHERE k < $1 * 100 GROUP BY kind + $2 ORDER BY 1;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE params(2, 10, '!');
+EXECUTE params(NULL, 10, '!');
+EXECUTE params(1, NULL, NULL);
+SET plan_cache_mode = force_custom_plan;
+EXECUTE params(2, 10, '!');
+RESET plan_cache_mode;
+
+-- a condition without columns
+PREPARE gate(bool) AS SELECT count(*) FROM sales WHERE $1;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE gate(true);
+EXECUTE gate(false);
+EXECUTE gate(NULL);
+RESET plan_cache_mode;
+SELECT same('SELECT kind, count(*) FROM %s WHERE current_setting(''work_mem'') IS NULL GROUP BY kind');
+
+-- an error of an argument is an error of the statement, and of nothing else
+SELECT sum(1 / (k - 500)) FROM sales;
+SELECT sum(1 / (k - 500)) FROM sales WHERE k <> 500;
+SELECT count(*) FROM sales;
+
+-- rows that are joined here, and rows that are locked
+SELECT count(*) FROM sales JOIN local_sales USING (k);
+SELECT count(*) FROM (SELECT * FROM sales WHERE kind = 1 FOR UPDATE) x;
+
+DROP SCHEMA aggregate_push CASCADE;

@@ -1,0 +1,286 @@
+/*
+ * two_phase.c - aggregates in two phases, as core's parallel aggregation: the
+ * nodes group the rows of each shard and send the states of the aggregates,
+ * and core's own Agg combines them here.
+ *
+ * A state is a partial Aggref, which stands in the scan's tuple as in the plan
+ * of a parallel worker, so that setrefs finds it there.  Groups may come more
+ * than once, even from one shard; all that counts is that rows of one group
+ * of the node are of one group here.
+ */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/planmain.h"
+#include "optimizer/planner.h"
+#include "optimizer/prep.h"
+#include "optimizer/tlist.h"
+#include "utils/selfuncs.h"
+#include "utils/typcache.h"
+
+#include "plan/plan_internal.h"
+
+/* What becomes of rows where nothing is known of their groups: to group them on
+ * the nodes gains much or loses little. */
+#define GROUPS_IN_DOUBT 0.5
+
+/* A level that is to be grouped. */
+typedef struct Phases
+{
+	PlannerInfo *root;
+	TessDraft *draft;
+	PathTarget *partial; /* what the scan gives: keys, then states */
+	List *keys;			 /* grouping expressions */
+	bool failed;		 /* something cannot be split */
+} Phases;
+
+/*
+ * Collects what is computed of groups above the scan: aggregates, and columns
+ * that depend on the grouping columns.  Grouping expressions are there.
+ */
+static bool
+collect_walker(Node *node, Phases *phases)
+{
+	if (node == NULL || list_member(phases->keys, node))
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Aggref:
+		case T_Var:
+			add_new_column_to_pathtarget(phases->partial, (Expr *) node);
+			return false;
+		case T_GroupingFunc:
+		case T_PlaceHolderVar:
+			phases->failed = true;
+			return true;
+		default:
+			return expression_tree_walker(node, collect_walker, phases);
+	}
+}
+
+/* As core's make_partial_grouping_target: the columns of the first phase. */
+static void
+choose_partial_target(Phases *phases, const PathTarget *target, Node *having)
+{
+	List *clauses = phases->root->parse->groupClause;
+	List *others = NIL;
+	ListCell *cell;
+	int i = 0;
+
+	phases->partial = create_empty_pathtarget();
+	foreach(cell, target->exprs)
+	{
+		Expr *expr = lfirst(cell);
+		Index ref = get_pathtarget_sortgroupref(target, i++);
+
+		if (ref != 0 && get_sortgroupref_clause_noerr(ref, clauses) != NULL)
+		{
+			add_column_to_pathtarget(phases->partial, expr, ref);
+			phases->keys = lappend(phases->keys, expr);
+		}
+		else
+			others = lappend(others, expr);
+	}
+	(void) collect_walker((Node *) others, phases);
+	(void) collect_walker(having, phases);
+}
+
+/* The node groups by an expression.  Its text says nothing of an operator. */
+static bool
+send_key(Phases *phases, Expr *expr, Oid equality)
+{
+	TessDraft *draft = phases->draft;
+	TypeCacheEntry *type = lookup_type_cache(exprType((Node *) expr),
+											 TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
+	SortGroupClause *clause = makeNode(SortGroupClause);
+	Expr *bound;
+
+	if (!OidIsValid(type->eq_opr) ||
+		(OidIsValid(equality) && type->eq_opr != equality))
+		return false;
+	if (tess_is_row_independent((Node *) expr))
+		return true; /* computed here */
+	if (IsA(expr, Var) && ((Var *) expr)->varattno <= 0)
+		return false;
+	bound = tess_draft_bind(draft, expr);
+	if (bound == NULL)
+		return false;
+
+	clause->tleSortGroupRef = tess_draft_column_ref(draft,
+													tess_columns_add_expr(draft->columns,
+																		  expr,
+																		  bound));
+	clause->eqop = type->eq_opr;
+	clause->sortop = type->lt_opr;
+	clause->hashable = false;
+	draft->group_clause = lappend(draft->group_clause, clause);
+	return true;
+}
+
+/* The node computes the state of an aggregate; *aggref becomes the partial one
+ * that stands for it. */
+static bool
+send_state(Phases *phases, Aggref **aggref)
+{
+	TessDraft *draft = phases->draft;
+	Aggref *partial = (Aggref *) copyObject(*aggref);
+	Aggref *bound = (Aggref *) tess_draft_bind(draft, (Expr *) *aggref);
+	Expr *state;
+
+	if (bound == NULL)
+		return false;
+	state = tess_partial_make(bound);
+	if (state == NULL)
+		return false;
+
+	mark_partial_aggref(partial, AGGSPLIT_INITIAL_SERIAL);
+	if (!tess_type_travels(&draft->travel, exprType((Node *) partial)))
+		return false;
+	(void) tess_columns_add_expr(draft->columns, (Expr *) partial, state);
+	draft->has_aggs = true;
+	*aggref = partial;
+	return true;
+}
+
+/* The columns of the node's query. */
+static bool
+send_columns(Phases *phases)
+{
+	List *clauses = phases->root->parse->groupClause;
+	ListCell *cell;
+	int i = 0;
+
+	foreach(cell, phases->partial->exprs)
+	{
+		Index ref = get_pathtarget_sortgroupref(phases->partial, i++);
+
+		if (ref == 0 && IsA(lfirst(cell), Aggref))
+		{
+			if (!send_state(phases, (Aggref **) &lfirst(cell)))
+				return false;
+		}
+		else
+		{
+			Oid equality = ref == 0
+							   ? InvalidOid
+							   : get_sortgroupref_clause(ref, clauses)->eqop;
+
+			if (!send_key(phases, lfirst(cell), equality))
+				return false;
+		}
+	}
+	/* without GROUP BY a node would give a row where there is none */
+	return phases->draft->group_clause != NIL ||
+		   (clauses == NIL && phases->draft->has_aggs);
+}
+
+/* Groups of so many rows. */
+static double
+estimate_groups(const Phases *phases, double rows, bool *in_doubt)
+{
+	EstimationInfo info;
+	double groups;
+
+	*in_doubt = false;
+	if (phases->keys == NIL)
+		return 1;
+	groups = estimate_num_groups(phases->root, phases->keys, rows, NULL, &info);
+	*in_doubt = (info.flags & SELFLAG_USED_DEFAULT) != 0;
+	return groups;
+}
+
+/* The scan that gives the states. */
+static Path *
+make_partial_path(Phases *phases)
+{
+	PlannerInfo *root = phases->root;
+	RelOptInfo *rel = phases->draft->rel;
+	int shards = Max(tess_draft_shard_count(root, phases->draft), 1);
+	double rows = rel->rows / shards;
+	Cost work = rows * cpu_operator_cost * list_length(phases->partial->exprs);
+	double groups;
+	bool in_doubt;
+	RelOptInfo *upper;
+
+	groups = estimate_groups(phases, rows, &in_doubt);
+	if (in_doubt)
+		groups = Min(groups, rows * GROUPS_IN_DOUBT);
+
+	/* core's own has no relids: ours are for EXPLAIN */
+	upper = fetch_upper_rel(root, UPPERREL_PARTIAL_GROUP_AGG, rel->relids);
+	return tess_draft_path(root, upper, phases->draft,
+						   set_pathtarget_cost_width(root, phases->partial),
+						   groups * shards,
+						   work + tess_cost_remote(rel->cheapest_total_path,
+												   shards));
+}
+
+/* Adds core's second phase over the states: hashed, sorted, or for all rows
+ * at once. */
+static void
+add_final_paths(Phases *phases, RelOptInfo *grouped_rel,
+				const GroupPathExtraData *extra, Path *path, double groups)
+{
+	PlannerInfo *root = phases->root;
+	Query *parse = root->parse;
+	List *having = (List *) extra->havingQual;
+	AggClauseCosts costs;
+
+	MemSet(&costs, 0, sizeof(AggClauseCosts));
+	if (parse->hasAggs)
+		get_agg_clause_costs(root, AGGSPLIT_FINAL_DESERIAL, &costs);
+
+	if (parse->groupClause == NIL || extra->flags & GROUPING_CAN_USE_HASH)
+		add_path(grouped_rel,
+				 (Path *) create_agg_path(root, grouped_rel, path,
+										  grouped_rel->reltarget,
+										  parse->groupClause ? AGG_HASHED
+															 : AGG_PLAIN,
+										  AGGSPLIT_FINAL_DESERIAL,
+										  parse->groupClause, having, &costs,
+										  groups));
+	if (parse->groupClause == NIL || !(extra->flags & GROUPING_CAN_USE_SORT))
+		return;
+
+	path = (Path *) create_sort_path(root, grouped_rel, path,
+									 root->group_pathkeys, -1.0);
+	if (parse->hasAggs)
+		path = (Path *) create_agg_path(root, grouped_rel, path,
+										grouped_rel->reltarget, AGG_SORTED,
+										AGGSPLIT_FINAL_DESERIAL,
+										parse->groupClause, having, &costs,
+										groups);
+	else
+		path = (Path *) create_group_path(root, grouped_rel, path,
+										  parse->groupClause, having, groups);
+	add_path(grouped_rel, path);
+}
+
+/* Adds paths that group on the nodes first, where that is possible. */
+void
+tess_two_phase_add_paths(PlannerInfo *root, RelOptInfo *input_rel,
+						 RelOptInfo *grouped_rel, const GroupPathExtraData *extra)
+{
+	Phases phases = {root};
+	const char *reason;
+	double groups;
+	bool in_doubt;
+
+	if (!(extra->flags & GROUPING_CAN_PARTIAL_AGG))
+		return;
+	phases.draft = tess_draft_of_level(root, input_rel);
+	if (phases.draft == NULL)
+		return;
+
+	choose_partial_target(&phases, grouped_rel->reltarget, extra->havingQual);
+	if (phases.failed || !send_columns(&phases) ||
+		!tess_draft_write(phases.draft, &reason))
+		return;
+	groups = estimate_groups(&phases, input_rel->rows, &in_doubt);
+	add_final_paths(&phases, grouped_rel, extra, make_partial_path(&phases),
+					groups);
+}
