@@ -4,10 +4,14 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
+#include "utils/syscache.h"
 
 #include "plan/locus_internal.h"
 #include "plan/plan_internal.h"
@@ -144,71 +148,112 @@ tess_sublinks_stay(const TessTable *table, void *expression, TessScope *scope,
 	return sublink_stays_walker((Node *) expression, &check);
 }
 
-/* The pair (column = output of the subquery) in the test of IN is on the key:
- * the row can only match rows of its own shard. */
+/* x IN (SELECT ...) where both stand. */
+typedef struct Membership
+{
+	const TessTable *table;
+	TessScope *scope;
+	List *keys; /* of the row */
+	const TessFacts *facts;
+	Query *query;	   /* the subquery */
+	List *output_keys; /* its columns with keys: rte NULL */
+	bool is_negated;
+} Membership;
+
+/* True if the expression is a column that cannot be NULL.  No key in use here
+ * is one of a nullable side. */
 static bool
-tests_key(const TessTable *table, Node *test, List *output_keys,
-		  RangeTblEntry *output, List *keys, TessScope *scope,
-		  const TessFacts *facts)
+is_never_null(Node *expr, TessScope *scope)
+{
+	TessTerm term;
+	HeapTuple tuple;
+	bool result;
+
+	if (!tess_term_of(expr, scope, &term) || term.rte->rtekind != RTE_RELATION)
+		return false;
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(term.rte->relid),
+							Int16GetDatum(term.attno));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Column number of the subquery that a test compares with; 0: none. */
+static AttrNumber
+tested_column(Node *expr)
+{
+	while (IsA(expr, RelabelType))
+		expr = (Node *) ((RelabelType *) expr)->arg;
+	return IsA(expr, Param) && ((Param *) expr)->paramkind == PARAM_SUBLINK
+			   ? ((Param *) expr)->paramid
+			   : 0;
+}
+
+/*
+ * The test compares the row's key with a key of the subquery: the row can only
+ * match rows of its own shard.  For NOT IN neither may be NULL, as that would
+ * have to be seen in all shards.
+ */
+static bool
+tests_key(const Membership *in, Node *test)
 {
 	OpExpr *op = (OpExpr *) test;
-	Node *right;
+	TessScope inner = {in->query, in->scope};
+	TessTerm column = {NULL};
+	TessFacts none = {NIL};
+	ListCell *cell;
 
 	if (is_andclause(test))
 	{
-		ListCell *cell;
-
 		foreach(cell, ((BoolExpr *) test)->args)
-			if (tests_key(table, lfirst(cell), output_keys, output, keys, scope,
-						  facts))
+			if (tests_key(in, lfirst(cell)))
 				return true;
 		return false;
 	}
 	if (!IsA(test, OpExpr) || list_length(op->args) != 2 ||
-		!tess_is_key_equality(table, op->opno, op->inputcollid))
+		!tess_is_key_equality(in->table, op->opno, op->inputcollid) ||
+		!tess_is_key_column(linitial(op->args), in->keys, in->scope, in->facts))
 		return false;
-	right = lsecond(op->args);
-	while (IsA(right, RelabelType))
-		right = (Node *) ((RelabelType *) right)->arg;
-	if (IsA(right, Param) && ((Param *) right)->paramkind == PARAM_SUBLINK)
-	{
-		TessTerm column = {output, ((Param *) right)->paramid};
-		TessFacts none = {NIL};
-
-		return tess_is_one_of_keys(&column, output_keys, &none) &&
-			   tess_is_key_column(linitial(op->args), keys, scope, facts);
-	}
-	return false;
+	column.attno = tested_column(lsecond(op->args));
+	if (column.attno == 0 ||
+		!tess_is_one_of_keys(&column, in->output_keys, &none))
+		return false;
+	if (!in->is_negated)
+		return true;
+	return is_never_null(linitial(op->args), in->scope) &&
+		   is_never_null((Node *) get_tle_by_resno(in->query->targetList,
+												   column.attno)
+							 ->expr,
+						 &inner);
 }
 
 /*
- * A condition "x IN (SELECT ...)" that a row has to pass: a semijoin.  The
- * subquery may be sharded on its own, if it is joined by the keys.
+ * A condition "x IN (SELECT ...)" or its negation that a row has to pass: a
+ * semijoin or antijoin.  The subquery may be sharded on its own, if it is
+ * joined by the keys.
  */
 static bool
-is_semijoin(const TessTable *table, Node *condition, TessScope *scope,
-			List *keys, const TessFacts *facts)
+is_membership(const TessTable *table, Node *condition, TessScope *scope,
+			  List *keys, const TessFacts *facts)
 {
-	SubLink *sublink = (SubLink *) condition;
+	Membership in = {table, scope, keys, facts};
 	TessScope row = *scope;
+	SubLink *sublink;
 	TessLocus locus;
-	RangeTblEntry output = {0};
-	List *output_keys = NIL;
-	ListCell *cell;
 
-	if (!IsA(condition, SubLink) || sublink->subLinkType != ANY_SUBLINK ||
+	in.is_negated = is_notclause(condition);
+	sublink = (SubLink *) (in.is_negated ? (Node *) get_notclausearg(condition)
+										 : condition);
+	if (!IsA(sublink, SubLink) || sublink->subLinkType != ANY_SUBLINK ||
 		tess_sublinks_stay(table, sublink->testexpr, scope, keys, facts))
 		return false;
 	row.anchors = list_concat_copy(keys, scope->anchors);
-	locus = tess_locus_of_level(table, (Query *) sublink->subselect, &row, facts);
-	if (locus.kind != TESS_SHARDED)
-		return locus.kind == TESS_EVERYWHERE;
-	foreach(cell, locus.keys)
-		output_keys = list_concat(output_keys,
-								  tess_key_make(&output,
-												((TessTerm *) lfirst(cell))->attno));
-	return tests_key(table, sublink->testexpr, output_keys, &output, keys,
-					 scope, facts);
+	in.query = (Query *) sublink->subselect;
+	locus = tess_locus_of_level(table, in.query, &row, facts);
+	in.output_keys = locus.keys;
+	return locus.kind == TESS_SHARDED && tests_key(&in, sublink->testexpr);
 }
 
 /* Conditions that rows, whose keys these are, have to pass. */
@@ -233,7 +278,7 @@ conditions_stay(const TessTable *table, Node *quals, TessScope *scope,
 			continue;
 		}
 		if (tess_sublinks_stay(table, condition, scope, keys, facts) &&
-			!is_semijoin(table, condition, scope, keys, facts))
+			!is_membership(table, condition, scope, keys, facts))
 			return true;
 	}
 	return false;

@@ -122,14 +122,14 @@ PlannedStmt *
 tess_plan_rest(TessJob *job, Query *query)
 {
 	TessJob rest = *job;
-	bool locks = tess_row_marks_move(query);
+	bool rechecks = tess_row_marks_move(query);
 
 	/* rows are checked again one by one, which fragments have no answer to */
-	if (!locks && !query->hasModifyingCTE)
+	if (!rechecks && !query->hasModifyingCTE)
 		tess_split(tess_survey_make(query), query);
 
 	/* nodes are not asked in parallel mode, not even by the leader */
-	if (locks || job->survey->distributed != NIL ||
+	if (rechecks || job->survey->distributed != NIL ||
 		query->commandType != CMD_SELECT || job->parse->commandType != CMD_SELECT)
 		rest.cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
 	return core_planner(query, &rest);

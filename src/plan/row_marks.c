@@ -279,16 +279,15 @@ fence_walker(Node *node, void *context)
  * Moves the row marks of distributed tables into their own scans, and fences
  * these off where rows of other tables are locked or changed: at all levels,
  * since the planner moves tables of sublinks up.  In place.  True if some
- * level locks or changes rows of the coordinator, or a scan locks rows.
+ * level locks or changes rows of the coordinator.
  */
 bool
 tess_row_marks_move(Query *query)
 {
 	bool rechecks = false;
-	TessSurvey *survey = tess_survey_make(query);
 
 	move_walker((Node *) query, &rechecks);
 	if (rechecks)
 		fence_walker((Node *) query, NULL);
-	return rechecks || survey->locks_distributed;
+	return rechecks;
 }
