@@ -72,6 +72,18 @@ FETCH c;
 \set VERBOSITY default
 ROLLBACK;
 
+-- but what a statement only reads it does not write
+CREATE TABLE marks (k int PRIMARY KEY, v text);
+SELECT tessera.create_distributed_table('marks', 'k', colocate_with => 'events');
+INSERT INTO marks VALUES (2, 'mark');
+BEGIN;
+DECLARE c CURSOR FOR SELECT i, (SELECT count(*) FROM events WHERE k = i) FROM generate_series(1, 2) i;
+FETCH c;
+UPDATE marks SET v = 'written' WHERE k = 2 AND EXISTS (SELECT FROM events WHERE events.k = marks.k);
+FETCH c;
+COMMIT;
+DROP TABLE marks;
+
 -- two cursors share the connections
 BEGIN;
 DECLARE a CURSOR FOR SELECT k FROM events;

@@ -37,6 +37,7 @@ DECLARE
 BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || statement LOOP
 		way := coalesce(way, CASE WHEN line ~ 'TesseraModify' THEN 'by row'
+								  WHEN line ~ 'TesseraRepeat' THEN 'repeated'
 								  WHEN line ~ 'TesseraScan' THEN 'sent' ELSE 'local' END);
 		IF way = 'sent' AND line ~ 'Shards: ' THEN
 			way := 'sent to ' || substring(line FROM 'Shards: (\d+)');
@@ -170,6 +171,13 @@ SELECT does($$DELETE FROM a WHERE n IN (SELECT max(n) FROM a) RETURNING n$$);
 SELECT does($$DELETE FROM b WHERE id IN (SELECT id FROM loc) RETURNING id$$);
 SELECT does($$DELETE FROM va WHERE n = 46$$);
 SELECT does($$DELETE FROM r WHERE id > 4 RETURNING id$$);
+-- of a reference table, that reads others: by a plan of core's, and repeated
+SELECT does($$UPDATE r SET title = v FROM loc WHERE loc.id = r.id RETURNING r.*, loc.v$$);
+SELECT does($$UPDATE r SET title = a.t, w = a.n FROM a WHERE a.k = r.id AND a.n = r.id RETURNING r, a$$);
+SELECT does($$UPDATE r SET id = id + 100 RETURNING id$$);
+SELECT does($$UPDATE r SET id = id - 100, w = clock_timestamp()::date - '2000-01-01'::date RETURNING w$$);
+SELECT does($$UPDATE r SET title = 'x' WHERE ctid IN (SELECT ctid FROM r WHERE id = 3)$$);
+SELECT does($$DELETE FROM r WHERE EXISTS (SELECT FROM a WHERE k = r.id) AND id > 2 RETURNING id$$);
 
 -- local tables are changed by what distributed ones say
 SELECT does($$UPDATE loc SET v = a.t FROM a WHERE a.k = loc.id AND a.n = loc.id RETURNING loc.*$$);
@@ -204,18 +212,17 @@ UPDATE a SET k = 4 WHERE k >= 4;
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET k = 5;
 DELETE FROM a WHERE ctid = '(0,1)';
 DELETE FROM a x USING a y WHERE x.t = y.t AND x.ctid < y.ctid;
-UPDATE r SET title = 'x' WHERE ctid = '(0,1)';
 WITH q AS (UPDATE a SET t = 'x' RETURNING *) SELECT * FROM q;
 WITH q AS (INSERT INTO r VALUES (80) RETURNING *) SELECT * FROM q;
 MERGE INTO a USING loc ON loc.id = a.k WHEN MATCHED THEN DELETE;
-UPDATE r SET title = v FROM loc WHERE loc.id = r.id;
-UPDATE r SET w = (random() * 10)::int;
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET p = public.plan_change_plus(a.n);
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET t = (SELECT max(v) FROM loc);
 UPDATE loc SET v = q.t FROM fa(8) q WHERE q.n = loc.id;
 BEGIN; DECLARE c CURSOR FOR SELECT * FROM a; FETCH 0 FROM c; DELETE FROM a WHERE CURRENT OF c; ROLLBACK;
 CREATE VIEW vc AS SELECT k, n, t FROM a WHERE n > 1 WITH CHECK OPTION;
 INSERT INTO vc VALUES (1, 0, 'x');
+CREATE VIEW vb WITH (security_barrier) AS SELECT k, n, t FROM a WHERE n > 1;
+UPDATE vb SET t = 'x';
 \set VERBOSITY sqlstate
 UPDATE a SET k = 5 WHERE k = 4;
 \set VERBOSITY default

@@ -568,13 +568,12 @@ send_to_copies(Batch *batch)
 	ListCell *cell;
 
 	execute_here(batch, sql);
-	foreach(cell, batches->copies)
-	{
-		TessBranch *branch = lfirst(cell);
 
-		tess_replies_collect(batches->replies, branch, MAX_OWED - 1);
-		queue_batch(batch, branch, sql);
-	}
+	/* all of them before anything is queued, which must not be read past */
+	foreach(cell, batches->copies)
+		tess_replies_collect(batches->replies, lfirst(cell), MAX_OWED - 1);
+	foreach(cell, batches->copies)
+		queue_batch(batch, lfirst(cell), sql);
 	tess_replies_flush(batches->replies);
 }
 

@@ -8,6 +8,7 @@
 #include "exec/exec.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "utils/snapmgr.h"
 
 static struct
@@ -16,11 +17,43 @@ static struct
 	ExecutorFinish_hook_type next_finish;
 } hooks;
 
+/* Of the executor call that is running. */
+static struct
+{
+	bool for_foreign_key; /* in the security context of such checks */
+	bool is_cascade;
+} call;
+
+/*
+ * Enters an executor call.  Statements of foreign keys run in a security
+ * context that no others have; what is nested in them (a user's trigger)
+ * inherits it, and is no cascade.
+ */
+static void
+enter_call(bool runs)
+{
+	bool nested = call.for_foreign_key;
+
+	tess_xact_depth++;
+	call.for_foreign_key = InNoForceRLSOperation();
+	call.is_cascade = runs && call.for_foreign_key && !nested;
+}
+
+/* See exec_internal.h. */
+bool
+tess_exec_is_cascade(void)
+{
+	return call.is_cascade;
+}
+
 static void
 count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 		  bool execute_once)
 {
-	tess_xact_depth++;
+	bool was_for_foreign_key = call.for_foreign_key;
+	bool was_cascade = call.is_cascade;
+
+	enter_call(true);
 	PG_TRY();
 	{
 		if (hooks.next_run)
@@ -31,6 +64,8 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 	PG_FINALLY();
 	{
 		tess_xact_depth--;
+		call.for_foreign_key = was_for_foreign_key;
+		call.is_cascade = was_cascade;
 	}
 	PG_END_TRY();
 }
@@ -39,7 +74,10 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 static void
 count_finish(QueryDesc *query_desc)
 {
-	tess_xact_depth++;
+	bool was_for_foreign_key = call.for_foreign_key;
+	bool was_cascade = call.is_cascade;
+
+	enter_call(false);
 	PG_TRY();
 	{
 		if (hooks.next_finish)
@@ -50,6 +88,8 @@ count_finish(QueryDesc *query_desc)
 	PG_FINALLY();
 	{
 		tess_xact_depth--;
+		call.for_foreign_key = was_for_foreign_key;
+		call.is_cascade = was_cascade;
 	}
 	PG_END_TRY();
 }
@@ -84,6 +124,7 @@ tess_exec_init(void)
 {
 	RegisterCustomScanMethods(&tess_scan_methods);
 	RegisterCustomScanMethods(&tess_modify_methods);
+	RegisterCustomScanMethods(&tess_repeat_methods);
 
 	hooks.next_run = ExecutorRun_hook;
 	ExecutorRun_hook = count_run;

@@ -202,9 +202,28 @@ extern TessConflicts *tess_conflicts_make(const TessWrite *write, Oid relation);
 extern void tess_conflicts_add(TessConflicts *conflicts, int64 batch,
 							   const Datum *values, const bool *nulls);
 
-/* scan_node.c, modify_node.c ---------------------------------------------- */
+/* capture.c: what core's plan changes in this server's copy ---------------- */
+typedef struct TessCapture TessCapture;
+
+extern TessCapture *tess_capture_begin(ModifyTableState *modify,
+									   const TessModifySpec *spec);
+extern TupleDesc tess_capture_desc(const TessCapture *capture);
+extern bool tess_capture_next(TessCapture *capture, TupleTableSlot *slot);
+extern void tess_capture_end(TessCapture *capture);
+
+/* repeat_rows.c: captured changes on their way to the other copies --------- */
+extern bool tess_rows_need_one_statement(const TriggerDesc *triggers);
+extern void tess_rows_repeat(const TessFragment *fragment, TessCapture *capture,
+							 bool at_once, TessScanFigures *figures);
+
+/* scan_node.c, modify_node.c, repeat_node.c -------------------------------- */
 extern const CustomScanMethods tess_scan_methods;
 extern const CustomScanMethods tess_modify_methods;
+extern const CustomScanMethods tess_repeat_methods;
+
+/* exec.c: true where a foreign key carries a change of a reference table on.
+ * Each node has done that itself, with its own copy. */
+extern bool tess_exec_is_cascade(void);
 
 /* Errors if a node's copy of a reference table had another number of rows
  * changed than this server's. */

@@ -129,7 +129,7 @@ explain_sql(const TessFragment *fragment, const TessShard *shard,
 	List *texts = NIL;
 	ListCell *cell;
 
-	if (fragment->modify == NULL)
+	if (fragment->template != NIL)
 	{
 		ExplainPropertyText("Remote SQL",
 							one_line(template_text(fragment->template, shard)),

@@ -79,3 +79,9 @@ REVOKE ALL ON FUNCTION tessera_internal.partial_state_add(internal, text),
 	tessera_internal.partial_value_finish(internal, text, anyelement),
 	tessera_internal.partial_value_finish(internal, text, anyelement, "any") FROM PUBLIC;
 
+
+/* exec: what a node does with rows that another server has changed */
+CREATE FUNCTION tessera_internal.run_for_rows(statement text, types regtype[], rows text[]) RETURNS bigint
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_run_for_rows';
+COMMENT ON FUNCTION tessera_internal.run_for_rows(text, regtype[], text[])
+	IS 'runs an UPDATE or DELETE for each row of parameter values as if it were one statement; the number of rows changed';

@@ -356,11 +356,14 @@ static void
 run(TesseraModifyState *state)
 {
 	EState *estate = state->css.ss.ps.state;
-	MemoryContext old_context = MemoryContextSwitchTo(estate->es_query_cxt);
 	const TessTable *table = tess_exec_table(state->fragment);
 	const TessModifySpec *spec = state->spec;
+	MemoryContext old_context;
 	ListCell *cell;
 
+	if (tess_exec_is_cascade())
+		return;
+	old_context = MemoryContextSwitchTo(estate->es_query_cxt);
 	state->group = table->group;
 	(void) tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext, NULL);
 	if (spec->reads_first || spec->finds_rows)

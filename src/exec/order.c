@@ -166,14 +166,10 @@ add_cascades(List *written, Oid relation)
 static List *
 written_tables(const TessFragment *fragment)
 {
-	List *written = list_copy(fragment->relations);
-	ListCell *cell;
+	List *written = list_make1_oid(fragment->changed);
 
 	if (fragment->command != CMD_INSERT)
-	{
-		foreach(cell, fragment->relations)
-			written = add_cascades(written, lfirst_oid(cell));
-	}
+		written = add_cascades(written, fragment->changed);
 	return written;
 }
 

@@ -15,7 +15,6 @@
 #include "funcapi.h"
 #include "local/local.h"
 #include "miscadmin.h"
-#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
@@ -278,10 +277,6 @@ tess_copy_compare(Oid table, const TessBranch *branch, uint64 rows_here,
 				  uint64 rows_there)
 {
 	if (rows_here == rows_there)
-		return;
-	/* A cascade of a foreign key: that node's own has come before it. */
-	if (rows_there < rows_here &&
-		DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, 0)) > 0)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),

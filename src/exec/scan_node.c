@@ -428,7 +428,7 @@ run_on_shards(TesseraScanState *state, const TessGroup *group)
 static void
 run_on_copies(TesseraScanState *state)
 {
-	List *nodes = tess_meta_remote_nodes();
+	List *nodes = tess_exec_is_cascade() ? NIL : tess_meta_remote_nodes();
 	int count = list_length(nodes);
 	ScanTask *tasks = palloc0((count + 1) * sizeof(ScanTask));
 
@@ -500,7 +500,7 @@ start_run(TesseraScanState *state, const TessTable *table)
 
 	if (state->fragment->target == TESS_TO_ALL_COPIES)
 		run_on_copies(state);
-	else
+	else if (state->fragment->command == CMD_SELECT || !tess_exec_is_cascade())
 		run_on_shards(state, table->group);
 
 	/* A stream would not outlive the rollback of a subtransaction that is not

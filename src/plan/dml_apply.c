@@ -171,9 +171,6 @@ tess_apply_source(TessJob *job)
 	TessColumns *columns = tess_returning_columns(job);
 	Query *source;
 
-	if (table->kind != TESS_DISTRIBUTED)
-		tess_refuse_target(job,
-						   "Change a reference table by conditions on its own columns and built-in functions, or row by row.");
 
 	source = source_query(job, write);
 	write->returns = parse->returningList != NIL;

@@ -5,10 +5,14 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
+#include "utils/rel.h"
 
 #include "deparse/deparse.h"
 #include "plan/plan_internal.h"
@@ -24,6 +28,103 @@ names_target_alone(Query *parse)
 	return parse->cteList == NIL && !parse->hasSubLinks &&
 		   bms_get_singleton_member(used, &only) &&
 		   only == parse->resultRelation;
+}
+
+/* The columns that an index which no two rows may agree in depends on. */
+static Bitmapset *
+index_columns(Relation index, Bitmapset *columns)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (!form->indisunique && !form->indisexclusion)
+		return columns;
+	for (int i = 0; i < form->indnkeyatts; i++)
+		columns = bms_add_member(columns, form->indkey.values[i] -
+											  FirstLowInvalidHeapAttributeNumber);
+	pull_varattnos((Node *) RelationGetIndexExpressions(index), 1, &columns);
+	pull_varattnos((Node *) RelationGetIndexPredicate(index), 1, &columns);
+	return columns;
+}
+
+/* True if an UPDATE of the column may give a row another place in a unique
+ * index, be it through a generated column. */
+static bool
+moves_in_unique_index(Relation rel, AttrNumber attno)
+{
+	Bitmapset *columns = NULL;
+	int member = -1;
+	ListCell *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		columns = index_columns(index, columns);
+		index_close(index, NoLock);
+	}
+	while ((member = bms_next_member(columns, member)) >= 0)
+	{
+		AttrNumber column = member + FirstLowInvalidHeapAttributeNumber;
+
+		if (column == attno ||
+			(column > 0 &&
+			 TupleDescAttr(RelationGetDescr(rel), column - 1)->attgenerated))
+			return true;
+	}
+	return false;
+}
+
+static bool
+assigns_unique(Query *parse, Oid relation)
+{
+	Relation rel = relation_open(relation, NoLock);
+	bool found = false;
+	ListCell *cell;
+
+	if (parse->commandType == CMD_UPDATE)
+		foreach(cell, parse->targetList)
+		{
+			TargetEntry *tle = lfirst_node(TargetEntry, cell);
+
+			if (!tle->resjunk && moves_in_unique_index(rel, tle->resno))
+				found = true;
+		}
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * Whether copies of a reference table may each do it in their own order, and
+ * with their own addresses of rows.  Not where rows get new values in a unique
+ * index: in another order one might meet the old value of the next.
+ */
+static bool
+suits_copies(TessJob *job)
+{
+	Query *parse = job->parse;
+	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
+	Bitmapset *attributes = NULL;
+
+	if (parse->withCheckOptions != NIL || rte->securityQuals != NIL)
+	{
+		job->reason = "It is subject to row security or view checks.";
+		return false;
+	}
+	pull_varattnos(parse->jointree->quals, parse->resultRelation, &attributes);
+	pull_varattnos((Node *) parse->targetList, parse->resultRelation,
+				   &attributes);
+	if (bms_next_member(attributes, -1) >= 0 &&
+		bms_next_member(attributes, -1) < -FirstLowInvalidHeapAttributeNumber)
+	{
+		job->reason = "It names system columns.";
+		return false;
+	}
+	if (assigns_unique(parse, rte->relid) && tess_can_repeat(job->survey->target))
+	{
+		job->reason = "It changes columns of a unique index.";
+		return false;
+	}
+	return true;
 }
 
 /* The conditions on rows, of WHERE and of views' joins, as a list. */
@@ -111,6 +212,8 @@ tess_plan_broadcast(TessJob *job)
 		job->reason = "It names other tables.";
 		return NULL;
 	}
+	if (table->kind == TESS_REFERENCE && !suits_copies(job))
+		return NULL;
 	columns = tess_returning_columns(job);
 	tess_travel_add(&travel, table->relation);
 	query = sent_query(job, &bindings, columns);

@@ -150,9 +150,11 @@ plan_change(TessJob *job)
 
 	tess_refuse_system_columns(job);
 	stmt = tess_plan_broadcast(job);
-	if (stmt == NULL)
-		stmt = tess_change_plan(job, tess_apply_source(job));
-	return stmt;
+	if (stmt != NULL)
+		return stmt;
+	if (job->survey->target->kind == TESS_REFERENCE)
+		return tess_plan_repeat(job);
+	return tess_change_plan(job, tess_apply_source(job));
 }
 
 static PlannedStmt *

@@ -187,6 +187,9 @@ extern void tess_change_init(void);
 
 extern PlannedStmt *tess_route_statement(TessJob *job); /* router.c */
 extern PlannedStmt *tess_plan_broadcast(TessJob *job);	/* dml_broadcast.c */
+extern PlannedStmt *tess_plan_repeat(TessJob *job);		/* dml_repeat.c */
+/* True if the rows of a reference table can be found in all its copies. */
+extern bool tess_can_repeat(const TessTable *table);
 
 /* Sources of changes, or an error: dml_insert.c, dml_apply.c. */
 extern Query *tess_insert_source(TessJob *job);

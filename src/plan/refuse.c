@@ -58,20 +58,44 @@ refuse_referenced(TessJob *job)
 					 get_rel_name(table->foreign_referrer))));
 }
 
+/* Conditions that come with the role, or with the view it goes through. */
 static void
 refuse_security(TessJob *job)
 {
 	Query *parse = job->parse;
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
+	const char *name = job->survey->target->name;
+	bool is_view_check = parse->withCheckOptions != NIL;
+	ListCell *cell;
 
 	if (parse->withCheckOptions == NIL && rte->securityQuals == NIL)
 		return;
+	foreach(cell, parse->withCheckOptions)
+		if (lfirst_node(WithCheckOption, cell)->kind != WCO_VIEW_CHECK)
+			is_view_check = false;
+	if (is_view_check)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot change table \"%s\" under a view's check option",
+						name),
+				 errhint(
+					 "Change the table itself, or use a view without WITH CHECK OPTION.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot change table \"%s\" under row-level security or a view's check option",
-					job->survey->target->name),
+			 errmsg("cannot change table \"%s\" under row-level security or through a security-barrier view",
+					name),
 			 errhint(
 				 "Change the table itself, as a role that bypasses row-level security.")));
+}
+
+/* Changes that PostgreSQL's own plan makes in this server's copy: whatever it
+ * can do is right. */
+static bool
+may_be_repeated(const TessJob *job)
+{
+	return job->survey->target->kind == TESS_REFERENCE &&
+		   (job->parse->commandType == CMD_UPDATE ||
+			job->parse->commandType == CMD_DELETE);
 }
 
 /* Raises 0A000 for what no strategy may do. */
@@ -97,6 +121,11 @@ tess_refuse_unsupported(TessJob *job)
 					 "Use one statement for each change, in one transaction.")));
 	if (survey->target == NULL)
 		return;
+	if (may_be_repeated(job))
+	{
+		refuse_referenced(job);
+		return;
+	}
 	if (survey->has_current_of)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -112,9 +141,10 @@ tess_refuse_unsupported(TessJob *job)
 typedef struct Levels
 {
 	List *queries;
+	bool are_here; /* reference tables are read on this server alone */
 } Levels;
 
-/* True at a system column of one of our tables, its tableoid excepted. */
+/* True at a system column whose value depends on the shard or copy. */
 static bool
 system_column_walker(Node *node, Levels *levels)
 {
@@ -123,6 +153,7 @@ system_column_walker(Node *node, Levels *levels)
 	if (IsA(node, Var))
 	{
 		Var *var = (Var *) node;
+		const TessTable *table;
 		Query *query;
 		RangeTblEntry *rte;
 
@@ -130,8 +161,9 @@ system_column_walker(Node *node, Levels *levels)
 			return false;
 		query = list_nth_node(Query, levels->queries, var->varlevelsup);
 		rte = rt_fetch(var->varno, query->rtable);
-		return rte->rtekind == RTE_RELATION &&
-			   tess_meta_table(rte->relid) != NULL;
+		table = rte->rtekind == RTE_RELATION ? tess_meta_table(rte->relid) : NULL;
+		return table != NULL &&
+			   (table->kind == TESS_DISTRIBUTED || !levels->are_here);
 	}
 	if (IsA(node, Query))
 	{
@@ -148,13 +180,14 @@ system_column_walker(Node *node, Levels *levels)
 
 /*
  * A ctid is an address in one shard or copy: rows of several are not told
- * apart by it, and another row would be changed.
+ * apart by it, and another row would be changed.  Those of reference tables do
+ * no harm where the statement is computed here.
  */
 void
 tess_refuse_system_columns(TessJob *job)
 {
 	Query query = *job->parse;
-	Levels levels = {NIL};
+	Levels levels = {NIL, may_be_repeated(job)};
 
 	query.returningList = NIL;
 	if (!system_column_walker((Node *) &query, &levels))

@@ -200,6 +200,8 @@ tess_route_statement(TessJob *job)
 	fragment->has_prune = true;
 	fragment->locks_rows = job->survey->locks_distributed;
 	fragment->sets_count = parse->commandType != CMD_SELECT && parse->canSetTag;
+	if (job->survey->target != NULL)
+		fragment->changed = job->survey->target->relation;
 
 	return make_plan(job, fragment, output, lappend(bindings.exprs, prune));
 }

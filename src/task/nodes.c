@@ -38,6 +38,7 @@ static const Field fragment_fields[] =
 	 FIELD(TessFragment, target, FIELD_INT),
 	 FIELD(TessFragment, anchor, FIELD_OID),
 	 FIELD(TessFragment, relations, FIELD_NODE),
+	 FIELD(TessFragment, changed, FIELD_OID),
 	 FIELD(TessFragment, template, FIELD_NODE),
 	 FIELD(TessFragment, param_types, FIELD_NODE),
 	 FIELD(TessFragment, has_prune, FIELD_BOOL),
@@ -64,6 +65,7 @@ static const Field modify_fields[] =
 	 FIELD(TessModifySpec, action_position, FIELD_INT),
 	 FIELD(TessModifySpec, has_returning, FIELD_BOOL),
 	 FIELD(TessModifySpec, reads_first, FIELD_BOOL),
+	 FIELD(TessModifySpec, key_columns, FIELD_NODE),
 	 {NULL}};
 
 static const Field write_fields[] = {FIELD(TessWrite, command, FIELD_INT),

@@ -23,6 +23,7 @@
 /* Names in core's registry of custom scan methods (GetCustomScanMethods). */
 #define TESS_SCAN_METHODS "TesseraScan"
 #define TESS_MODIFY_METHODS "TesseraModify"
+#define TESS_REPEAT_METHODS "TesseraRepeat"
 
 #define TESS_FRAGMENT_NAME "TessFragment"
 
@@ -51,6 +52,7 @@ typedef struct TessFragment
 	TessTarget target;
 	Oid anchor;		 /* a table of the group (or the reference table) */
 	List *relations; /* OIDs of our tables it covers; the anchor too */
+	Oid changed;	 /* the one that it changes, InvalidOid for SELECT */
 
 	List *template;	   /* see above */
 	List *param_types; /* OID list */
@@ -105,6 +107,11 @@ typedef struct TessFragment
  * first columns are the shard index (int4) and ctid (tid) of the row that was
  * found and locked; both are NULL where MERGE found none.  A row that is found
  * twice is written once; for MERGE, that is an error.
+ *
+ * TesseraRepeat: the child (lefttree) is core's plan of an UPDATE or DELETE of
+ * this server's copy of a reference table.  The fragment's template changes
+ * one row of another copy.  Its parameters, of the row_types of the one write,
+ * are the row's old key_columns, then the new values of the write's columns.
  */
 typedef struct TessModifySpec
 {
@@ -114,7 +121,8 @@ typedef struct TessModifySpec
 	bool finds_rows;	 /* see above */
 	int action_position; /* child column (int4): the action of MERGE; or -1 */
 	bool has_returning;
-	bool reads_first; /* finish the child before the first write */
+	bool reads_first;  /* finish the child before the first write */
+	List *key_columns; /* TesseraRepeat: attribute numbers */
 } TessModifySpec;
 
 /* Of which rows of the child a write is. */

@@ -56,6 +56,12 @@ for my $name ('select', 'fragments', 'session', 'more', 'keys', 'dml')
 
 	cmp_ok(scalar @statements, '>', 300, "$name: there are statements");
 	is($differences, '', "$name: no differences");
+	for my $table ('categories', 'products')
+	{
+		$cluster->gives("SELECT count(DISTINCT result) FROM tessera.run_on_nodes("
+			  . "'SELECT md5(string_agg(t::text, '','' ORDER BY t::text)) FROM twin_dist.$table t')",
+			'1', "$name: copies of $table are alike");
+	}
 }
 
 # Random ones: another seed is another test, TESS_SEED tries one.

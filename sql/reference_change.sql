@@ -1,0 +1,298 @@
+-- UPDATE and DELETE of reference tables that only the coordinator can compute:
+-- the same rows change in every copy
+\getenv port2 TESS_NODE2_PORT
+\getenv db2 TESS_NODE2_DB
+\getenv port3 TESS_NODE3_PORT
+\getenv db3 TESS_NODE3_DB
+CREATE SCHEMA reference_change;
+SET search_path = reference_change;
+SET client_min_messages = warning;
+SET tessera.shard_count = 4;
+
+-- how many different copies there are
+CREATE FUNCTION copies(name text) RETURNS bigint LANGUAGE sql AS $$
+	SELECT count(DISTINCT result) FROM tessera.run_on_nodes(format(
+		'SELECT md5(string_agg(x::text, E''\n'' ORDER BY x::text)) FROM reference_change.%I x', name)) WHERE success $$;
+-- runs a command on one of the nodes, behind our back
+CREATE FUNCTION on_node(port text, db text, command text) RETURNS bool LANGUAGE sql AS $$
+	SELECT bool_and(success) FROM tessera.run_on_nodes(format(
+		'DO $x$ BEGIN IF current_database() = %L AND current_setting(''port'') = %L THEN %s; END IF; END $x$', db, port, command)) $$;
+-- how it is planned: nothing of core's own plan
+CREATE FUNCTION planned(statement text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (VERBOSE, COSTS OFF) ' || statement LOOP
+		CONTINUE WHEN line !~ 'Custom Scan|Copies:|Tables:|Remote SQL:';
+		RETURN NEXT line;
+	END LOOP;
+END $$;
+
+CREATE TYPE place AS (street text, no int);
+CREATE SEQUENCE numbers;
+CREATE TABLE r (
+	id int PRIMARY KEY,
+	name text UNIQUE,
+	v text,
+	gone int,
+	n float8 DEFAULT random(),
+	at float8 DEFAULT extract(epoch FROM clock_timestamp()),
+	no bigint DEFAULT nextval('numbers'),
+	grid int[],
+	place place,
+	length int GENERATED ALWAYS AS (length(v)) STORED);
+ALTER TABLE r DROP COLUMN gone;
+SELECT tessera.create_reference_table('r');
+INSERT INTO r (id, name, v, grid, place) SELECT i, 'name ' || i, 'v', ARRAY[[i, 1], [2, NULL]], ROW('a,"b', i)::place
+	FROM generate_series(1, 10) i;
+CREATE TABLE here (id int, v text);
+INSERT INTO here SELECT i, 'here ' || i FROM generate_series(1, 10) i;
+CREATE TABLE spread (k int PRIMARY KEY, v text);
+SELECT tessera.create_distributed_table('spread', 'k');
+INSERT INTO spread SELECT i, 'spread ' || i FROM generate_series(1, 10) i;
+CREATE TABLE other (id int PRIMARY KEY, v text);
+INSERT INTO other SELECT i, 'other ' || i FROM generate_series(1, 10) i;
+SELECT tessera.create_reference_table('other');
+
+-- it may read other tables of all kinds, and RETURNING may name them
+UPDATE r SET v = here.v FROM here WHERE here.id = r.id AND r.id = 1 RETURNING r.id, r.v, r.length, here.*;
+UPDATE r SET v = here.v FROM here WHERE here.id = r.id AND r.id = 2;
+UPDATE r SET v = spread.v FROM spread WHERE k = r.id AND r.id = 3 RETURNING r.id, r.v, spread, r.tableoid::regclass;
+UPDATE r SET v = spread.v FROM spread WHERE k = r.id AND k = 4;
+UPDATE r SET v = other.v FROM other WHERE other.id = r.id AND r.id = 5 RETURNING r.id, r.v, (SELECT count(*) FROM spread);
+UPDATE r SET v = w FROM (VALUES (6, 'six'), (7, 'it''s seven'), (7, 'it''s seven')) x (i, w) WHERE i = r.id;
+UPDATE r SET (v, name) = (SELECT here.v || '!', NULL FROM here WHERE here.id = r.id) WHERE id = 8;
+UPDATE r SET v = (SELECT max(v) FROM spread), grid[1][2] = 77, place.no = 9 WHERE id = (SELECT 9);
+WITH w AS (SELECT id FROM here WHERE id = 10) UPDATE r SET v = NULL, place = NULL FROM w WHERE w.id = r.id;
+SELECT id, name, v, grid, place, length FROM r ORDER BY id;
+SELECT copies('r');
+DELETE FROM r USING here WHERE here.id = r.id AND here.v = 'here 1' RETURNING r.id, here.v;
+DELETE FROM r WHERE id IN (SELECT k FROM spread WHERE v = 'spread 2');
+DELETE FROM r a USING r b WHERE a.id = b.id + 1 AND a.ctid <> b.ctid AND b.id = 9 RETURNING a.id, b.id;
+SELECT array_agg(id ORDER BY id) FROM r;
+SELECT copies('r');
+
+-- what is computed at random, by the clock, or counted, is computed once
+UPDATE r SET n = random(), at = extract(epoch FROM clock_timestamp()), no = nextval('numbers');
+SELECT copies('r'), count(DISTINCT n) FROM r;
+UPDATE r SET n = DEFAULT, at = DEFAULT, no = DEFAULT WHERE id < 9;
+DELETE FROM r WHERE random() < 0.5 AND id > 6;
+SELECT copies('r');
+
+-- what is sent; what a node can do alone is still sent as it is
+SELECT planned('UPDATE r SET v = here.v, n = 1 FROM here WHERE here.id = r.id');
+SELECT planned('DELETE FROM r USING here WHERE here.id = r.id');
+SELECT planned('UPDATE r SET v = id::text');
+-- nothing to do costs nothing
+SELECT tessera_internal.reset_net_counters();
+UPDATE r SET v = here.v FROM here WHERE false;
+SELECT statements FROM tessera_internal.net_counters();
+-- and any number of rows one round trip to each node
+UPDATE r SET v = here.v FROM here WHERE here.id = r.id;
+SELECT tessera_internal.reset_net_counters();
+BEGIN;
+UPDATE r SET v = here.v FROM here WHERE here.id = r.id;
+SELECT round_trips, rows FROM tessera_internal.net_counters();
+COMMIT;
+
+-- keys may move, in any order that is possible here: the physical order of the
+-- copies does not matter
+CREATE TABLE keys (id int PRIMARY KEY, v text);
+INSERT INTO keys VALUES (3, 'c'), (2, 'b'), (1, 'a');
+SELECT tessera.create_reference_table('keys');
+SELECT on_node(:'port2', :'db2', 'UPDATE reference_change.keys SET v = v WHERE id = 2');
+SELECT on_node(:'port3', :'db3', 'UPDATE reference_change.keys SET v = v WHERE id > 1');
+UPDATE keys SET id = id + 1;
+SELECT copies('keys'), array_agg(id || v ORDER BY id) FROM keys;
+UPDATE keys SET id = keys.id + 1 FROM (VALUES (1)) x;
+SELECT copies('keys'), array_agg(id || v ORDER BY id) FROM keys;
+UPDATE keys SET id = new FROM (VALUES (5, 1), (3, 5)) x (old, new) WHERE id = old;
+SELECT copies('keys'), array_agg(id || v ORDER BY id) FROM keys;
+-- what is impossible here is an error, and nothing happens
+\set VERBOSITY sqlstate
+UPDATE keys SET id = 3 FROM here WHERE here.id = 1;
+\set VERBOSITY default
+SELECT copies('keys'), array_agg(id || v ORDER BY id) FROM keys;
+
+-- constraints that are checked at the end of the statement are, on the nodes as well
+CREATE TABLE swap (id int PRIMARY KEY, place int UNIQUE DEFERRABLE, up int REFERENCES swap ON DELETE CASCADE, fill text);
+INSERT INTO swap SELECT i, i, nullif(i - 1, 0), repeat(md5(i::text), 30) FROM generate_series(1, 2000) i;
+SELECT tessera.create_reference_table('swap');
+UPDATE swap SET place = 2001 - x.place, up = x.id, fill = swap.fill || 'x' FROM swap x WHERE x.id = swap.id;
+UPDATE swap SET id = -swap.id, up = -up FROM here WHERE here.id = 1;
+SELECT copies('swap'), count(*), min(id), max(place) FROM swap;
+DELETE FROM swap USING here WHERE here.id = 1;
+SELECT copies('swap'), count(*) FROM swap;
+DROP TABLE swap;
+-- several messages for many rows, to nodes that answer when they like
+CREATE TABLE many (id int PRIMARY KEY, fill text);
+INSERT INTO many SELECT i, repeat(md5(i::text), 60) FROM generate_series(1, 3000) i;
+SELECT tessera.create_reference_table('many');
+UPDATE many SET id = many.id - 1, fill = many.fill || here.v FROM here WHERE here.id = 1;
+SELECT copies('many'), count(*), min(id) FROM many;
+INSERT INTO many SELECT id + 3000, fill FROM many;
+UPDATE many SET fill = fill || here.v FROM here WHERE here.id = 2;
+SELECT copies('many'), count(*) FROM many;
+DROP TABLE many;
+
+-- foreign keys between reference tables, and of distributed ones: every server
+-- carries the change on in its own tables, once
+CREATE TABLE zones (id int PRIMARY KEY);
+CREATE TABLE parts (n int PRIMARY KEY, zone int REFERENCES zones ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE users (k int PRIMARY KEY, zone int REFERENCES zones ON DELETE SET NULL ON UPDATE CASCADE);
+CREATE TABLE strict (n int PRIMARY KEY, zone int REFERENCES zones);
+SELECT tessera.create_reference_table(t) FROM unnest('{zones, parts, strict}'::regclass[]) t;
+SELECT tessera.create_distributed_table('users', 'k');
+INSERT INTO zones VALUES (3), (2), (1);
+INSERT INTO parts SELECT i, 1 + i % 3 FROM generate_series(1, 6) i;
+INSERT INTO users SELECT i, 1 + i % 3 FROM generate_series(1, 9) i;
+UPDATE zones SET id = id + 1;
+SELECT copies('parts'), array_agg(concat(n, '<', zone) ORDER BY n) FROM parts;
+SELECT zone, count(*) FROM users GROUP BY zone ORDER BY zone;
+UPDATE zones SET id = zones.id + 1 FROM (VALUES (1)) x;
+SELECT copies('parts'), array_agg(concat(n, '<', zone) ORDER BY n) FROM parts;
+SELECT zone, count(*) FROM users GROUP BY zone ORDER BY zone;
+DELETE FROM zones USING here WHERE here.id = zones.id AND here.id = 4;
+SELECT copies('parts'), array_agg(concat(n, '<', zone) ORDER BY n) FROM parts;
+SELECT zone, count(*) FROM users GROUP BY zone ORDER BY zone;
+INSERT INTO strict VALUES (1, 5);
+\set VERBOSITY sqlstate
+DELETE FROM zones USING here WHERE here.id = zones.id;
+UPDATE strict SET zone = here.id FROM here WHERE here.id = 9;
+\set VERBOSITY default
+SELECT copies('zones'), copies('strict'), array_agg(id ORDER BY id) FROM zones;
+
+-- prepared, in PL/pgSQL, in a savepoint that is rolled back
+PREPARE p (int, text) AS UPDATE r SET v = $2 || here.v FROM here WHERE here.id = r.id AND r.id = $1 RETURNING r.v;
+EXECUTE p (3, 'a ');
+EXECUTE p (4, 'b ');
+SET plan_cache_mode = force_generic_plan;
+EXECUTE p (5, 'c ');
+RESET plan_cache_mode;
+DO $$
+DECLARE got text; n bigint;
+BEGIN
+	UPDATE r SET v = (SELECT min(v) FROM here) WHERE id = 3 RETURNING v INTO STRICT got;
+	UPDATE r SET n = random() WHERE id IN (4, 5);
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RAISE WARNING '% %', got, n;
+	BEGIN
+		DELETE FROM r USING here WHERE here.id = r.id;
+		RAISE division_by_zero;
+	EXCEPTION WHEN division_by_zero THEN
+		NULL;
+	END;
+END $$;
+BEGIN;
+UPDATE r SET v = 'kept' FROM here WHERE here.id = r.id AND r.id = 3;
+SAVEPOINT s;
+DELETE FROM r USING here WHERE here.id = r.id;
+ROLLBACK TO s;
+COMMIT;
+SELECT copies('r'), count(*) FILTER (WHERE v = 'kept') FROM r;
+-- a cursor does not see what comes after it, and may say where
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM r WHERE id = 4 FOR UPDATE;
+FETCH c;
+UPDATE r SET v = 'here it stood' WHERE CURRENT OF c RETURNING id, v;
+COMMIT;
+BEGIN;
+DECLARE c CURSOR FOR SELECT k FROM spread ORDER BY k;
+UPDATE r SET v = spread.v FROM spread WHERE spread.k = r.id;
+FETCH c;
+COMMIT;
+SELECT copies('r');
+
+-- views; a check option is kept
+CREATE VIEW part AS SELECT id, v FROM r WHERE id < 5 WITH CHECK OPTION;
+UPDATE part SET v = here.v FROM here WHERE here.id = part.id AND part.id = 3 RETURNING *;
+\set VERBOSITY sqlstate
+UPDATE part SET id = 50 WHERE id = 3;
+\set VERBOSITY default
+UPDATE part SET v = 'by the view' WHERE id = 3;
+CREATE VIEW barred WITH (security_barrier) AS SELECT id, v FROM r WHERE id < 5;
+UPDATE barred SET v = v || '!' WHERE id = 3 RETURNING v;
+DELETE FROM barred WHERE id = 4;
+SELECT copies('r');
+
+-- rights are PostgreSQL's; the nodes want SELECT of the key
+SELECT count(*) FROM tessera.run_on_nodes($$DO 'BEGIN
+    LOCK pg_authid;
+    IF to_regrole(''regress_changer'') IS NULL THEN CREATE ROLE regress_changer LOGIN; END IF;
+END'$$) WHERE NOT success;
+GRANT USAGE ON SCHEMA reference_change TO regress_changer;
+GRANT SELECT ON here, r TO regress_changer;
+GRANT UPDATE (v) ON r TO regress_changer;
+GRANT UPDATE ON part TO regress_changer;
+GRANT SELECT ON part TO regress_changer;
+SET ROLE regress_changer;
+UPDATE r SET v = here.v FROM here WHERE here.id = r.id;
+UPDATE part SET v = 'as the owner' FROM here WHERE here.id = part.id;
+\set VERBOSITY sqlstate
+UPDATE part SET v = 'x' FROM other WHERE other.id = part.id;
+UPDATE r SET n = random();
+DELETE FROM r USING here WHERE here.id = r.id;
+\set VERBOSITY default
+RESET ROLE;
+REVOKE SELECT ON r FROM regress_changer;
+GRANT SELECT (v, n), UPDATE ON r TO regress_changer;
+SET ROLE regress_changer;
+\set VERBOSITY sqlstate
+UPDATE r SET n = random();
+\set VERBOSITY default
+RESET ROLE;
+SELECT copies('r'), count(*) FILTER (WHERE v = 'as the owner') FROM r;
+DROP VIEW part, barred;
+
+-- without a key rows cannot be found in other copies, unless all of them change alike
+CREATE TABLE loose (a int NOT NULL, b text);
+CREATE UNIQUE INDEX ON loose (b);
+CREATE UNIQUE INDEX ON loose (a) WHERE a > 1;
+SELECT tessera.create_reference_table('loose');
+INSERT INTO loose VALUES (1, 'x'), (1, 'y');
+UPDATE loose SET b = random();
+UPDATE loose SET b = b || '!';
+-- any index that tells rows apart will do
+CREATE UNIQUE INDEX ON loose (a, b);
+UPDATE loose SET b = random();
+DROP INDEX loose_a_b_idx;
+UPDATE loose SET a = 2 WHERE b = 'x!';
+CREATE UNIQUE INDEX ON loose (a);
+UPDATE loose SET b = random();
+SELECT copies('loose'), count(DISTINCT b) FROM loose;
+PREPARE l AS UPDATE loose SET b = random();
+EXECUTE l;
+DROP INDEX loose_a_idx1;
+EXECUTE l;
+DEALLOCATE l;
+
+-- a statement that fails on one node leaves nothing on any
+SELECT on_node(:'port2', :'db2', 'ALTER TABLE reference_change.other ADD CHECK (v <> ''not there'')');
+BEGIN;
+UPDATE other SET v = 'fine' FROM here WHERE here.id = other.id AND other.id = 1;
+SAVEPOINT s;
+UPDATE other SET v = 'not there' FROM here WHERE here.id = other.id AND other.id > 5;
+ROLLBACK TO s;
+COMMIT;
+SELECT copies('other'), count(*) FILTER (WHERE v = 'fine'), count(*) FILTER (WHERE v = 'not there') FROM other;
+-- so does a copy that has lost rows
+SELECT on_node(:'port3', :'db3', 'DELETE FROM reference_change.other WHERE id = 7');
+\set VERBOSITY sqlstate
+UPDATE other SET v = 'changed' FROM here WHERE here.id = other.id;
+\set VERBOSITY default
+SELECT count(*) FILTER (WHERE v = 'changed') FROM other;
+
+-- what nodes run is of no use to others than its caller, and judges its arguments
+\set VERBOSITY sqlstate
+SELECT tessera_internal.run_for_rows('SELECT 1', '{int}', '{1}');
+SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{int}', '{a}');
+SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{int,int}', '{1}');
+SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{}', '{1}');
+SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{anyelement}', '{1}');
+SELECT tessera_internal.run_for_rows('BEGIN', '{int}', '{1}');
+\set VERBOSITY default
+SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{int}', '{1,2,NULL,99}');
+
+DROP SCHEMA reference_change CASCADE;
+SELECT count(*) FROM tessera.run_on_nodes('DROP SCHEMA IF EXISTS reference_change CASCADE') WHERE NOT success;
+SELECT count(*) FROM tessera.run_on_nodes('DROP OWNED BY regress_changer') WHERE NOT success;
+SELECT count(*) FROM tessera.run_on_nodes($$DO 'BEGIN SET LOCAL client_min_messages = error; LOCK pg_authid; DROP ROLE IF EXISTS regress_changer; END'$$) WHERE NOT success;
