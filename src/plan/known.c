@@ -7,8 +7,8 @@
  * mean the same there, and no role is refused on a node what it may do here,
  * or may do there what it is refused here.
  *
- * An answer is believed for a minute, and no longer than the functions of this
- * server and the set of nodes stay what they were.  A node that cannot be asked
+ * An answer is believed for a minute, and no longer than the functions, enums
+ * and schemas of this server and the set of nodes stay what they were.  A node that cannot be asked
  * knows nothing.  Functions of users who put them into no extension are not
  * known: what their bodies call does not show.
  */
@@ -48,12 +48,24 @@ typedef struct Answer
 	TimestampTz asked_at;
 } Answer;
 
+/* Which extension an object is a member of. */
+typedef struct Member
+{
+	struct
+	{
+		Oid class;
+		Oid object;
+	} key;
+	Oid extension; /* InvalidOid: of none, or not for everybody */
+} Member;
+
 static struct
 {
-	HTAB *answers;
+	HTAB *answers;	  /* of Answer */
+	HTAB *members;	  /* of Member */
 	Oid node_catalog; /* for the callback, which cannot look it up */
-	uint64 changes;	  /* of functions and nodes, heard of so far */
-	uint64 believed;  /* changes when answers was emptied last */
+	uint64 changes;	  /* of definitions and nodes, heard of so far */
+	uint64 believed;  /* changes when the hashes were emptied last */
 } known;
 
 /* What the nodes are asked, and say. */
@@ -66,7 +78,7 @@ typedef struct Question
 } Question;
 
 static void
-after_function_change(Datum arg, int cache_id, uint32 hash)
+after_definition_change(Datum arg, int cache_id, uint32 hash)
 {
 	known.changes++;
 }
@@ -157,27 +169,44 @@ ask(Oid extension)
 	return error == NULL && question.is_same;
 }
 
-static void
-forget_answers(void)
+static HTAB *
+make_hash(const char *name, Size key_size, Size entry_size)
 {
-	HASHCTL ctl = {0};
+	HASHCTL ctl = {.keysize = key_size,
+				   .entrysize = entry_size,
+				   .hcxt = CacheMemoryContext};
 
-	if (known.answers == NULL)
-	{
-		CacheRegisterSyscacheCallback(PROCOID, after_function_change, (Datum) 0);
-		CacheRegisterRelcacheCallback(after_relation_change, (Datum) 0);
-	}
-	else
-		hash_destroy(known.answers);
-	known.answers = NULL;
+	return hash_create(name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
 
-	ctl.keysize = sizeof(Oid);
-	ctl.entrysize = sizeof(Answer);
-	ctl.hcxt = CacheMemoryContext;
+static void
+register_callbacks(void)
+{
+	CacheRegisterSyscacheCallback(PROCOID, after_definition_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(ENUMOID, after_definition_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, after_definition_change,
+								  (Datum) 0);
+	CacheRegisterRelcacheCallback(after_relation_change, (Datum) 0);
+}
+
+/* Empties the hashes if something has changed that they may be about. */
+static void
+forget_changed(void)
+{
+	if (known.members != NULL && known.believed == known.changes)
+		return;
+	if (known.node_catalog == InvalidOid)
+		register_callbacks();
 	known.node_catalog = tess_catalog_relation_oid("node");
 	known.believed = known.changes;
-	known.answers = hash_create("tessera known extensions", 8, &ctl,
-								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	hash_destroy(known.answers);
+	known.answers = NULL;
+	known.answers = make_hash("tessera extensions", sizeof(Oid), sizeof(Answer));
+	hash_destroy(known.members);
+	known.members = NULL;
+	known.members = make_hash("tessera extension members",
+							  sizeof(((Member *) NULL)->key), sizeof(Member));
 }
 
 /* True if all nodes have the extension as this server has it.  May ask them,
@@ -189,8 +218,7 @@ extension_is_everywhere(Oid extension)
 	Answer *answer;
 	bool is_everywhere;
 
-	if (known.answers == NULL || known.believed != known.changes)
-		forget_answers();
+	forget_changed();
 	answer = hash_search(known.answers, &extension, HASH_FIND, NULL);
 	if (answer != NULL &&
 		!TimestampDifferenceExceeds(answer->asked_at, now, BELIEVED_MS))
@@ -217,6 +245,26 @@ is_public_schema(Oid schema)
 													   ACL_USAGE) == ACLCHECK_OK;
 }
 
+/* The extension that an object is a member of; InvalidOid if it is of none, or
+ * not for everybody. */
+static Oid
+find_extension(Oid class, Oid object)
+{
+	Oid extension = getExtensionOfObject(class, object);
+	ObjectAddress address;
+
+	if (!OidIsValid(extension) || extension == tess_extension_oid())
+		return InvalidOid;
+	ObjectAddressSet(address, class, object);
+	if (class != CastRelationId &&
+		!is_public_schema(get_object_namespace(&address)))
+		return InvalidOid;
+	if (class == ProcedureRelationId &&
+		pg_proc_aclcheck(object, ACL_ID_PUBLIC, ACL_EXECUTE) != ACLCHECK_OK)
+		return InvalidOid;
+	return extension;
+}
+
 /*
  * True if nodes have the same object under the same name: a function, operator,
  * type or cast that is built in, or a member of an extension that they have
@@ -225,21 +273,24 @@ is_public_schema(Oid schema)
 bool
 tess_is_known(Oid class, Oid object)
 {
-	ObjectAddress address;
-	Oid extension;
+	Member probe = {{class, object}};
+	Member *member;
 
 	if (object < FirstNormalObjectId)
 		return true;
-	extension = getExtensionOfObject(class, object);
-	if (!OidIsValid(extension) || extension == tess_extension_oid())
-		return false;
-
-	ObjectAddressSet(address, class, object);
-	if (class != CastRelationId &&
-		!is_public_schema(get_object_namespace(&address)))
-		return false;
-	if (class == ProcedureRelationId &&
-		pg_proc_aclcheck(object, ACL_ID_PUBLIC, ACL_EXECUTE) != ACLCHECK_OK)
-		return false;
-	return extension_is_everywhere(extension);
+	forget_changed();
+	member = hash_search(known.members, &probe.key, HASH_FIND, NULL);
+	if (member != NULL)
+		probe.extension = member->extension;
+	else
+	{
+		probe.extension = find_extension(class, object);
+		if (known.believed == known.changes)
+		{
+			member = hash_search(known.members, &probe.key, HASH_ENTER, NULL);
+			member->extension = probe.extension;
+		}
+	}
+	return OidIsValid(probe.extension) &&
+		   extension_is_everywhere(probe.extension);
 }
