@@ -12,7 +12,6 @@
 
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
@@ -22,11 +21,6 @@
 #include "deparse/deparse.h"
 #include "plan/fragment.h"
 #include "route/route.h"
-
-/* What it costs to ask, per statement and per shard, and per row. */
-#define STATEMENT_COST 25.0
-#define SHARD_COST 1.0
-#define ROW_COST 0.01
 
 static Plan *plan_scan(PlannerInfo *root, RelOptInfo *rel,
 					   struct CustomPath *path, List *tlist, List *clauses,
@@ -99,10 +93,7 @@ tess_fragment_set_paths(PlannerInfo *root, RelOptInfo *rel,
 	path->path.parent = rel;
 	path->path.pathtarget = rel->reltarget;
 	path->path.rows = rel->rows;
-	path->path.startup_cost = STATEMENT_COST +
-							  SHARD_COST * bms_num_members(shards);
-	path->path.total_cost = path->path.startup_cost +
-							path->path.rows * (ROW_COST + cpu_tuple_cost);
+	tess_cost_fetch(&path->path, bms_num_members(shards), 0);
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->methods = &path_methods;
 
