@@ -8,22 +8,24 @@
  * carries FOR UPDATE, so a row cannot move before the statement ends.  A row
  * that joins several times is changed once, by whichever comes first, as in
  * PostgreSQL.
+ *
+ * Where the key may change, the source has all columns of the new row: it may
+ * have to be put into another shard.
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "plan/plan_internal.h"
 
 /* The hidden columns, which every row has first. */
-static List *
-hidden_columns(Index target)
+List *
+tess_hidden_columns(Index target)
 {
 	Var *shard = makeVar(target, TESS_SHARD_INDEX_ATTRIBUTE, INT4OID, -1,
 						 InvalidOid, 0);
@@ -34,125 +36,135 @@ hidden_columns(Index target)
 					  makeTargetEntry((Expr *) ctid, 2, pstrdup("ctid"), false));
 }
 
-static char *
-cast_to(Oid type)
+/* The entry that assigns to a column, or NULL. */
+TargetEntry *
+tess_assignment_to(List *target_list, AttrNumber attno)
 {
-	return psprintf("::%s", format_type_extended(type, -1,
-												 FORMAT_TYPE_TYPEMOD_GIVEN |
-													 FORMAT_TYPE_FORCE_QUALIFY));
+	ListCell *cell;
+
+	foreach(cell, target_list)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
+
+		if (!tle->resjunk && tle->resno == attno)
+			return tle;
+	}
+	return NULL;
 }
 
-/* The next parameter of a row, from this column of the child. */
+/* A SET list in which the columns that are not named keep their values. */
+List *
+tess_whole_row_assignments(Oid relation, Index target, List *target_list)
+{
+	Relation rel = relation_open(relation, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	List *whole = NIL;
+	ListCell *cell;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		TargetEntry *tle = tess_assignment_to(target_list, att->attnum);
+		Var *var;
+
+		if (att->attisdropped || att->attgenerated)
+			continue;
+		var = makeVar(target, att->attnum, att->atttypid, att->atttypmod,
+					  att->attcollation, 0);
+		if (tle == NULL)
+			tle = makeTargetEntry((Expr *) var, att->attnum,
+								  pstrdup(NameStr(att->attname)), false);
+		whole = lappend(whole, tle);
+	}
+	relation_close(rel, NoLock);
+
+	/* what a multiple assignment is computed by */
+	foreach(cell, target_list)
+		if (lfirst_node(TargetEntry, cell)->resjunk)
+			whole = lappend(whole, lfirst(cell));
+	return whole;
+}
+
+/* What a statement assigns to, and where its source has the values. */
+typedef struct Assignments
+{
+	List *columns;	 /* attribute numbers, assigned by the user */
+	List *positions; /* of these, in the source */
+	List *all_columns;
+	List *all_positions;
+} Assignments;
+
 static void
-add_parameter(TessWrite *write, int position, Oid type)
+note_assignment(Assignments *assigned, AttrNumber attno, int position,
+				bool by_user)
 {
-	write->positions = lappend_int(write->positions, position);
-	write->row_types = lappend_oid(write->row_types, type);
-	write->row_casts = lappend(write->row_casts, makeString(cast_to(type)));
+	assigned->all_columns = lappend_int(assigned->all_columns, attno);
+	assigned->all_positions = lappend_int(assigned->all_positions, position);
+	if (!by_user)
+		return;
+	assigned->columns = lappend_int(assigned->columns, attno);
+	assigned->positions = lappend_int(assigned->positions, position);
 }
 
-/* The SELECT of shard, ctid and new values; what they are goes to write. */
-static Query *
-source_query(TessJob *job, TessWrite *write)
+/* shard, ctid, and new values; junk last. */
+static List *
+source_target_list(TessJob *job, List *target_list, Assignments *assigned)
 {
 	Query *parse = job->parse;
-	Query *source = copyObject(parse);
-	RangeTblEntry *rte = rt_fetch(parse->resultRelation, source->rtable);
-	List *tlist = hidden_columns(parse->resultRelation);
+	List *tlist = tess_hidden_columns(parse->resultRelation);
 	List *junk = NIL;
 	ListCell *cell;
 
-	add_parameter(write, 1, TIDOID);
-	if (parse->commandType == CMD_UPDATE)
+	if (parse->commandType == CMD_DELETE)
+		return tlist;
+	foreach(cell, target_list)
 	{
-		foreach(cell, source->targetList)
-		{
-			TargetEntry *tle = lfirst_node(TargetEntry, cell);
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
 
-			if (tle->resjunk)
-			{
-				junk = lappend(junk, tle);
-				continue;
-			}
-			write->columns = lappend_int(write->columns, tle->resno);
-			add_parameter(write, list_length(tlist),
-						  get_atttype(rte->relid, tle->resno));
-			tle->resno = list_length(tlist) + 1;
-			tlist = lappend(tlist, tle);
-		}
-		foreach(cell, junk)
+		if (tle->resjunk)
 		{
-			TargetEntry *tle = lfirst_node(TargetEntry, cell);
-
-			tle->resno = list_length(tlist) + 1;
-			tlist = lappend(tlist, tle);
+			junk = lappend(junk, tle);
+			continue;
 		}
+		note_assignment(assigned, tle->resno, list_length(tlist),
+						tess_assignment_to(parse->targetList, tle->resno) !=
+							NULL);
+		tle->resno = list_length(tlist) + 1;
+		tlist = lappend(tlist, tle);
 	}
+	foreach(cell, junk)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
 
-	tess_mark_locked(rte,
-					 parse->commandType == CMD_DELETE ? LCS_FORUPDATE
-													  : LCS_FORNOKEYUPDATE,
-					 LockWaitBlock);
-	source->targetList = tlist;
+		tle->resno = list_length(tlist) + 1;
+		tlist = lappend(tlist, tle);
+	}
+	return tlist;
+}
+
+static LockClauseStrength
+lock_strength(TessJob *job)
+{
+	return job->parse->commandType == CMD_DELETE || job->changes_key
+			   ? LCS_FORUPDATE
+			   : LCS_FORNOKEYUPDATE;
+}
+
+/* The SELECT of shard, ctid and new values. */
+static Query *
+source_query(TessJob *job, Assignments *assigned)
+{
+	Query *source = copyObject(job->parse);
+	RangeTblEntry *rte = rt_fetch(source->resultRelation, source->rtable);
+	List *target_list = source->targetList;
+
+	if (job->changes_key)
+		target_list = tess_whole_row_assignments(rte->relid,
+												 source->resultRelation,
+												 target_list);
+	source->targetList = source_target_list(job, target_list, assigned);
+	tess_mark_locked(rte, lock_strength(job), LockWaitBlock);
 	return source;
-}
-
-/* The table's name as a template: its schema is a slot. */
-static List *
-name_template(const char *before, const TessTable *table, const char *after)
-{
-	char *rest = psprintf(".%s%s", quote_identifier(table->name), after);
-
-	return list_make3(makeString(pstrdup(before)),
-					  list_make1(makeString(pstrdup(table->schema))),
-					  makeString(rest));
-}
-
-/* ..., number, ctid, new values) AS v (n, c, v1, v2) WHERE t.ctid = v.c
- * RETURNING ..., v.n */
-static char *
-tail_text(Oid relation, TessWrite *write, TessColumns *columns)
-{
-	StringInfoData text;
-	const char *separator = " RETURNING ";
-	ListCell *cell;
-
-	initStringInfo(&text);
-	appendStringInfo(&text, ") AS v (%sc", write->returns ? "n, " : "");
-	for (int i = 1; i <= list_length(write->columns); i++)
-		appendStringInfo(&text, ", v%d", i);
-	appendStringInfoString(&text, ") WHERE t.ctid = v.c");
-	foreach(cell, columns->node_tlist)
-	{
-		Var *var = (Var *) lfirst_node(TargetEntry, cell)->expr;
-
-		appendStringInfo(&text, "%st.%s", separator,
-						 quote_identifier(
-							 get_attname(relation, var->varattno, false)));
-		separator = ", ";
-	}
-	if (write->returns)
-		appendStringInfo(&text, "%sv.n", separator);
-	return text.data;
-}
-
-/* UPDATE table AS t SET a = v.v1, ... FROM (VALUES ... */
-static char *
-set_text(Oid relation, TessWrite *write)
-{
-	StringInfoData text;
-	ListCell *cell;
-
-	initStringInfo(&text);
-	appendStringInfoString(&text, " AS t SET ");
-	foreach(cell, write->columns)
-		appendStringInfo(&text, "%s%s = v.v%d",
-						 foreach_current_index(cell) > 0 ? ", " : "",
-						 quote_identifier(
-							 get_attname(relation, lfirst_int(cell), false)),
-						 foreach_current_index(cell) + 1);
-	appendStringInfoString(&text, " FROM (VALUES ");
-	return text.data;
 }
 
 /*
@@ -167,25 +179,23 @@ tess_apply_source(TessJob *job)
 	const TessTable *table = job->survey->target;
 	TessFragment *fragment = tess_fragment_make();
 	TessModifySpec *spec = tess_modify_spec_make();
-	TessWrite *write = tess_write_make(parse->commandType);
 	TessColumns *columns = tess_returning_columns(job);
+	Assignments assigned = {NIL};
 	Query *source;
 
 
-	source = source_query(job, write);
-	write->returns = parse->returningList != NIL;
-	if (parse->commandType == CMD_UPDATE)
-		write->head = name_template("UPDATE ", table,
-									set_text(table->relation, write));
+	source = source_query(job, &assigned);
+	if (parse->commandType == CMD_DELETE)
+		spec->writes = list_make1(tess_write_delete(table, columns));
+	else if (job->changes_key)
+		spec->writes = tess_write_move(table, assigned.columns,
+									   assigned.positions, assigned.all_columns,
+									   assigned.all_positions, columns);
 	else
-		write->head = name_template("DELETE FROM ", table,
-									" AS t USING (VALUES ");
-	write->tail = list_make1(
-		makeString(tail_text(table->relation, write, columns)));
-
-	spec->writes = list_make1(write);
+		spec->writes = list_make1(tess_write_update(table, assigned.columns,
+													assigned.positions, columns));
 	spec->finds_rows = true;
-	spec->has_returning = write->returns;
+	spec->has_returning = parse->returningList != NIL;
 	tess_change_describe(job, fragment, columns);
 	fragment->modify = spec;
 	return tess_change_mark(source, fragment, columns, NIL);

@@ -21,8 +21,8 @@
 
 /* INSERT ... DEFAULT VALUES where nothing has a default: one column has to be
  * named, and gets what it would have got. */
-static TargetEntry *
-null_entry(const TessTable *table)
+TargetEntry *
+tess_null_entry(const TessTable *table)
 {
 	Var *column = tess_column_to_name(table, 0);
 
@@ -44,7 +44,7 @@ source_query(TessJob *job, TessWrite *write)
 	int position = 0;
 
 	if (source->targetList == NIL)
-		source->targetList = list_make1(null_entry(table));
+		source->targetList = list_make1(tess_null_entry(table));
 
 	foreach(cell, source->targetList)
 	{

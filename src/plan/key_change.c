@@ -8,10 +8,14 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
+#include "commands/trigger.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "plan/plan_internal.h"
 #include "route/route.h"
@@ -115,32 +119,103 @@ keeps_key(const KeyColumn *key, List *target_list)
 	return true;
 }
 
+/* A foreign key whose own action would take the place of the one that the
+ * change of a key has, or that cannot be checked row by row: its name. */
+static const char *
+immovable_because(const TessTable *table)
+{
+	Relation rel = relation_open(table->relation, NoLock);
+	int count = rel->trigdesc != NULL ? rel->trigdesc->numtriggers : 0;
+	Oid constraint = InvalidOid;
+
+	for (int i = 0; i < count; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK)
+			continue;
+		if (trigger->tgconstrrelid == table->relation)
+			constraint = trigger->tgconstraint;
+		switch (trigger->tgfoid)
+		{
+			case F_RI_FKEY_NOACTION_DEL:
+			case F_RI_FKEY_NOACTION_UPD:
+			case F_RI_FKEY_RESTRICT_DEL:
+			case F_RI_FKEY_RESTRICT_UPD:
+				break;
+			default:
+				constraint = trigger->tgconstraint;
+		}
+	}
+	relation_close(rel, NoLock);
+	return OidIsValid(constraint) ? get_constraint_name(constraint) : NULL;
+}
+
+static void
+refuse_change(const TessTable *table, const char *detail, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("cannot change the distribution key of table \"%s\"",
+						   table->name),
+					errdetail_internal("%s", detail), errhint("%s", hint)));
+}
+
+/* Errors if foreign keys keep the rows of the table where they are. */
+static void
+check_moves(const TessTable *table)
+{
+	const char *constraint = immovable_because(table);
+
+	if (constraint != NULL)
+		refuse_change(table,
+					  psprintf("Rows that go to another shard are deleted and inserted, which foreign key \"%s\" would not take for an update.",
+							   constraint),
+					  "Insert the row with its new key, let other rows refer to that, and delete the old row.");
+}
+
+/* Whether an action of MERGE may change the key of rows; errors where they
+ * cannot be moved. */
+bool
+tess_action_changes_key(TessJob *job, const MergeAction *action)
+{
+	const TessTable *table = job->survey->target;
+	KeyColumn key = {table, job->parse->resultRelation};
+
+	key.conditions = list_concat(make_ands_implicit(
+									 (Expr *) job->parse->jointree->quals),
+								 make_ands_implicit((Expr *) action->qual));
+	if (keeps_key(&key, action->targetList))
+		return false;
+	check_moves(table);
+	return true;
+}
+
+/*
+ * Notes whether the statement may change the key of rows.  An UPDATE then
+ * moves them: a DELETE in one shard and an INSERT in another, which foreign
+ * keys that refer to the table must not tell from the change of a key.
+ */
 void
-tess_refuse_key_change(TessJob *job)
+tess_check_key_change(TessJob *job)
 {
 	const TessTable *table = job->survey->target;
 	Query *parse = job->parse;
 	KeyColumn key = {table, parse->resultRelation};
-	bool keeps = true;
 
 	if (table->kind != TESS_DISTRIBUTED)
 		return;
-	if (parse->commandType == CMD_UPDATE)
-	{
-		key.conditions = make_ands_implicit((Expr *) parse->jointree->quals);
-		keeps = keeps_key(&key, parse->targetList);
-	}
-	else if (parse->onConflict != NULL)
+	if (parse->onConflict != NULL)
 	{
 		key.excluded = parse->onConflict->exclRelIndex;
-		keeps = keeps_key(&key, parse->onConflict->onConflictSet);
+		if (!keeps_key(&key, parse->onConflict->onConflictSet))
+			refuse_change(table,
+						  "ON CONFLICT DO UPDATE changes rows where they are.",
+						  "Delete the row and insert it with its new key.");
 	}
-	if (!keeps)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot change the distribution key of table \"%s\"",
-						table->name),
-				 errdetail("Column \"%s\" decides in which shard a row is.",
-						   get_attname(table->relation, table->key_attnum, false)),
-				 errhint("Delete the row and insert it with its new key.")));
+	if (parse->commandType != CMD_UPDATE)
+		return;
+	key.conditions = make_ands_implicit((Expr *) parse->jointree->quals);
+	job->changes_key = !keeps_key(&key, parse->targetList);
+	if (job->changes_key)
+		check_moves(table);
 }

@@ -151,6 +151,17 @@ tess_column_to_name(const TessTable *table, Index varno)
 	return column;
 }
 
+/* SET column = column */
+TargetEntry *
+tess_same_entry(const TessTable *table, Index varno)
+{
+	Var *column = tess_column_to_name(table, varno);
+
+	return makeTargetEntry((Expr *) column, column->varattno,
+						   get_attname(table->relation, column->varattno, false),
+						   false);
+}
+
 /*
  * UPDATE ... SET generated = DEFAULT comes without assignments, and writes new
  * versions of its rows nevertheless.  In text it has to assign something.
@@ -159,14 +170,8 @@ void
 tess_assign_something(TessJob *job)
 {
 	Query *parse = job->parse;
-	const TessTable *table = job->survey->target;
-	Var *column;
 
-	if (parse->commandType != CMD_UPDATE || parse->targetList != NIL)
-		return;
-	column = tess_column_to_name(table, parse->resultRelation);
-	parse->targetList = list_make1(
-		makeTargetEntry((Expr *) column, column->varattno,
-						get_attname(table->relation, column->varattno, false),
-						false));
+	if (parse->commandType == CMD_UPDATE && parse->targetList == NIL)
+		parse->targetList = list_make1(
+			tess_same_entry(job->survey->target, parse->resultRelation));
 }

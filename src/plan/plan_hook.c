@@ -135,26 +135,41 @@ tess_plan_rest(TessJob *job, Query *query)
 	return core_planner(query, &rest);
 }
 
+/* The source of a change of one of our tables, or an error. */
+Query *
+tess_change_source(TessJob *job)
+{
+	if (job->parse->commandType == CMD_INSERT)
+		return tess_insert_source(job);
+	tess_assign_something(job);
+	tess_refuse_system_columns(job);
+	if (job->parse->commandType == CMD_MERGE)
+		return tess_merge_source(job);
+	return tess_apply_source(job);
+}
+
 static PlannedStmt *
 plan_change(TessJob *job)
 {
-	PlannedStmt *stmt;
+	PlannedStmt *stmt = NULL;
 
-	if (job->parse->commandType == CMD_INSERT)
-		return tess_change_plan(job, tess_insert_source(job));
-
-	tess_assign_something(job);
-	stmt = tess_route_statement(job);
-	if (stmt != NULL)
-		return stmt;
-
-	tess_refuse_system_columns(job);
-	stmt = tess_plan_broadcast(job);
-	if (stmt != NULL)
-		return stmt;
-	if (job->survey->target->kind == TESS_REFERENCE)
+	if ((job->parse->commandType == CMD_UPDATE ||
+		 job->parse->commandType == CMD_DELETE) &&
+		!job->changes_key)
+	{
+		tess_assign_something(job);
+		stmt = tess_route_statement(job);
+		if (stmt != NULL)
+			return stmt;
+		tess_refuse_system_columns(job);
+		stmt = tess_plan_broadcast(job);
+		if (stmt != NULL)
+			return stmt;
+	}
+	if (job->survey->target->kind == TESS_REFERENCE &&
+		job->parse->commandType != CMD_INSERT)
 		return tess_plan_repeat(job);
-	return tess_change_plan(job, tess_apply_source(job));
+	return tess_change_plan(job, tess_change_source(job));
 }
 
 static PlannedStmt *
@@ -163,6 +178,7 @@ plan_ours(TessJob *job)
 	PlannedStmt *stmt = NULL;
 
 	tess_refuse_unsupported(job);
+	tess_parts_plan(job);
 	if (job->survey->target != NULL)
 		return plan_change(job);
 	if (job->parse->commandType == CMD_SELECT)

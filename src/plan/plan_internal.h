@@ -23,6 +23,7 @@ typedef struct TessJob
 	int cursor_options;
 	ParamListInfo bound_params;
 	struct TessSurvey *survey;
+	bool changes_key;	/* rows may have to go to other shards */
 	const char *reason; /* why the last strategy gave up */
 } TessJob;
 
@@ -57,8 +58,10 @@ extern void tess_refuse_system_columns(TessJob *job);
 extern void tess_refuse_target(TessJob *job, const char *hint)
 	pg_attribute_noreturn();
 
-/* key_change.c: raises 0A000 if the statement may change the key of a row. */
-extern void tess_refuse_key_change(TessJob *job);
+/* key_change.c: notes whether the statement may change the key of rows; raises
+ * 0A000 where rows cannot be moved. */
+extern void tess_check_key_change(TessJob *job);
+extern bool tess_action_changes_key(TessJob *job, const MergeAction *action);
 
 /* travel.c: may an expression be evaluated on a node? -------------------- */
 
@@ -171,14 +174,39 @@ extern Query *tess_query_make(TessJob *job, CmdType command);
 extern Node *tess_renumber(Node *node, Index target, Index excluded);
 /* A column that a statement may assign to, for one that must name one. */
 extern Var *tess_column_to_name(const TessTable *table, Index varno);
+extern TargetEntry *tess_same_entry(const TessTable *table, Index varno);
 /* Gives an UPDATE without assignments one that changes nothing. */
 extern void tess_assign_something(TessJob *job);
+/* parts.c: turns parts of WITH that change our tables into sources. */
+extern void tess_parts_plan(TessJob *job);
+
+/* writes.c: the statements that rows computed here are sent with -------------- */
+
+extern TessWrite *tess_write_update(const TessTable *table, List *columns,
+									List *positions,
+									const TessColumns *returning);
+extern TessWrite *tess_write_delete(const TessTable *table,
+									const TessColumns *returning);
+extern TessWrite *tess_write_insert(const TessTable *table, List *columns,
+									List *positions,
+									const TessColumns *returning);
+extern List *tess_write_move(const TessTable *table, List *columns,
+							 List *positions, List *all_columns,
+							 List *all_positions, const TessColumns *returning);
+
+/* dml_apply.c: shard and ctid, and SET lists of whole rows. */
+extern List *tess_hidden_columns(Index target);
+extern TargetEntry *tess_assignment_to(List *target_list, AttrNumber attno);
+extern List *tess_whole_row_assignments(Oid relation, Index target,
+										List *target_list);
+
 /* change.c: a change as a SELECT of the rows it writes ------------------------- */
 
 /* Marks the source of a change, so that the planner puts TesseraModify over
  * it; returns it.  exprs: the parameters of the fragment's texts. */
 extern Query *tess_change_mark(Query *source, TessFragment *fragment,
 							   TessColumns *columns, List *exprs);
+extern bool tess_change_is_source(const Query *query);
 /* Plans a statement's source. */
 extern PlannedStmt *tess_change_plan(TessJob *job, Query *source);
 extern void tess_change_init(void);
@@ -191,9 +219,14 @@ extern PlannedStmt *tess_plan_repeat(TessJob *job);		/* dml_repeat.c */
 /* True if the rows of a reference table can be found in all its copies. */
 extern bool tess_can_repeat(const TessTable *table);
 
-/* Sources of changes, or an error: dml_insert.c, dml_apply.c. */
+/* Sources of changes, or an error: of any kind (plan_hook.c), and those of
+ * dml_insert.c, dml_apply.c and dml_merge.c. */
+extern Query *tess_change_source(TessJob *job);
 extern Query *tess_insert_source(TessJob *job);
 extern Query *tess_apply_source(TessJob *job);
+extern Query *tess_merge_source(TessJob *job);
+/* dml_insert.c: for an INSERT of no values. */
+extern TargetEntry *tess_null_entry(const TessTable *table);
 
 /* plan_hook.c: core's planner (and other extensions') over a query of ours. */
 extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);

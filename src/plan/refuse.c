@@ -36,19 +36,39 @@ assigns_referenced(List *target_list, Oid relation)
 	return found;
 }
 
+/* True if a change deletes rows, or assigns to what a foreign key may refer
+ * to. */
+static bool
+changes_referenced(Query *parse, Oid relation)
+{
+	ListCell *cell;
+
+	if (parse->commandType == CMD_DELETE)
+		return true;
+	if (parse->commandType == CMD_UPDATE)
+		return assigns_referenced(parse->targetList, relation);
+	if (parse->onConflict != NULL)
+		return assigns_referenced(parse->onConflict->onConflictSet, relation);
+	foreach(cell, parse->mergeActionList)
+	{
+		MergeAction *action = lfirst_node(MergeAction, cell);
+
+		if (action->commandType == CMD_DELETE ||
+			(action->commandType == CMD_UPDATE &&
+			 assigns_referenced(action->targetList, relation)))
+			return true;
+	}
+	return false;
+}
+
 /* Rows of a table that others refer to, across servers: nobody would see. */
 static void
 refuse_referenced(TessJob *job)
 {
 	const TessTable *table = job->survey->target;
-	Query *parse = job->parse;
-	List *assigned = parse->commandType == CMD_UPDATE ? parse->targetList
-					 : parse->onConflict ? parse->onConflict->onConflictSet
-										 : NIL;
 
 	if (!OidIsValid(table->foreign_referrer) ||
-		(parse->commandType != CMD_DELETE &&
-		 !assigns_referenced(assigned, table->relation)))
+		!changes_referenced(job->parse, table->relation))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -104,21 +124,13 @@ tess_refuse_unsupported(TessJob *job)
 {
 	TessSurvey *survey = job->survey;
 
-	if (OidIsValid(survey->merged))
+	if (OidIsValid(survey->merged) &&
+		tess_meta_table(survey->merged)->kind != TESS_DISTRIBUTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("MERGE into table \"%s\" is not supported",
+				 errmsg("MERGE into reference table \"%s\" is not supported",
 						get_rel_name(survey->merged)),
-				 errdetail("The table is distributed or a reference table."),
 				 errhint("Use INSERT ... ON CONFLICT, or UPDATE and DELETE.")));
-	if (OidIsValid(survey->nested_target))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("data-modifying WITH on table \"%s\" is not supported",
-						get_rel_name(survey->nested_target)),
-				 errdetail("The table is distributed or a reference table."),
-				 errhint(
-					 "Use one statement for each change, in one transaction.")));
 	if (survey->target == NULL)
 		return;
 	if (may_be_repeated(job))
@@ -133,7 +145,7 @@ tess_refuse_unsupported(TessJob *job)
 						survey->target->name),
 				 errhint("Name the row by its key.")));
 	refuse_security(job);
-	tess_refuse_key_change(job);
+	tess_check_key_change(job);
 	refuse_referenced(job);
 }
 
@@ -169,6 +181,9 @@ system_column_walker(Node *node, Levels *levels)
 	{
 		bool found;
 
+		/* a part of WITH that has been looked at, and has hidden columns now */
+		if (tess_change_is_source((Query *) node))
+			return false;
 		levels->queries = lcons(node, levels->queries);
 		found = query_tree_walker((Query *) node, system_column_walker, levels,
 								  0);
