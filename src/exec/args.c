@@ -9,10 +9,25 @@
 
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
 #include "route/route.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+
+/* Collects the numbers of PARAM_EXEC; true where a subquery stands, which may
+ * depend on others. */
+static bool
+exec_params_walker(Node *node, Bitmapset **params)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		*params = bms_add_member(*params, ((Param *) node)->paramid);
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan))
+		return true;
+	return expression_tree_walker(node, exec_params_walker, params);
+}
 
 /* exprs: the parameters of the fragment and, if it has one, the prune
  * expression, as in custom_exprs.  In the current context. */
@@ -42,7 +57,27 @@ tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
 	}
 	if (fragment->has_prune)
 		args->prune = tess_prune_init(llast(exprs), parent);
+	args->has_subplan = exec_params_walker((Node *) exprs, &args->exec_params);
+	args->estate = parent->state;
 	return args;
+}
+
+/* Whether the arguments can be evaluated before their time: a parameter may
+ * come from a subquery that is run when it is asked for, but not from a row that
+ * has not come yet. */
+bool
+tess_args_are_known(const TessArgs *args)
+{
+	int i = -1;
+
+	if (args->has_subplan)
+		return false;
+	while ((i = bms_next_member(args->exec_params, i)) >= 0)
+	{
+		if (args->estate->es_param_exec_vals[i].execPlan == NULL)
+			return false;
+	}
+	return true;
 }
 
 static bool

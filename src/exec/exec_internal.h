@@ -102,6 +102,9 @@ typedef struct TessArgs
 	bool *by_value;
 	ExprState **exprs;
 	struct TessPruneState *prune; /* NULL: all shards */
+	EState *estate;
+	Bitmapset *exec_params; /* numbers of PARAM_EXEC in them */
+	bool has_subplan;
 
 	/* of the current execution */
 	MemoryContext context; /* of what follows */
@@ -112,6 +115,7 @@ typedef struct TessArgs
 
 extern TessArgs *tess_args_init(const TessFragment *fragment, List *exprs,
 								PlanState *parent);
+extern bool tess_args_are_known(const TessArgs *args);
 extern bool tess_args_eval(TessArgs *args, ExprContext *econtext,
 						   const TessGroup *group);
 extern ParamListInfo tess_args_param_list(int count, const Oid *types,

@@ -59,7 +59,6 @@ typedef struct TesseraScanState
 	Keep keep;
 	bool rescan;			  /* arguments may have changed */
 	SubTransactionId subxact; /* in which the statement began */
-	Bitmapset *params;		  /* numbers of PARAM_EXEC that it depends on */
 
 	/* of the current run; all of it in run_context */
 	MemoryContext run_context;
@@ -126,20 +125,6 @@ is_never_rescanned(const Plan *scan, EState *estate)
 	return plan == scan && estate->es_epq_active == NULL;
 }
 
-/* Collects the numbers of PARAM_EXEC; true where a subquery stands, which may
- * depend on others. */
-static bool
-exec_params_walker(Node *node, Bitmapset **params)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		*params = bms_add_member(*params, ((Param *) node)->paramid);
-	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan))
-		return true;
-	return expression_tree_walker(node, exec_params_walker, params);
-}
-
 static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -166,13 +151,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 											   "tessera run",
 											   ALLOCSET_DEFAULT_SIZES);
 	if (fragment->command == CMD_SELECT)
-	{
-		bool waits = exec_params_walker((Node *) scan->custom_exprs,
-										&state->params);
-
-		state->reader = tess_reader_begin(fragment, waits ? NULL : start_early,
-										  state);
-	}
+		state->reader = tess_reader_begin(fragment, start_early, state);
 
 	/* a fragment that writes stores its rows anyway */
 	if ((eflags & EXEC_FLAG_REWIND) || fragment->command != CMD_SELECT)
@@ -540,22 +519,6 @@ prepare_run(TesseraScanState *state)
 	start_run(state, table);
 }
 
-/* Whether the arguments are known: a parameter may come from a subquery that is
- * run when it is asked for, but not from a row that has not come yet. */
-static bool
-has_arguments(const TesseraScanState *state)
-{
-	const ParamExecData *params = state->css.ss.ps.state->es_param_exec_vals;
-	int i = -1;
-
-	while ((i = bms_next_member(state->params, i)) >= 0)
-	{
-		if (params[i].execPlan == NULL)
-			return false;
-	}
-	return true;
-}
-
 /* TessReaderStart: somebody is about to write to what this scan will read. */
 static void
 start_early(void *arg)
@@ -563,7 +526,7 @@ start_early(void *arg)
 	TesseraScanState *state = arg;
 	MemoryContext old_context;
 
-	if (state->running || !has_arguments(state))
+	if (state->running || !tess_args_are_known(state->args))
 		return;
 	old_context = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
 	if (state->keep == KEEP_SMALL)

@@ -152,7 +152,9 @@ split_whole(const TessTable *table, Query *query)
 	List *keys = NIL;
 	ListCell *cell;
 
-	if (query->commandType != CMD_SELECT || is_mere_scan(query) ||
+	/* the source of a change has its mark, and what it needs for that */
+	if (query->commandType != CMD_SELECT || tess_change_is_source(query) ||
+		is_mere_scan(query) ||
 		(query->setOperations != NULL && query->targetList == NIL))
 		return false;
 	/* its WITH would have to stand in two places */

@@ -272,7 +272,7 @@ INSERT INTO key_pair SELECT ROW(v, s)::pair, v + 100 FROM key_int WHERE k = 1 RE
 
 -- keys that change
 UPDATE posts SET author = 8 WHERE author = 7 AND post_id = 1;
-UPDATE posts SET author = author + 1;
+UPDATE posts SET author = author - 1 WHERE post_id = 2;
 UPDATE key_text SET k = 'c' WHERE k = 'b';
 
 -- through views; reference tables; TRUNCATE
