@@ -127,6 +127,17 @@ BEGIN
 	END LOOP;
 END $$;
 SELECT compare_spread() AS differs;
+-- and the nodes compute their states, but for values that do not travel
+CREATE FUNCTION is_split(query text) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+	RETURN plan #>> '{0,Plan,Partial Mode}' = 'Finalize';
+END $$;
+SELECT aggregate AS not_split FROM built_in
+WHERE NOT is_split(format('SELECT %I(%s) FROM spread', proname, coalesce(nullif(columns, ''), '*')))
+ORDER BY aggregate::text;
 
 -- Transition functions of users: SQL, PL/pgSQL, in place of expanded arrays,
 -- with a null for a state, of no arguments, of many.

@@ -137,12 +137,30 @@ SELECT everywhere('ALTER EXTENSION plpgsql ADD FUNCTION public.known_add(int, in
 SET client_min_messages = warning;
 SET search_path = plan_known;
 SELECT routed('SELECT public.known_sum(n) FROM t WHERE k = 3');
+-- ... and of rows of many shards: one whose state is its result, one with another
+SELECT everywhere($$CREATE AGGREGATE public.known_mean(int) (SFUNC = int4_avg_accum, STYPE = int8[],
+	COMBINEFUNC = int4_avg_combine, FINALFUNC = int8_avg, INITCOND = '{0,0}')$$);
+SELECT everywhere('ALTER EXTENSION plpgsql ADD AGGREGATE public.known_mean(int)');
+\c -
+SET client_min_messages = warning;
+SET search_path = plan_known;
+CREATE FUNCTION mode(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+	RETURN plan #>> '{0,Plan,Partial Mode}';
+END $$;
+SELECT public.known_sum(n), round(public.known_mean(n), 2) AS known_mean FROM t;
+SELECT mode('SELECT public.known_sum(n) FROM t'), mode('SELECT public.known_mean(n) FROM t');
 SELECT everywhere('ALTER FUNCTION public.known_add(int, int) STABLE');
 SELECT routed('SELECT public.known_sum(n) FROM t WHERE k = 3');
 SELECT sum(one) FROM (SELECT public.known_sum(n) AS one FROM t GROUP BY k) s;
 
 -- what is left behind
-SELECT everywhere('ALTER EXTENSION plpgsql DROP AGGREGATE public.known_sum(int)')
+SELECT everywhere('ALTER EXTENSION plpgsql DROP AGGREGATE public.known_mean(int)')
+	AND everywhere('DROP AGGREGATE public.known_mean(int)')
+	AND everywhere('ALTER EXTENSION plpgsql DROP AGGREGATE public.known_sum(int)')
 	AND everywhere('DROP AGGREGATE public.known_sum(int)')
 	AND everywhere('ALTER EXTENSION plpgsql DROP FUNCTION public.known_add(int, int)')
 	AND everywhere('DROP FUNCTION public.known_add(int, int)')
