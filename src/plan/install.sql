@@ -9,7 +9,9 @@ BEGIN ATOMIC
 		string_agg(concat_ws(' ', member.type, member.identity,
 			has_schema_privilege('public', member.schema, 'USAGE')::text,
 			has_function_privilege('public', p.oid, 'EXECUTE')::text,
-			CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid) END,
+			g.lanname, p.prosrc, p.probin, pg_get_function_sqlbody(p.oid),
+			p.prokind::text, p.provolatile::text, p.proisstrict::text, p.proretset::text,
+			p.prosecdef::text, p.prorettype::regtype::text, p.proconfig::text,
 			a.aggtransfn::text, a.aggfinalfn::text, a.aggcombinefn::text,
 			a.aggserialfn::text, a.aggdeserialfn::text,
 			a.aggtranstype::regtype::text, a.agginitval,
@@ -23,6 +25,7 @@ BEGIN ATOMIC
 			AND d.refobjid = e.oid AND d.deptype = 'e'
 		CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) member
 		LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+		LEFT JOIN pg_language g ON g.oid = p.prolang
 		LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 		LEFT JOIN pg_operator o ON d.classid = 'pg_operator'::regclass AND o.oid = d.objid
 		LEFT JOIN pg_cast c ON d.classid = 'pg_cast'::regclass AND c.oid = d.objid

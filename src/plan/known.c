@@ -114,7 +114,34 @@ contents_here(const char *extension)
 	return call->isnull ? NULL : TextDatumGetCString(contents);
 }
 
-/* Queued on all sessions before any answer is read. */
+/* Reads what a node answers. */
+static void
+hear(Question *question, TessSession *session)
+{
+	for (;;)
+	{
+		PGresult *result;
+		void *tag;
+
+		switch (tess_session_poll(session, &result, &tag))
+		{
+			case TESS_POLL_WAIT:
+				(void) tess_net_wait(1, &session, 0);
+				break;
+			case TESS_POLL_ROWS:
+				break;
+			case TESS_POLL_DONE:
+				if (PQntuples(result) != 1 || PQgetisnull(result, 0, 0) ||
+					strcmp(PQgetvalue(result, 0, 0), question->contents) != 0)
+					question->is_same = false;
+				break;
+			case TESS_POLL_IDLE:
+				return;
+		}
+	}
+}
+
+/* Asks all nodes at once. */
 static void
 ask_nodes(void *arg)
 {
@@ -132,16 +159,14 @@ ask_nodes(void *arg)
 
 	/* not the transaction's sessions: an error there would abort it */
 	tess_net_acquire(count, node_ids, InvalidOid, sessions);
-	question->is_same = true;
 	for (int i = 0; i < count; i++)
 	{
-		PGresult *result = tess_net_query(sessions[i], sql, NULL);
-
-		question->is_same = question->is_same && PQntuples(result) == 1 &&
-							!PQgetisnull(result, 0, 0) &&
-							strcmp(PQgetvalue(result, 0, 0),
-								   question->contents) == 0;
+		tess_session_queue(sessions[i], sql, NULL, false, false, question);
+		tess_session_flush(sessions[i]);
 	}
+	question->is_same = true;
+	for (int i = 0; i < count; i++)
+		hear(question, sessions[i]);
 	for (int i = 0; i < count; i++)
 		tess_net_release(sessions[i]);
 }
