@@ -106,6 +106,15 @@ EXPLAIN INSERT INTO t VALUES (100, 1, 'y');
 \o
 SELECT round_trips, statements FROM tessera_internal.net_counters();
 
+-- and so does who prints the plans of what runs; there may be no such module
+DO $$BEGIN LOAD 'auto_explain'; EXCEPTION WHEN undefined_file THEN NULL; END$$;
+SET auto_explain.log_min_duration = 0;
+SET auto_explain.log_verbose = on;
+SELECT v FROM t WHERE k = 1;
+RESET auto_explain.log_min_duration;
+SELECT round_trips, statements FROM tessera_internal.net_counters();
+SELECT FROM tessera_internal.reset_net_counters();
+
 -- a changed setting goes with the next statement
 SET TimeZone = 'Asia/Kolkata';
 SELECT count(*) FROM t WHERE k = 5;

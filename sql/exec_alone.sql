@@ -94,5 +94,19 @@ INSERT INTO r VALUES (1, 'x') RETURNING *;
 UPDATE r SET v = 'y' RETURNING *;
 SELECT * FROM r;
 EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF) SELECT * FROM t WHERE k = 3;
+
+-- the plan of a shard is made in process, with values and without
+CREATE FUNCTION filters(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF, VERBOSE) ' || query LOOP
+		IF line ~ 'Remote Plan|Filter' THEN
+			RETURN NEXT regexp_replace(line, 'shard \d+', 'shard N');
+		END IF;
+	END LOOP;
+END $$;
+SELECT filters('SELECT * FROM t WHERE k < 3 + extract(day FROM now()) * 0');
+SELECT filters('SELECT * FROM t WHERE k < (SELECT max(id) FROM r)');
 \c :maindb
 DROP DATABASE regress_exec_alone;

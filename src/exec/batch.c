@@ -681,8 +681,7 @@ tess_batches_finish(TessBatches *batches, TessScanFigures *figures)
 	send_batches(batches, batches->open, open_size(batches));
 	tess_replies_collect(batches->replies, NULL, 0);
 	figures->executed = true;
-	figures->rows += tess_replies_rows(batches->replies);
-	figures->bytes += tess_replies_bytes(batches->replies);
+	tess_replies_add_figures(batches->replies, figures);
 	return batches->processed;
 }
 

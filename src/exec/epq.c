@@ -55,7 +55,7 @@ scan_relid(CustomScanState *node)
 
 /* The scan tuple from a whole row of the relation. */
 static void
-fill_slot(CustomScanState *node, Datum whole_row)
+fill_slot(CustomScanState *node, Index relid, Datum whole_row)
 {
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
@@ -82,7 +82,7 @@ fill_slot(CustomScanState *node, Datum whole_row)
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 		Var *var = (Var *) entry->expr;
 
-		if (!IsA(var, Var) || var->varattno > desc->natts)
+		if (!IsA(var, Var) || var->varno != relid || var->varattno > desc->natts)
 			raise_conflict();
 		slot->tts_isnull[i] = false;
 		if (var->varattno > 0)
@@ -131,7 +131,7 @@ fetch_given_row(CustomScanState *node)
 
 	old_context = MemoryContextSwitchTo(
 		node->ss.ps.ps_ExprContext->ecxt_per_tuple_memory);
-	fill_slot(node, whole_row);
+	fill_slot(node, relid, whole_row);
 	MemoryContextSwitchTo(old_context);
 	return true;
 }

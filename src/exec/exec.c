@@ -1,6 +1,6 @@
 /*
  * exec.c - start of the folder: registers the custom scans, counts how deep
- * executor calls are nested, and looks at snapshots.
+ * executor calls are nested, and says whether a fragment can run now.
  */
 #include "postgres.h"
 
@@ -94,6 +94,20 @@ count_finish(QueryDesc *query_desc)
 	PG_END_TRY();
 }
 
+/* The table of a fragment as it is now; 55000 if it is not ours any more. */
+const TessTable *
+tess_exec_table(const TessFragment *fragment)
+{
+	const TessTable *table = tess_meta_table(fragment->anchor);
+
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a table of this statement is not distributed any more"),
+				 errhint("Run the statement again.")));
+	return table;
+}
+
 /*
  * Before shards of this server are read: a snapshot from before they were made
  * would find them empty.  Errors with 40001.
@@ -125,6 +139,7 @@ tess_exec_init(void)
 	RegisterCustomScanMethods(&tess_scan_methods);
 	RegisterCustomScanMethods(&tess_modify_methods);
 	RegisterCustomScanMethods(&tess_repeat_methods);
+	tess_remote_plan_init();
 
 	hooks.next_run = ExecutorRun_hook;
 	ExecutorRun_hook = count_run;

@@ -8,6 +8,7 @@
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
 #include "nodes/params.h"
+#include "portability/instr_time.h"
 #include "utils/tuplestore.h"
 
 #include "meta/meta.h"
@@ -19,8 +20,10 @@
 typedef struct TessScanFigures
 {
 	bool executed;
-	int64 rows;
-	int64 bytes;
+	int64 rows;				 /* received */
+	int64 bytes;			 /* of values */
+	instr_time remote_time;	 /* from sending to the last answer */
+	instr_time waiting_time; /* of it, with nothing else to do */
 } TessScanFigures;
 
 /* replies.c ---------------------------------------------------------- */
@@ -62,8 +65,8 @@ extern void tess_replies_collect(TessReplies *replies, TessBranch *branch,
 								 int owed_limit);
 extern void tess_replies_decoding(TessReplies *replies, bool decoding);
 extern void tess_replies_close(TessReplies *replies);
-extern int64 tess_replies_rows(const TessReplies *replies);
-extern int64 tess_replies_bytes(const TessReplies *replies);
+extern void tess_replies_add_figures(const TessReplies *replies,
+									 TessScanFigures *figures);
 
 /* rows.c --------------------------------------------------------------- */
 
@@ -138,6 +141,8 @@ extern TessMergeInput *tess_merge_add(TessMerge *merge, TessBranch *branch,
 extern void tess_merge_put_local(TessMergeInput *input, TupleTableSlot *slot);
 extern bool tess_merge_next(TessMerge *merge, TupleTableSlot *slot);
 extern void tess_merge_close(TessMerge *merge);
+extern int tess_merge_scan_column(const TessFragment *fragment, int node_column);
+extern bool tess_merge_is_descending(Oid sort_operator);
 
 /* order.c: nothing sees what is written after it began --------------------- */
 typedef struct TessReader TessReader;
@@ -245,10 +250,25 @@ extern bool tess_epq_applies(CustomScanState *node);
 extern TupleTableSlot *tess_epq_next(CustomScanState *node);
 
 /* explain.c ---------------------------------------------------------------- */
-extern void tess_explain_fragment(CustomScanState *node,
-								  const TessFragment *fragment,
-								  const Bitmapset *shards,
-								  const TessScanFigures *figures,
-								  ExplainState *es);
+
+/* What EXPLAIN is about. */
+typedef struct TessExplained
+{
+	const TessFragment *fragment;
+	TessArgs *args;
+	Oid role;
+	const Bitmapset *shards; /* of the run, if there was one */
+	TessScanFigures figures;
+} TessExplained;
+
+extern void tess_explain_fragment(CustomScanState *node, List *ancestors,
+								  const TessExplained *what, ExplainState *es);
+
+/* remote_plan.c: plans of nodes in EXPLAIN ---------------------------------- */
+extern void tess_remote_plans_show(CustomScanState *node,
+								   const TessExplained *what,
+								   const TessGroup *group,
+								   const Bitmapset *shards, ExplainState *es);
+extern void tess_remote_plan_init(void);
 
 #endif

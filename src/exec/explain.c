@@ -1,14 +1,20 @@
 /*
- * explain.c - what EXPLAIN says about a scan of nodes: where it goes, what is
- * sent, and what came back.
+ * explain.c - what EXPLAIN says about a scan of nodes: what it does, where it
+ * goes, what is sent, and what came back.
+ *
+ * The same properties in all formats; those that are of interest for whoever
+ * reads a plan's numbers by program are there always, and in text where they
+ * say something.  Plans of nodes are remote_plan.c's.
  */
 #include "postgres.h"
 
 #include "base/base.h"
 #include "commands/explain.h"
 #include "exec/exec_internal.h"
+#include "nodes/makefuncs.h"
 #include "route/route.h"
 #include "utils/builtins.h"
+#include "utils/ruleutils.h"
 
 /* A template as text, with slots shown as the schema of a shard; without a
  * shard, as the source schema. */
@@ -150,26 +156,106 @@ explain_sql(const TessFragment *fragment, const TessShard *shard,
 		ExplainPropertyList("Remote SQL", texts, es);
 }
 
+/* As PostgreSQL's words for a ModifyTable or a ForeignScan. */
+static void
+explain_operation(CmdType command, ExplainState *es)
+{
+	const char *operation = NULL;
+
+	switch (command)
+	{
+		case CMD_SELECT:
+			if (es->format == EXPLAIN_FORMAT_TEXT)
+				return;
+			operation = "Select";
+			break;
+		case CMD_INSERT:
+			operation = "Insert";
+			break;
+		case CMD_UPDATE:
+			operation = "Update";
+			break;
+		case CMD_DELETE:
+			operation = "Delete";
+			break;
+		case CMD_MERGE:
+			operation = "Merge";
+			break;
+		default:
+			elog(ERROR, "unexpected command of a fragment: %d", command);
+	}
+	ExplainPropertyText("Operation", operation, es);
+}
+
+/* By what the streams of the nodes are merged, as for a Merge Append. */
+static void
+explain_sort_key(CustomScanState *node, List *ancestors,
+				 const TessFragment *fragment, ExplainState *es)
+{
+	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
+	List *context;
+	List *keys = NIL;
+
+	if (fragment->sort_columns == NIL)
+		return;
+	context = set_deparse_context_plan(es->deparse_cxt, &scan->scan.plan,
+									   ancestors);
+	for (int i = 0; i < list_length(fragment->sort_columns); i++)
+	{
+		int column = tess_merge_scan_column(fragment,
+											list_nth_int(fragment->sort_columns,
+														 i));
+		TargetEntry *tle = list_nth(scan->custom_scan_tlist, column);
+		Var *var = makeVarFromTargetEntry(INDEX_VAR, tle);
+		bool descending = tess_merge_is_descending(
+			list_nth_oid(fragment->sort_operators, i));
+		bool nulls_first = list_nth_int(fragment->sort_nulls_first, i);
+		char *key = deparse_expression((Node *) var, context,
+									   list_length(es->rtable) > 1 || es->verbose,
+									   true);
+		const char *nulls = "";
+
+		/* said where it is not what the direction implies */
+		if (nulls_first != descending)
+			nulls = nulls_first ? " NULLS FIRST" : " NULLS LAST";
+		keys = lappend(keys, psprintf("%s%s%s", key, descending ? " DESC" : "",
+									  nulls));
+	}
+	ExplainPropertyList("Sort Key", keys, es);
+}
+
+static void
+explain_figures(const TessScanFigures *figures, ExplainState *es)
+{
+	ExplainPropertyInteger("Rows Received", NULL, figures->rows, es);
+	ExplainPropertyInteger("Bytes Received", NULL, figures->bytes, es);
+	if (!es->timing)
+		return;
+	ExplainPropertyFloat("Remote Time", "ms",
+						 INSTR_TIME_GET_MILLISEC(figures->remote_time), 3, es);
+	ExplainPropertyFloat("Waiting Time", "ms",
+						 INSTR_TIME_GET_MILLISEC(figures->waiting_time), 3, es);
+}
+
 /*
- * shards: those of the execution that took place, if figures say there was
- * one; otherwise they are estimated from what is constant.
+ * All of it.  Without a run, shards are estimated from what is constant.  With
+ * VERBOSE, nodes may be asked for their plans.
  */
 void
-tess_explain_fragment(CustomScanState *node, const TessFragment *fragment,
-					  const Bitmapset *shards, const TessScanFigures *figures,
-					  ExplainState *es)
+tess_explain_fragment(CustomScanState *node, List *ancestors,
+					  const TessExplained *what, ExplainState *es)
 {
+	const TessFragment *fragment = what->fragment;
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
 	const TessTable *table = tess_meta_table(fragment->anchor);
 	const TessGroup *group = table ? table->group : NULL;
-	const TessShard *first = NULL;
+	const Bitmapset *shards = what->shards;
+	bool known = what->figures.executed;
 	List *tables = NIL;
 	ListCell *cell;
-	bool known = figures->executed;
 
-	foreach(cell, fragment->relations)
-		tables = lappend(tables, tess_relation_qualified_name(lfirst_oid(cell)));
-
+	explain_operation(fragment->command, es);
+	explain_sort_key(node, ancestors, fragment, es);
 	if (group != NULL && !known && fragment->modify == NULL)
 		shards = tess_prune_estimate(fragment->has_prune
 										 ? llast(scan->custom_exprs)
@@ -180,6 +266,8 @@ tess_explain_fragment(CustomScanState *node, const TessFragment *fragment,
 		explain_shards(group, shards, known, es);
 	else if (group == NULL)
 		explain_copies(es);
+	foreach(cell, fragment->relations)
+		tables = lappend(tables, tess_relation_qualified_name(lfirst_oid(cell)));
 	if (tables != NIL)
 		ExplainPropertyList("Tables", tables, es);
 
@@ -187,13 +275,11 @@ tess_explain_fragment(CustomScanState *node, const TessFragment *fragment,
 	{
 		int i = known ? bms_next_member(shards, -1) : -1;
 
-		if (group != NULL && i >= 0)
-			first = &group->shards[i];
-		explain_sql(fragment, first, es);
+		explain_sql(fragment,
+					group != NULL && i >= 0 ? &group->shards[i] : NULL, es);
 	}
-	if (es->analyze && figures->executed)
-	{
-		ExplainPropertyInteger("Rows Received", NULL, figures->rows, es);
-		ExplainPropertyInteger("Bytes Received", NULL, figures->bytes, es);
-	}
+	if (es->analyze && what->figures.executed)
+		explain_figures(&what->figures, es);
+	if (es->verbose && fragment->modify == NULL)
+		tess_remote_plans_show(node, what, group, shards, es);
 }

@@ -85,3 +85,10 @@ CREATE FUNCTION tessera_internal.run_for_rows(statement text, types regtype[], r
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_run_for_rows';
 COMMENT ON FUNCTION tessera_internal.run_for_rows(text, regtype[], text[])
 	IS 'runs an UPDATE or DELETE for each row of parameter values as if it were one statement; the number of rows changed';
+
+/* exec: plans of nodes in EXPLAIN */
+CREATE FUNCTION tessera_internal.generic_plan(statement text, parameter_types oid[])
+RETURNS text LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_generic_plan_explain';
+COMMENT ON FUNCTION tessera_internal.generic_plan(text, oid[]) IS
+'output of an EXPLAIN of a statement whose parameters have no values; executes nothing';

@@ -96,15 +96,16 @@ tess_merge_shards_per_statement(const TessFragment *fragment)
 	return SHARDS_PER_STATEMENT;
 }
 
-static bool
-is_descending(Oid operator)
+/* True for a ">". */
+bool
+tess_merge_is_descending(Oid sort_operator)
 {
 	Oid family;
 	Oid type;
 	int16 strategy;
 
-	if (!get_ordering_op_properties(operator, & family, &type, &strategy))
-		elog(ERROR, "operator %u does not sort", operator);
+	if (!get_ordering_op_properties(sort_operator, &family, &type, &strategy))
+		elog(ERROR, "operator %u does not sort", sort_operator);
 	return strategy == BTGreaterStrategyNumber;
 }
 
@@ -133,7 +134,8 @@ tess_merge_sql(const TessFragment *fragment, int shard_count,
 	for (int i = 0; i < list_length(fragment->sort_columns); i++)
 		appendStringInfo(&sql, "%s%d %s NULLS %s", i > 0 ? ", " : " ORDER BY ",
 						 list_nth_int(fragment->sort_columns, i) + 1,
-						 is_descending(list_nth_oid(fragment->sort_operators, i))
+						 tess_merge_is_descending(
+							 list_nth_oid(fragment->sort_operators, i))
 							 ? "DESC"
 							 : "ASC",
 						 list_nth_int(fragment->sort_nulls_first, i) ? "FIRST"
@@ -145,9 +147,9 @@ tess_merge_sql(const TessFragment *fragment, int shard_count,
 
 /* Making -------------------------------------------------------------------- */
 
-/* The column of the scan that a column of the node becomes. */
-static int
-scan_column(const TessFragment *fragment, int node_column)
+/* The column of the scan, from 0, that a column of the node becomes. */
+int
+tess_merge_scan_column(const TessFragment *fragment, int node_column)
 {
 	int position = 0;
 	ListCell *cell;
@@ -174,9 +176,9 @@ init_sort_keys(TessMerge *merge, const TessFragment *fragment)
 	{
 		SortSupport key = &merge->sort_keys[i];
 
-		merge->sort_columns[i] = scan_column(fragment,
-											 list_nth_int(fragment->sort_columns,
-														  i));
+		merge->sort_columns[i] = tess_merge_scan_column(fragment,
+														list_nth_int(fragment->sort_columns,
+																	 i));
 		key->ssup_cxt = merge->context;
 		key->ssup_collation = list_nth_oid(fragment->sort_collations, i);
 		key->ssup_nulls_first = list_nth_int(fragment->sort_nulls_first, i);

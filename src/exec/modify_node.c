@@ -434,7 +434,9 @@ static void
 explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	TesseraModifyState *state = (TesseraModifyState *) node;
+	TessExplained what = {state->fragment, state->args};
 
-	tess_explain_fragment(node, state->fragment, state->shards, &state->figures,
-						  es);
+	what.shards = state->shards;
+	what.figures = state->figures;
+	tess_explain_fragment(node, ancestors, &what, es);
 }

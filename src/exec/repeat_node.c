@@ -169,6 +169,8 @@ static void
 explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	TesseraRepeatState *state = (TesseraRepeatState *) node;
+	TessExplained what = {state->fragment};
 
-	tess_explain_fragment(node, state->fragment, NULL, &state->figures, es);
+	what.figures = state->figures;
+	tess_explain_fragment(node, ancestors, &what, es);
 }

@@ -278,8 +278,7 @@ tess_rows_repeat(const TessFragment *fragment, TessCapture *capture,
 		send_rows(repeater);
 	tess_replies_collect(repeater->replies, NULL, 0);
 	figures->executed = true;
-	figures->rows += tess_replies_rows(repeater->replies);
-	figures->bytes += tess_replies_bytes(repeater->replies);
+	tess_replies_add_figures(repeater->replies, figures);
 	tess_replies_close(repeater->replies);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextSwitchTo(old_context);

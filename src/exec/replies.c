@@ -50,6 +50,9 @@ struct TessReplies
 	bool decoding; /* the owner looks into result */
 	int64 rows;
 	int64 bytes;
+	instr_time sent_at;		/* the first statement */
+	instr_time answered_at; /* the last end of a statement; zero: none yet */
+	instr_time waiting_time;
 };
 
 static bool poll_branch(TessReplies *replies, TessBranch *branch, bool *waits);
@@ -186,6 +189,8 @@ tess_replies_queue(TessReplies *replies, TessBranch *branch, const char *sql,
 void
 tess_replies_flush(TessReplies *replies)
 {
+	if (INSTR_TIME_IS_ZERO(replies->sent_at))
+		INSTR_TIME_SET_CURRENT(replies->sent_at);
 	for (int i = 0; i < replies->branch_count; i++)
 	{
 		TessBranch *branch = replies->branches[i];
@@ -255,18 +260,29 @@ tess_replies_close(TessReplies *replies)
 	pfree(replies);
 }
 
-/* Rows that nodes have sent so far. */
-int64
-tess_replies_rows(const TessReplies *replies)
+/* Adds what has come so far. */
+void
+tess_replies_add_figures(const TessReplies *replies, TessScanFigures *figures)
 {
-	return replies->rows;
+	figures->rows += replies->rows;
+	figures->bytes += replies->bytes;
+	INSTR_TIME_ADD(figures->waiting_time, replies->waiting_time);
+	if (!INSTR_TIME_IS_ZERO(replies->answered_at))
+		INSTR_TIME_ACCUM_DIFF(figures->remote_time, replies->answered_at,
+							  replies->sent_at);
 }
 
-/* Bytes of values that nodes have sent so far. */
-int64
-tess_replies_bytes(const TessReplies *replies)
+/* Waits for one of these nodes. */
+static void
+wait_for(TessReplies *replies, int count, TessSession *const *sessions)
 {
-	return replies->bytes;
+	instr_time began_at;
+	instr_time ended_at;
+
+	INSTR_TIME_SET_CURRENT(began_at);
+	(void) tess_net_wait(count, sessions, 0);
+	INSTR_TIME_SET_CURRENT(ended_at);
+	INSTR_TIME_ACCUM_DIFF(replies->waiting_time, ended_at, began_at);
 }
 
 /*
@@ -302,6 +318,7 @@ poll_branch(TessReplies *replies, TessBranch *branch, bool *waits)
 		if (poll == TESS_POLL_DONE)
 		{
 			branch->owed--;
+			INSTR_TIME_SET_CURRENT(replies->answered_at);
 			if (replies->owner != NULL && replies->done != NULL)
 				replies->done(replies->owner, tag, result);
 		}
@@ -362,7 +379,7 @@ read_any(TessReplies *replies)
 		}
 		if (waiting == 0)
 			return false;
-		(void) tess_net_wait(waiting, replies->sessions, 0);
+		wait_for(replies, waiting, replies->sessions);
 	}
 }
 
@@ -417,7 +434,7 @@ drain(void *owner, TessSession *session)
 		{
 			if (!waits)
 				break;
-			(void) tess_net_wait(1, &session, 0);
+			wait_for(replies, 1, &session);
 			continue;
 		}
 		put_away_rows(replies);

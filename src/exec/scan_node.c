@@ -162,20 +162,6 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 		state->keep = KEEP_SMALL;
 }
 
-/* See exec_internal.h. */
-const TessTable *
-tess_exec_table(const TessFragment *fragment)
-{
-	const TessTable *table = tess_meta_table(fragment->anchor);
-
-	if (table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a table of this statement is not distributed any more"),
-				 errhint("Run the statement again.")));
-	return table;
-}
-
 /* The store, made when it is first needed. */
 static Tuplestorestate *
 get_store(TesseraScanState *state)
@@ -429,8 +415,7 @@ close_replies(TesseraScanState *state)
 {
 	if (state->replies == NULL)
 		return;
-	state->figures.rows += tess_replies_rows(state->replies);
-	state->figures.bytes += tess_replies_bytes(state->replies);
+	tess_replies_add_figures(state->replies, &state->figures);
 	tess_replies_close(state->replies);
 	state->replies = NULL;
 }
@@ -656,14 +641,13 @@ static void
 explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	TesseraScanState *state = (TesseraScanState *) node;
-	TessScanFigures figures = state->figures;
+	TessExplained what = {state->fragment, state->args, state->role};
 
-	if (state->replies != NULL)
-	{
-		figures.rows += tess_replies_rows(state->replies);
-		figures.bytes += tess_replies_bytes(state->replies);
-	}
-	tess_explain_fragment(node, state->fragment,
-						  figures.executed ? state->args->shards : NULL,
-						  &figures, es);
+	/* what nobody will fetch any more would have to be read for a plan */
+	if (es->analyze)
+		close_replies(state);
+	if (state->figures.executed)
+		what.shards = state->args->shards;
+	what.figures = state->figures;
+	tess_explain_fragment(node, ancestors, &what, es);
 }

@@ -10,6 +10,8 @@
 
 #include "access/xact.h"
 #include "base/base.h"
+#include "commands/defrem.h"
+#include "commands/explain.h"
 #include "executor/executor.h"
 #include "local/local.h"
 #include "parser/analyze.h"
@@ -113,6 +115,65 @@ tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
 	return processed;
+}
+
+/* The EXPLAIN that the text is, not analyzed; 22023 for anything else. */
+static RawStmt *
+parse_explain(const char *sql)
+{
+	List *raw_list = pg_parse_query(sql);
+	RawStmt *raw;
+	ListCell *cell;
+
+	if (list_length(raw_list) != 1 ||
+		!IsA(linitial_node(RawStmt, raw_list)->stmt, ExplainStmt))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("statement is not an EXPLAIN")));
+	raw = linitial_node(RawStmt, raw_list);
+	foreach(cell, ((ExplainStmt *) raw->stmt)->options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "analyze") == 0 && defGetBoolean(option))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("EXPLAIN option \"%s\" is not allowed here",
+								   "analyze")));
+	}
+	return raw;
+}
+
+/*
+ * See local.h.  Everything happens with the settings pinned, as on a node.
+ * What the plan is of goes past our planner_hook, since it stands for a
+ * shard's.
+ */
+void
+tess_local_explain(const char *sql, int count, const Oid *types,
+				   ParamListInfo params, DestReceiver *dest)
+{
+	int guc_level = tess_settings_pin();
+	RawStmt *raw = parse_explain(sql);
+	Oid *all_types = palloc(count * sizeof(Oid));
+	ParseState *parse = make_parsestate(NULL);
+	Query *query;
+
+	if (count > 0)
+		memcpy(all_types, types, count * sizeof(Oid));
+	query = parse_analyze_varparams(raw, sql, &all_types, &count, NULL);
+	parse->p_sourcetext = sql;
+	PG_TRY();
+	{
+		passthrough = true;
+		ExplainQuery(parse, castNode(ExplainStmt, query->utilityStmt), params,
+					 dest);
+	}
+	PG_FINALLY();
+	{
+		passthrough = false;
+	}
+	PG_END_TRY();
+	free_parsestate(parse);
+	AtEOXact_GUC(true, guc_level);
 }
 
 /*

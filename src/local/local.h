@@ -27,6 +27,12 @@ extern uint64 tess_local_execute(const char *sql, ParamListInfo params,
 								 bool read_only, bool later_triggers,
 								 DestReceiver *dest);
 
+/* An EXPLAIN of one statement, without ANALYZE; its output goes to dest.  types
+ * of its parameters: InvalidOid is inferred.  params NULL: they have no values,
+ * and the plan is the one for any.  Errors: 22023 if it is something else. */
+extern void tess_local_explain(const char *sql, int count, const Oid *types,
+							   ParamListInfo params, DestReceiver *dest);
+
 /* For hooks: true exactly while a statement of local/ is being planned or is
  * about to be executed as a utility command.  planner_hook must treat tables
  * then as ordinary ones.  Reading it clears it for what is nested inside (the

@@ -218,6 +218,41 @@ tess_columns_add_any(TessColumns *columns, bool on_node)
 					InvalidOid);
 }
 
+/*
+ * EXPLAIN would call the index of the shard cmax.  In a finished plan it is a
+ * column of a stand-in entry instead, which has the right name; only the type
+ * is of interest for execution.
+ */
+void
+tess_columns_name_shards(PlannedStmt *stmt, const List *scans)
+{
+	RangeTblEntry *rte = NULL;
+	ListCell *cell;
+
+	foreach(cell, scans)
+	{
+		ListCell *inner;
+
+		foreach(inner, lfirst_node(CustomScan, cell)->custom_scan_tlist)
+		{
+			TargetEntry *tle = lfirst_node(TargetEntry, inner);
+
+			if (!IsA(tle->expr, Var) || !is_shard_index((Var *) tle->expr))
+				continue;
+			if (rte == NULL)
+			{
+				rte = makeNode(RangeTblEntry);
+				rte->rtekind = RTE_SUBQUERY;
+				rte->eref = makeAlias("shard",
+									  list_make1(makeString(pstrdup("shard"))));
+				stmt->rtable = lappend(stmt->rtable, rte);
+			}
+			tle->expr = (Expr *) makeVar(list_length(stmt->rtable), 1, INT4OID,
+										 -1, InvalidOid, 0);
+		}
+	}
+}
+
 /* Fills what a fragment says of its result. */
 void
 tess_columns_describe(const TessColumns *columns, TessFragment *fragment)

@@ -344,6 +344,6 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 	/* so that setrefs takes the subquery's tables into the plan: for rights,
 	 * locks and invalidation */
 	rel->subroot = NULL;
-	tess_frame_add_scan();
+	tess_frame_add_scan(scan);
 	return (Plan *) scan;
 }

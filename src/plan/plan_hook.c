@@ -21,7 +21,7 @@ typedef struct Frame
 {
 	struct Frame *outer;
 	bool is_open;	 /* tables of ours are ours */
-	int scans;		 /* of distributed tables, made so far */
+	List *scans;	 /* of distributed tables, made so far */
 	List *fragments; /* TessFragmentQuery * */
 	MemoryContext context;
 	List *functions; /* of extensions, that nodes may have been left to call */
@@ -39,9 +39,9 @@ tess_frame_is_open(void)
 
 /* A relation scan has been planned in this frame. */
 void
-tess_frame_add_scan(void)
+tess_frame_add_scan(CustomScan *scan)
 {
-	frame->scans++;
+	frame->scans = lappend(frame->scans, scan);
 }
 
 /* Numbers a fragment; it has to live as long as the frame. */
@@ -111,7 +111,7 @@ core_planner(Query *parse, TessJob *job)
 bool
 tess_frame_has_scans(void)
 {
-	return frame->scans > 0;
+	return frame->scans != NIL;
 }
 
 /*
@@ -221,8 +221,9 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 		depend_on_functions(stmt);
 		/* our scan may have come with an inlined function: without the mode, a
 		 * Gather runs its plan in this process */
-		if (inner.scans > 0)
+		if (inner.scans != NIL)
 			stmt->parallelModeNeeded = false;
+		tess_columns_name_shards(stmt, inner.scans);
 	}
 	PG_FINALLY();
 	{

@@ -139,6 +139,7 @@ extern int tess_columns_add_expr(TessColumns *columns, Expr *expr,
 extern void tess_columns_add_vars_of(TessColumns *columns, Node *node);
 /* At least one column on both sides. */
 extern void tess_columns_add_any(TessColumns *columns, bool on_node);
+extern void tess_columns_name_shards(PlannedStmt *stmt, const List *scans);
 extern void tess_columns_describe(const TessColumns *columns,
 								  TessFragment *fragment);
 /* Expressions over varno as expressions over the scan's own tuple. */
@@ -232,7 +233,7 @@ extern TargetEntry *tess_null_entry(const TessTable *table);
 extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);
 /* The current frame: told by relation scans. */
 extern bool tess_frame_is_open(void);
-extern void tess_frame_add_scan(void);
+extern void tess_frame_add_scan(CustomScan *scan);
 /* ... and that a function which is not built in is left to the nodes. */
 extern void tess_frame_add_function(Oid function);
 extern bool tess_frame_has_scans(void);

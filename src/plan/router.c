@@ -128,10 +128,10 @@ make_plan(TessJob *job, TessFragment *fragment, List *output, List *exprs)
 
 	rte = describe_output(output, &scan_tlist, &tlist);
 	scan = tess_scan_make(TESS_SCAN_METHODS, fragment, scan_tlist, tlist, NIL);
-	if (scan_tlist != NIL)
-		scan->custom_relids = bms_make_singleton(1);
 	stmt = tess_statement_make(job, (Plan *) scan);
 	stmt->rtable = lcons(rte, stmt->rtable);
+	/* what the scan is of: not the stand-in, whose name EXPLAIN leaves out then */
+	scan->custom_relids = bms_add_range(NULL, 2, list_length(stmt->rtable));
 	scan->custom_exprs = tess_expressions_finish(exprs, stmt);
 	return stmt;
 }

@@ -274,7 +274,7 @@ tess_draft_plan(const TessDraft *draft, List *tlist)
 	scan->custom_private = list_make1(make_fragment(draft));
 	scan->methods = GetCustomScanMethods(TESS_SCAN_METHODS, false);
 	scan->scan.plan.targetlist = tlist;
-	tess_frame_add_scan();
+	tess_frame_add_scan(scan);
 	return scan;
 }
 
