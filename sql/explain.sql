@@ -69,6 +69,7 @@ SELECT fragment('', 'UPDATE t SET v = here.b FROM here WHERE here.a = t.k', 'Ope
 -- ANALYZE: what came; times only where they are asked for; nothing runs twice
 SELECT explain(', ANALYZE, TIMING OFF, SUMMARY OFF', 'SELECT v FROM t');
 SELECT ltrim(regexp_replace(line, '\d+\.\d+', 'N')) FROM explain(', ANALYZE, SUMMARY OFF', 'SELECT v FROM t') line WHERE line ~ ' Time: ';
+SELECT fragment(', ANALYZE', 'SELECT v FROM t LIMIT 1', 'Remote Time')::float > 0;
 SELECT fragment(', ANALYZE, TIMING OFF', 'SELECT v FROM t', 'Rows Received');
 SELECT jsonb_typeof(fragment(', ANALYZE', 'SELECT v FROM t', 'Remote Time'));
 SELECT line FROM explain(', ANALYZE, VERBOSE, TIMING OFF, SUMMARY OFF', 'UPDATE t SET v = v + 1 WHERE k = 5 RETURNING v') line WHERE line ~ 'actual|Received|Remote Plan';

@@ -260,16 +260,23 @@ tess_replies_close(TessReplies *replies)
 	pfree(replies);
 }
 
-/* Adds what has come so far. */
+/* Adds what has come so far.  A node that has more to say, though nobody may
+ * want it, has been at work until now. */
 void
 tess_replies_add_figures(const TessReplies *replies, TessScanFigures *figures)
 {
+	instr_time ended_at = replies->answered_at;
+
 	figures->rows += replies->rows;
 	figures->bytes += replies->bytes;
 	INSTR_TIME_ADD(figures->waiting_time, replies->waiting_time);
-	if (!INSTR_TIME_IS_ZERO(replies->answered_at))
-		INSTR_TIME_ACCUM_DIFF(figures->remote_time, replies->answered_at,
-							  replies->sent_at);
+	for (int i = 0; i < replies->branch_count; i++)
+	{
+		if (replies->branches[i]->busy)
+			INSTR_TIME_SET_CURRENT(ended_at);
+	}
+	if (!INSTR_TIME_IS_ZERO(ended_at))
+		INSTR_TIME_ACCUM_DIFF(figures->remote_time, ended_at, replies->sent_at);
 }
 
 /* Waits for one of these nodes. */
