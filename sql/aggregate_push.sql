@@ -81,6 +81,9 @@ SELECT same('SELECT lower(region), upper(lower(region)) || count(*), length(lowe
 SELECT same('SELECT date_trunc(''month'', day), count(*) FROM %s GROUP BY 1');
 SELECT same('SELECT kind %% 2 = 0, kind %% 3, 7, count(*) FROM %s GROUP BY 1, 2, 3');
 SELECT same('SELECT kind, ''c'', count(*) FROM %s GROUP BY 1, 2');
+SET enable_hashagg = off;
+SELECT same('SELECT kind, count(*) FROM %s WHERE kind = 3 GROUP BY kind');
+RESET enable_hashagg;
 SELECT same('SELECT CASE WHEN small > 8 THEN ''many'' ELSE ''few'' END AS how, count(*) FROM %s GROUP BY 1');
 SELECT same('SELECT kind IS NULL, sum(CASE WHEN paid THEN amount END) FROM %s GROUP BY kind IS NULL');
 

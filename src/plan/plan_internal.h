@@ -270,7 +270,7 @@ typedef struct TessDraft
 	List *group_clause;
 	List *distinct_clause;
 	List *sort_clause;
-	Node *limit_count;
+	Node *limit_count; /* a Param */
 
 	List *template; /* NIL until it is written */
 } TessDraft;
@@ -279,10 +279,11 @@ extern TessDraft *tess_draft_make(PlannerInfo *root, RelOptInfo *rel);
 extern Expr *tess_draft_bind(TessDraft *draft, Expr *expr);
 extern void tess_draft_split(TessDraft *draft, List *clauses);
 extern void tess_draft_keep_all(TessDraft *draft, List *clauses);
-extern void tess_draft_forget_columns(TessDraft *draft);
+extern void tess_draft_choose_columns(TessDraft *draft, const PathTarget *target);
 extern Index tess_draft_column_ref(TessDraft *draft, int column);
 extern bool tess_draft_write(TessDraft *draft, const char **reason);
-extern CustomScan *tess_draft_plan(const TessDraft *draft, List *tlist);
+extern CustomScan *tess_draft_plan(const TessDraft *draft, const Path *path,
+								   List *tlist);
 
 /* estimate.c: sizes and costs, without asking anybody ----------------------- */
 
@@ -311,7 +312,7 @@ extern Cost tess_cost_remote(const Path *path, int shards_hit);
 extern bool tess_draft_is_possible(PlannerInfo *root, RelOptInfo *rel);
 extern int tess_draft_shard_count(PlannerInfo *root, const TessDraft *draft);
 /* A path of parent (rel itself, or an upper relation) for a draft that has
- * been written; remote is what the nodes pay before the first row comes. */
+ * been written; remote is what the nodes pay. */
 extern Path *tess_draft_path(PlannerInfo *root, RelOptInfo *parent,
 							 TessDraft *draft, PathTarget *target, double rows,
 							 Cost remote);
@@ -320,6 +321,10 @@ extern Path *tess_draft_path(PlannerInfo *root, RelOptInfo *parent,
 extern bool tess_is_whole_level(PlannerInfo *root, RelOptInfo *rel);
 extern TessDraft *tess_draft_of_level(PlannerInfo *root, RelOptInfo *rel);
 extern void tess_upper_paths_init(void);
+
+/* sorted_scan.c: rows in the level's order, up to its LIMIT. */
+extern void tess_sorted_add_path(PlannerInfo *root, RelOptInfo *rel,
+								 List *core_paths, const Path *scan);
 
 /* two_phase.c: aggregates. */
 extern void tess_two_phase_add_paths(PlannerInfo *root, RelOptInfo *input_rel,

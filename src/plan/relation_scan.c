@@ -108,6 +108,7 @@ static void
 replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 {
 	CustomPath *path = makeNode(CustomPath);
+	List *core_paths = rel->pathlist;
 	bool exact;
 	Bitmapset *shards;
 
@@ -131,6 +132,7 @@ replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 	rel->partial_pathlist = NIL;
 	rel->consider_parallel = false;
 	add_path(rel, (Path *) path);
+	tess_sorted_add_path(root, rel, core_paths, &path->path);
 }
 
 static void
@@ -157,36 +159,6 @@ set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 
 /* The plan --------------------------------------------------------------- */
 
-/*
- * Core may ask for all columns, because a scan of a heap gives them for
- * nothing.  Here they would have to be fetched.
- */
-static List *
-needed_tlist(const TessDraft *draft, const Path *path, List *tlist)
-{
-	List *vars = pull_var_clause((Node *) tlist, PVC_RECURSE_PLACEHOLDERS);
-	ListCell *cell;
-
-	foreach(cell, vars)
-	{
-		const Var *var = lfirst_node(Var, cell);
-
-		if (var->varno == draft->rel->relid &&
-			!tess_columns_has_var(draft->columns, var))
-			return make_tlist_from_pathtarget(path->pathtarget);
-	}
-	return tlist;
-}
-
-static void
-choose_columns(TessDraft *draft, const Path *path)
-{
-	tess_draft_forget_columns(draft);
-	tess_columns_add_vars_of(draft->columns, (Node *) path->pathtarget->exprs);
-	tess_columns_add_vars_of(draft->columns, (Node *) draft->local);
-	tess_columns_add_any(draft->columns, false);
-}
-
 /* Conditions that cannot be written are checked here instead. */
 static Plan *
 plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
@@ -194,14 +166,13 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 {
 	TessDraft *draft = tess_draft_make(root, rel);
 	const char *reason = NULL;
-	CustomScan *scan;
 
 	tess_draft_split(draft, clauses);
-	choose_columns(draft, &path->path);
+	tess_draft_choose_columns(draft, path->path.pathtarget);
 	if (!tess_draft_write(draft, &reason) && draft->sent != NIL)
 	{
 		tess_draft_keep_all(draft, clauses);
-		choose_columns(draft, &path->path);
+		tess_draft_choose_columns(draft, path->path.pathtarget);
 		(void) tess_draft_write(draft, &reason);
 	}
 	if (draft->template == NIL)
@@ -211,11 +182,7 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 						draft->table->name),
 				 reason ? errdetail_internal("%s", reason) : 0));
 
-	scan = tess_draft_plan(draft, needed_tlist(draft, &path->path, tlist));
-	scan->scan.plan.qual = draft->local;
-	scan->scan.scanrelid = rel->relid;
-	scan->flags = path->flags;
-	return (Plan *) scan;
+	return (Plan *) tess_draft_plan(draft, &path->path, tlist);
 }
 
 /* Installs the hooks. */

@@ -20,6 +20,7 @@
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/restrictinfo.h"
+#include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 
 #include "deparse/deparse.h"
@@ -72,7 +73,7 @@ tess_draft_make(PlannerInfo *root, RelOptInfo *rel)
 								   draft->table);
 	draft->bindings.travel = &draft->travel;
 	tess_travel_add(&draft->travel, draft->rte->relid);
-	tess_draft_forget_columns(draft);
+	draft->columns = tess_columns_make(draft->rte->relid, rel->relid);
 	return draft;
 }
 
@@ -154,11 +155,14 @@ tess_draft_keep_all(TessDraft *draft, List *clauses)
 	draft->local = extract_actual_clauses(clauses, draft->sends_constants);
 }
 
-/* Begins the choice of columns again. */
+/* Chooses columns anew: those of a path's target and of what is checked here. */
 void
-tess_draft_forget_columns(TessDraft *draft)
+tess_draft_choose_columns(TessDraft *draft, const PathTarget *target)
 {
 	draft->columns = tess_columns_make(draft->rte->relid, draft->rel->relid);
+	tess_columns_add_vars_of(draft->columns, (Node *) target->exprs);
+	tess_columns_add_vars_of(draft->columns, (Node *) draft->local);
+	tess_columns_add_any(draft->columns, false);
 }
 
 /* The number by which a clause of the node's query names one of its columns. */
@@ -240,6 +244,30 @@ tess_draft_write(TessDraft *draft, const char **reason)
 	return draft->template != NIL;
 }
 
+/* The order in which a node's rows come, see task.h. */
+static void
+describe_order(const TessDraft *draft, TessFragment *fragment)
+{
+	ListCell *cell;
+
+	foreach(cell, draft->sort_clause)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
+		int column = clause->tleSortGroupRef - 1;
+
+		fragment->sort_columns = lappend_int(fragment->sort_columns, column);
+		fragment->sort_operators = lappend_oid(fragment->sort_operators,
+											   clause->sortop);
+		fragment->sort_collations = lappend_oid(fragment->sort_collations,
+												list_nth_oid(fragment->column_collations,
+															 column));
+		fragment->sort_nulls_first = lappend_int(fragment->sort_nulls_first,
+												 clause->nulls_first);
+	}
+	if (draft->sort_clause != NIL && draft->limit_count != NULL)
+		fragment->limit_param = castNode(Param, draft->limit_count)->paramid;
+}
+
 static TessFragment *
 make_fragment(const TessDraft *draft)
 {
@@ -257,13 +285,35 @@ make_fragment(const TessDraft *draft)
 	fragment->locks_rows = tess_mark_of(draft->rte, &strength, &policy);
 	fragment->role = draft->rte->checkAsUser;
 	tess_columns_describe(draft->columns, fragment);
+	describe_order(draft, fragment);
 	return fragment;
 }
 
-/* The plan node of a draft that has been written, over no relation and without
- * conditions; the caller adds them where there are some. */
+/*
+ * Core may ask for all columns, because a scan of a heap gives them for
+ * nothing.  Here they would have to be fetched.
+ */
+static List *
+needed_tlist(const TessDraft *draft, const Path *path, List *tlist)
+{
+	List *vars = pull_var_clause((Node *) tlist, PVC_RECURSE_PLACEHOLDERS);
+	ListCell *cell;
+
+	foreach(cell, vars)
+	{
+		const Var *var = lfirst_node(Var, cell);
+
+		if (var->varno == draft->rel->relid &&
+			!tess_columns_has_var(draft->columns, var))
+			return make_tlist_from_pathtarget(path->pathtarget);
+	}
+	return tlist;
+}
+
+/* The plan node of a draft that has been written, for a path of its relation
+ * or of an upper one. */
 CustomScan *
-tess_draft_plan(const TessDraft *draft, List *tlist)
+tess_draft_plan(const TessDraft *draft, const Path *path, List *tlist)
 {
 	CustomScan *scan = makeNode(CustomScan);
 
@@ -273,7 +323,14 @@ tess_draft_plan(const TessDraft *draft, List *tlist)
 	scan->custom_scan_tlist = draft->columns->scan_tlist;
 	scan->custom_private = list_make1(make_fragment(draft));
 	scan->methods = GetCustomScanMethods(TESS_SCAN_METHODS, false);
+	if (path->parent == draft->rel)
+	{
+		scan->scan.scanrelid = draft->rel->relid;
+		scan->scan.plan.qual = draft->local;
+		tlist = needed_tlist(draft, path, tlist);
+	}
 	scan->scan.plan.targetlist = tlist;
+	scan->flags = ((const CustomPath *) path)->flags;
 	tess_frame_add_scan(scan);
 	return scan;
 }
@@ -293,22 +350,14 @@ static Plan *
 plan_draft(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		   List *tlist, List *clauses, List *custom_plans)
 {
-	const TessDraft *draft = ((DraftPath *) path)->draft;
-	CustomScan *scan = tess_draft_plan(draft, tlist);
-
-	scan->flags = path->flags;
-	if (rel == draft->rel)
-	{
-		scan->scan.scanrelid = rel->relid;
-		scan->scan.plan.qual = draft->local;
-	}
-	return (Plan *) scan;
+	return (Plan *) tess_draft_plan(((DraftPath *) path)->draft, &path->path,
+									tlist);
 }
 
 /*
  * A path of parent (the draft's relation, or an upper one) for a draft that has
- * been written.  rows is how many come; remote is what the nodes pay before the
- * first of them.
+ * been written.  rows is how many come; remote is what the nodes pay; all of it
+ * before the first row, if the caller adds it to the startup cost.
  */
 Path *
 tess_draft_path(PlannerInfo *root, RelOptInfo *parent, TessDraft *draft,
@@ -323,7 +372,6 @@ tess_draft_path(PlannerInfo *root, RelOptInfo *parent, TessDraft *draft,
 	base->pathtarget = target;
 	base->rows = clamp_row_est(rows);
 	tess_cost_fetch(base, tess_draft_shard_count(root, draft), remote);
-	base->startup_cost += remote;
 	path->custom.flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->custom.methods = &path_methods;
 	path->draft = draft;

@@ -205,6 +205,7 @@ make_partial_path(Phases *phases)
 	double groups;
 	bool in_doubt;
 	RelOptInfo *upper;
+	Path *path;
 
 	groups = estimate_groups(phases, rows, &in_doubt);
 	if (in_doubt)
@@ -212,11 +213,12 @@ make_partial_path(Phases *phases)
 
 	/* core's own has no relids: ours are for EXPLAIN */
 	upper = fetch_upper_rel(root, UPPERREL_PARTIAL_GROUP_AGG, rel->relids);
-	return tess_draft_path(root, upper, phases->draft,
+	work += tess_cost_remote(rel->cheapest_total_path, shards);
+	path = tess_draft_path(root, upper, phases->draft,
 						   set_pathtarget_cost_width(root, phases->partial),
-						   groups * shards,
-						   work + tess_cost_remote(rel->cheapest_total_path,
-												   shards));
+						   groups * shards, work);
+	path->startup_cost += work;
+	return path;
 }
 
 /* Adds core's second phase over the states: hashed, sorted, or for all rows
@@ -246,8 +248,9 @@ add_final_paths(Phases *phases, RelOptInfo *grouped_rel,
 	if (parse->groupClause == NIL || !(extra->flags & GROUPING_CAN_USE_SORT))
 		return;
 
-	path = (Path *) create_sort_path(root, grouped_rel, path,
-									 root->group_pathkeys, -1.0);
+	if (root->group_pathkeys != NIL) /* NIL: all are constants */
+		path = (Path *) create_sort_path(root, grouped_rel, path,
+										 root->group_pathkeys, -1.0);
 	if (parse->hasAggs)
 		path = (Path *) create_agg_path(root, grouped_rel, path,
 										grouped_rel->reltarget, AGG_SORTED,
