@@ -108,5 +108,28 @@ BEGIN
 END $$;
 SELECT filters('SELECT * FROM t WHERE k < 3 + extract(day FROM now()) * 0');
 SELECT filters('SELECT * FROM t WHERE k < (SELECT max(id) FROM r)');
+
+-- rows that move, parts of WITH and MERGE, all in process
+CREATE TABLE parent (k int, id int PRIMARY KEY);
+CREATE TABLE m (k int, id int, v text, PRIMARY KEY (k, id));
+CREATE TABLE of_m (k int, id int, FOREIGN KEY (k, id) REFERENCES m);
+SELECT tessera.create_distributed_table('m', 'k', shard_count => 4);
+SELECT tessera.create_distributed_table('of_m', 'k', colocate_with => 'm');
+INSERT INTO m SELECT i, i, 'v' || i FROM generate_series(1, 10) i;
+INSERT INTO of_m VALUES (10, 10);
+UPDATE m SET k = k + 100 WHERE id = 3 RETURNING *;
+UPDATE m SET k = k + 100 WHERE id < 10 AND k < 100;
+\set VERBOSITY sqlstate
+UPDATE m SET k = k + 1000;
+UPDATE m SET k = 5, id = 5;
+SELECT tessera_internal.delete_moved(NULL::m, '{"(0,1)"}');
+SELECT tessera_internal.delete_moved(1, '{"(0,1)"}');
+SELECT tessera_internal.delete_moved(NULL::parent, NULL);
+\set VERBOSITY default
+WITH e AS (DELETE FROM of_m RETURNING *) SELECT (SELECT count(*) FROM of_m) AS before, count(*) AS gone FROM e;
+WITH e AS (UPDATE m SET k = k - 100 WHERE id < 10 RETURNING *) INSERT INTO t SELECT k + 1000, v FROM e;
+MERGE INTO m USING t ON t.k = m.id WHEN MATCHED AND m.id > 5 THEN DELETE WHEN MATCHED THEN UPDATE SET v = t.v || '!' WHEN NOT MATCHED AND t.k > 1000 THEN INSERT VALUES (t.k, t.k);
+SELECT * FROM m ORDER BY id;
+SELECT connections, statements FROM tessera_internal.net_counters();
 \c :maindb
 DROP DATABASE regress_exec_alone;

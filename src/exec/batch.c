@@ -465,6 +465,8 @@ returned_here(void *owner, TupleTableSlot *slot)
 	int number = -1;
 	bool isnull;
 
+	if (!batch->batches->write->returns)
+		return; /* what a function of ours says */
 	if (is_numbered(batch->batches->write))
 		number = DatumGetInt32(
 			slot_getattr(slot, slot->tts_tupleDescriptor->natts, &isnull));
@@ -482,7 +484,7 @@ returned_remote(void *owner, void *tag, const PGresult *result, int row)
 	Batch *batch = ((Sending *) tag)->batch;
 	TessReturned returned = {0};
 
-	if (batch->branch == NULL)
+	if (batch->branch == NULL || !batches->write->returns)
 		return; /* this server's copy has answered for all */
 	returned.ordinal = ordinal_of(batch, is_numbered(batches->write)
 											 ? number_in_result(result, row)

@@ -92,3 +92,9 @@ RETURNS text LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tess_generic_plan_explain';
 COMMENT ON FUNCTION tessera_internal.generic_plan(text, oid[]) IS
 'output of an EXPLAIN of a statement whose parameters have no values; executes nothing';
+
+-- rows that go to another shard
+CREATE FUNCTION tessera_internal.delete_moved(row_of anyelement, rows tid[]) RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_rows_delete_moved';
+COMMENT ON FUNCTION tessera_internal.delete_moved(anyelement, tid[])
+	IS 'deletes rows of a shard by ctid, as moved: statements that wait for them fail instead of passing them by';

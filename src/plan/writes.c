@@ -178,6 +178,23 @@ tess_write_insert(const TessTable *table, List *columns, List *positions,
 	return write;
 }
 
+/* SELECT tessera_internal.delete_moved(NULL::table, ...): rows that go to
+ * another shard. */
+static TessWrite *
+write_moved(const TessTable *table)
+{
+	TessWrite *write = tess_write_make(CMD_DELETE);
+
+	write->rows = TESS_WRITE_MOVING;
+	write->counts = false;
+	add_parameter(write, CTID_POSITION, TIDOID);
+	write->head = name_template("SELECT tessera_internal.delete_moved(NULL::",
+								table,
+								", pg_catalog.array_agg(v.c)) FROM (VALUES ");
+	write->tail = list_make1(makeString(") AS v (c)"));
+	return write;
+}
+
 /*
  * The writes of rows that are found and may get another key: those that leave
  * their shard are deleted there and inserted where they belong.  all_columns
@@ -189,13 +206,11 @@ tess_write_move(const TessTable *table, List *columns, List *positions,
 				List *all_columns, List *all_positions,
 				const TessColumns *returning)
 {
-	TessWrite *gone = tess_write_delete(table, NULL);
+	TessWrite *gone = write_moved(table);
 	TessWrite *changed = tess_write_update(table, columns, positions, returning);
 	TessWrite *put = tess_write_insert(table, all_columns, all_positions,
 									   returning);
 
-	gone->rows = TESS_WRITE_MOVING;
-	gone->counts = false;
 	gone->key_position = put->key_position;
 	changed->rows = TESS_WRITE_STAYING;
 	changed->key_position = put->key_position;
