@@ -74,6 +74,17 @@ BEGIN
 END $$;
 SELECT take_all();
 
+-- reference tables: all copies change, though nobody asks for the rows
+CREATE FUNCTION copies() RETURNS bigint LANGUAGE sql AS $$
+	SELECT count(DISTINCT result) FROM tessera.run_on_nodes(
+		'SELECT md5(string_agg(x::text, E''\n'' ORDER BY x::text)) FROM plan_with.r x') WHERE success $$;
+WITH u AS (UPDATE r SET v = 'r' || random() WHERE id < 103) SELECT 1 AS one;
+SELECT count(*), copies() FROM r WHERE v LIKE 'r0.%';
+WITH u AS (UPDATE r SET v = plain.v FROM plain WHERE plain.id = r.id - 100 RETURNING r.id, plain.v, (SELECT count(*) FROM r)), e AS (DELETE FROM d WHERE id = 200 RETURNING v) SELECT * FROM u, e ORDER BY id;
+WITH e AS (DELETE FROM r WHERE id > 200 RETURNING *) INSERT INTO plain SELECT * FROM e RETURNING *;
+WITH u AS (UPDATE r SET id = id + 10 WHERE id < 103 RETURNING id) DELETE FROM plain USING u WHERE plain.id > 200;
+SELECT id, v, copies() FROM r ORDER BY id;
+
 -- an error in one part undoes all
 \set VERBOSITY sqlstate
 WITH e AS (DELETE FROM d RETURNING *) INSERT INTO archive SELECT k, id, (1 / (id - 12))::text FROM e;

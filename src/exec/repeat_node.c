@@ -68,6 +68,10 @@ begin_repeat(CustomScanState *node, EState *estate, int eflags)
 	if (!IsA(child, ModifyTableState))
 		elog(ERROR, "plan of a change does not begin with ModifyTable");
 	outerPlanState(node) = child;
+	/* a part of WITH: nobody may ask for its rows, but it has to run, and not
+	 * its child without it */
+	if (!castNode(ModifyTable, child->plan)->canSetTag)
+		estate->es_auxmodifytables = lcons(node, estate->es_auxmodifytables);
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY) &&
 		state->fragment->modify->has_returning)
 		state->stored_slot = ExecInitExtraTupleSlot(estate,

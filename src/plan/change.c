@@ -40,6 +40,15 @@ static const CustomPathMethods path_methods = {
 	.PlanCustomPath = plan_modify,
 };
 
+static Plan *plan_repeat(PlannerInfo *root, RelOptInfo *rel,
+						 struct CustomPath *path, List *tlist, List *clauses,
+						 List *custom_plans);
+
+static const CustomPathMethods repeat_path_methods = {
+	.CustomName = TESS_REPEAT_METHODS,
+	.PlanCustomPath = plan_repeat,
+};
+
 /* The nodes say of each row of RETURNING which row it was. */
 static void
 add_number_column(TessFragment *fragment)
@@ -124,6 +133,34 @@ put_modify_on_top(PlannerInfo *root, RelOptInfo *final_rel, List *mark)
 	final_rel->consider_parallel = false;
 }
 
+/* A change of a reference table in WITH, which core plans and we repeat. */
+static bool
+is_repeated(const Query *query)
+{
+	return (query->commandType == CMD_UPDATE ||
+			query->commandType == CMD_DELETE) &&
+		   query->utilityStmt != NULL;
+}
+
+static void
+put_repeat_on_top(PlannerInfo *root, RelOptInfo *final_rel)
+{
+	CustomPath *path = makeNode(CustomPath);
+	Path *child = linitial(final_rel->pathlist);
+
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = final_rel;
+	path->path.pathtarget = create_pathtarget(root, root->parse->returningList);
+	path->path.rows = child->rows;
+	path->path.startup_cost = path->path.total_cost = child->total_cost +
+													  child->rows * ROW_COST;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->custom_paths = list_make1(child);
+	path->custom_private = castNode(List, root->parse->utilityStmt);
+	path->methods = &repeat_path_methods;
+	final_rel->pathlist = list_make1(path);
+}
+
 static void
 create_upper_paths(PlannerInfo *root, UpperRelationKind stage,
 				   RelOptInfo *input_rel, RelOptInfo *output_rel, void *extra)
@@ -137,6 +174,8 @@ create_upper_paths(PlannerInfo *root, UpperRelationKind stage,
 	mark = mark_of(root->parse);
 	if (mark != NIL)
 		put_modify_on_top(root, output_rel, mark);
+	else if (is_repeated(root->parse))
+		put_repeat_on_top(root, output_rel);
 }
 
 /*
@@ -194,6 +233,24 @@ plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 	scan->methods = GetCustomScanMethods(TESS_MODIFY_METHODS, false);
 
 	/* what core names and labels the columns of the topmost plan by */
+	root->processed_tlist = root->parse->returningList;
+	return (Plan *) scan;
+}
+
+/* PlanCustomPath: the rows of the child, whose RETURNING has been computed, as
+ * they are. */
+static Plan *
+plan_repeat(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
+			List *tlist, List *clauses, List *custom_plans)
+{
+	CustomScan *scan = makeNode(CustomScan);
+
+	scan->scan.plan.targetlist = tlist;
+	scan->scan.plan.lefttree = linitial(custom_plans);
+	scan->custom_scan_tlist = copyObject(tlist);
+	scan->custom_private = copyObject(path->custom_private);
+	scan->flags = path->flags;
+	scan->methods = GetCustomScanMethods(TESS_REPEAT_METHODS, false);
 	root->processed_tlist = root->parse->returningList;
 	return (Plan *) scan;
 }

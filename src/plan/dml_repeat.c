@@ -224,17 +224,15 @@ add_top(PlannedStmt *stmt, TessFragment *fragment)
 	stmt->planTree = plan;
 }
 
-/* Plans a change of a reference table that is computed here and repeated by
- * row; always possible, or an error is raised. */
-PlannedStmt *
-tess_plan_repeat(TessJob *job)
+/* What is to be repeated; an error is raised if that is not possible. */
+static TessFragment *
+make_fragment(TessJob *job)
 {
 	Query *parse = job->parse;
 	const TessTable *table = job->survey->target;
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
 	RowKey key = choose_key(table->relation);
 	TessFragment *fragment = tess_fragment_make();
-	PlannedStmt *stmt;
 
 	if (key.columns == NIL)
 		tess_refuse_target(job,
@@ -248,8 +246,25 @@ tess_plan_repeat(TessJob *job)
 	fragment->modify = make_spec(parse, table->relation, &key);
 	fragment->template = list_make1(makeString(
 		row_statement(table, &key, linitial(fragment->modify->writes))));
+	return fragment;
+}
 
-	stmt = tess_plan_rest(job, copyObject(parse));
+/* Plans a change of a reference table that is computed here and repeated by
+ * row; always possible, or an error is raised. */
+PlannedStmt *
+tess_plan_repeat(TessJob *job)
+{
+	TessFragment *fragment = make_fragment(job);
+	PlannedStmt *stmt = tess_plan_rest(job, copyObject(job->parse));
+
 	add_top(stmt, fragment);
 	return stmt;
+}
+
+/* Marks such a change in WITH, so that the planner puts the node on top of
+ * core's plan for it (change.c). */
+void
+tess_repeat_mark(TessJob *job)
+{
+	job->parse->utilityStmt = (Node *) list_make1(make_fragment(job));
 }

@@ -1,7 +1,8 @@
 /*
  * parts.c - parts of WITH that change our tables.
  *
- * Each becomes the source of a change (change.c) in its place.  It is kept from
+ * Each becomes the source of a change (change.c) in its place, or is planned by
+ * core and repeated (dml_repeat.c).  It is kept from
  * being inlined or left out, and TesseraModify sees to it that it is run to the
  * end.  All parts see the state before the statement: scans that have not asked
  * the nodes are made to before the first write to what they read.  Two parts
@@ -102,7 +103,8 @@ check_targets(TessJob *job)
 	}
 }
 
-/* Turns the parts of WITH that change our tables into sources, in place. */
+/* Turns the parts of WITH that change our tables into sources, or marks them as
+ * changes that are repeated; in place. */
 void
 tess_parts_plan(TessJob *job)
 {
@@ -124,6 +126,12 @@ tess_parts_plan(TessJob *job)
 		part.changes_key = false;
 		part.reason = NULL;
 		tess_refuse_unsupported(&part);
+		if (part.survey->target->kind == TESS_REFERENCE &&
+			query->commandType != CMD_INSERT)
+		{
+			tess_repeat_mark(&part);
+			continue;
+		}
 		cte->ctequery = (Node *) tess_change_source(&part);
 		cte->ctematerialized = CTEMaterializeAlways;
 		cte->cterefcount = Max(cte->cterefcount, 1);

@@ -217,6 +217,7 @@ extern void tess_change_init(void);
 extern PlannedStmt *tess_route_statement(TessJob *job); /* router.c */
 extern PlannedStmt *tess_plan_broadcast(TessJob *job);	/* dml_broadcast.c */
 extern PlannedStmt *tess_plan_repeat(TessJob *job);		/* dml_repeat.c */
+extern void tess_repeat_mark(TessJob *job);				/* ... in WITH */
 /* True if the rows of a reference table can be found in all its copies. */
 extern bool tess_can_repeat(const TessTable *table);
 

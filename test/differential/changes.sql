@@ -84,6 +84,11 @@ WITH d AS (UPDATE follows SET since = NULL WHERE follower < 5 RETURNING follower
 WITH d AS (UPDATE follows SET since = '2024-01-01' RETURNING follower, followee) DELETE FROM posts USING d WHERE d.follower = author AND d.followee = post_id RETURNING post_id;
 WITH c AS (INSERT INTO categories (name) VALUES ('from with') RETURNING category_id, name) SELECT name FROM c;
 WITH c AS (INSERT INTO categories (name) VALUES ('and more') RETURNING category_id, name) INSERT INTO posts (author, post_id, body) SELECT 1, 810, name FROM c RETURNING author, post_id, body;
+WITH c AS (UPDATE categories SET name = upper(name) WHERE parent_id IS NULL RETURNING category_id, name) SELECT * FROM c;
+WITH c AS (UPDATE categories SET name = name || '!' WHERE category_id < 3) SELECT category_id, name FROM categories ORDER BY 1;
+WITH c AS (UPDATE categories SET name = name || post_id FROM posts WHERE post_id = category_id AND category_id < 3 RETURNING categories.name, post_id) UPDATE posts SET body = c.name FROM c WHERE posts.post_id = c.post_id RETURNING posts.post_id, body;
+WITH c AS (DELETE FROM categories WHERE name = 'and more' RETURNING name) INSERT INTO posts (author, post_id, body) SELECT 1, 815, name FROM c;
+SELECT category_id, name FROM categories ORDER BY 1;
 WITH c AS (INSERT INTO notes (note_id, k) VALUES (900, 3) RETURNING k) UPDATE posts SET likes = 55 FROM c WHERE author = c.k RETURNING post_id;
 WITH c AS (SELECT max(author) m FROM posts), d AS (DELETE FROM posts USING c WHERE author = c.m RETURNING post_id) SELECT post_id, m FROM d, c;
 WITH e AS (DELETE FROM posts WHERE 1 / (post_id - 40) > 5 RETURNING *) SELECT * FROM e;
