@@ -37,7 +37,15 @@ sub psql
 sub must
 {
 	my ($port, $database, $script) = @_;
-	my $output = psql($port, $database, "\\set ON_ERROR_STOP on\n$script");
+	my $output;
+
+	# a server that has crashed comes back
+	for (1 .. 300)
+	{
+		$output = psql($port, $database, "\\set ON_ERROR_STOP on\n$script");
+		last unless $output =~ /FATAL:  the database system is|Connection refused|server closed the connection/;
+		select undef, undef, undef, 0.1;
+	}
 	die "$output\n" if $output =~ /(?:ERROR|FATAL):|error:/;
 	return $output;
 }
