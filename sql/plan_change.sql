@@ -209,6 +209,31 @@ SELECT n FROM va WHERE n < 4 ORDER BY n FOR NO KEY UPDATE SKIP LOCKED;
 SELECT loc.id, a.n FROM loc JOIN a ON a.k = loc.id WHERE a.n < 3 ORDER BY loc.id, n FOR UPDATE OF loc;
 SELECT count(*) FROM (SELECT loc.id, a FROM loc LEFT JOIN a ON a.k = loc.id FOR UPDATE OF loc) q;
 
+-- a table that once had children
+CREATE TABLE parent (k int, t text);
+CREATE TABLE child () INHERITS (parent);
+DROP TABLE child;
+SELECT tessera.create_distributed_table('parent', 'k', colocate_with => 'none', shard_count => 2);
+INSERT INTO parent VALUES (1, 'a'), (2, 'b'), (3, 'c');
+UPDATE parent SET t = v FROM loc WHERE k = id AND k < 3;
+DELETE FROM parent USING loc WHERE k = id AND k = 3;
+SELECT k FROM parent ORDER BY k;
+
+-- a stable function does not see rows that are sent before its last call, nor does
+-- a cursor's what is written before its first
+CREATE FUNCTION parents() RETURNS bigint LANGUAGE plpgsql STABLE AS
+	'BEGIN RETURN (SELECT count(*) FROM plan_change.parent); END';
+INSERT INTO parent SELECT i, parents() FROM generate_series(10, 2000) i;
+SELECT t, count(*) FROM parent WHERE k >= 10 GROUP BY t;
+BEGIN;
+DECLARE c CURSOR FOR SELECT parents();
+DELETE FROM parent WHERE k >= 10;
+SELECT parents();
+\set VERBOSITY sqlstate
+FETCH c;
+\set VERBOSITY default
+ROLLBACK;
+
 -- what is refused, and changes nothing
 \set VERBOSITY terse
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET k = 5;

@@ -150,7 +150,8 @@ typedef void (*TessReaderStart)(void *arg);
 
 extern int64 tess_reader_count(void);
 extern TessReader *tess_reader_begin(const TessFragment *fragment,
-									 TessReaderStart start, void *arg);
+									 Snapshot snapshot, TessReaderStart start,
+									 void *arg);
 extern void tess_reader_end(TessReader *reader);
 extern void tess_reader_check(const TessReader *reader);
 extern void tess_order_write(const TessFragment *fragment, int64 first,

@@ -7,7 +7,9 @@
  * arguments.  So before this session writes to a table, every scan of it that
  * is open and has not asked the nodes is made to ask them: those of other
  * statements, and those of other parts of the statement that writes.  A scan
- * that would have to ask them after such a write fails.
+ * that would have to ask them after such a write fails; so does one that begins
+ * after it under a snapshot from before it, as in a stable function that a cursor
+ * calls.
  *
  * Knows writes of exec/ only, and only tables that statements name or that
  * foreign keys carry a change on to.
@@ -15,10 +17,12 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/xact.h"
 #include "base/base.h"
 #include "commands/trigger.h"
 #include "exec/exec_internal.h"
 #include "lib/ilist.h"
+#include "storage/proc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -34,6 +38,7 @@ struct TessReader
 	const TessFragment *fragment;
 	ResourceOwner owner;   /* of the statement */
 	uint64 began_at;	   /* value of writes */
+	CommandId command;	   /* of the snapshot */
 	TessReaderStart start; /* NULL: arguments are not known yet */
 	void *arg;
 };
@@ -42,6 +47,8 @@ typedef struct WrittenTable
 {
 	Oid relation;
 	uint64 write; /* number of its last write */
+	LocalTransactionId transaction;
+	CommandId command; /* of that write */
 } WrittenTable;
 
 static struct
@@ -67,11 +74,12 @@ forget_reader(void *arg)
 }
 
 /*
- * A scan begins, in the current context, with whose reset it ends at the
- * latest.  start makes it ask the nodes at once; NULL if it cannot.
+ * A scan begins under a snapshot, in the current context, with whose reset it
+ * ends at the latest.  start makes it ask the nodes at once; NULL if it cannot.
  */
 TessReader *
-tess_reader_begin(const TessFragment *fragment, TessReaderStart start, void *arg)
+tess_reader_begin(const TessFragment *fragment, Snapshot snapshot,
+				  TessReaderStart start, void *arg)
 {
 	TessReader *reader = palloc0(sizeof(TessReader));
 
@@ -79,6 +87,7 @@ tess_reader_begin(const TessFragment *fragment, TessReaderStart start, void *arg
 	reader->number = order.begun++;
 	reader->owner = CurrentResourceOwner;
 	reader->began_at = order.writes;
+	reader->command = snapshot->curcid;
 	reader->start = start;
 	reader->arg = arg;
 	reader->callback.func = forget_reader;
@@ -97,13 +106,22 @@ tess_reader_end(TessReader *reader)
 	reader->listed = false;
 }
 
+/* A snapshot sees what earlier commands of its transaction wrote. */
+static bool
+is_older(const TessReader *reader, const WrittenTable *table)
+{
+	return table->write > reader->began_at ||
+		   (table->transaction == MyProc->lxid &&
+			table->command >= reader->command);
+}
+
 /* To be called before the nodes are asked; fails if it is too late. */
 void
 tess_reader_check(const TessReader *reader)
 {
 	ListCell *cell;
 
-	if (reader->began_at == order.writes || order.tables == NULL)
+	if (order.tables == NULL)
 		return;
 	foreach(cell, reader->fragment->relations)
 	{
@@ -111,7 +129,7 @@ tess_reader_check(const TessReader *reader)
 		WrittenTable *table = hash_search(order.tables, &relation, HASH_FIND,
 										  NULL);
 
-		if (table != NULL && table->write > reader->began_at)
+		if (table != NULL && is_older(reader, table))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot read table %s as it was when the statement began",
@@ -196,6 +214,9 @@ note_write(const List *written)
 										  NULL);
 
 		table->write = order.writes;
+		table->transaction = MyProc->lxid;
+		/* used: later snapshots have another number */
+		table->command = GetCurrentCommandId(true);
 	}
 }
 

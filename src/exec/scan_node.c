@@ -151,7 +151,8 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 											   "tessera run",
 											   ALLOCSET_DEFAULT_SIZES);
 	if (fragment->command == CMD_SELECT)
-		state->reader = tess_reader_begin(fragment, start_early, state);
+		state->reader = tess_reader_begin(fragment, estate->es_snapshot,
+										  start_early, state);
 
 	/* a fragment that writes stores its rows anyway */
 	if ((eflags & EXEC_FLAG_REWIND) || fragment->command != CMD_SELECT)

@@ -223,8 +223,8 @@ plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 
 	scan->custom_scan_tlist = add_child_columns(root, fragment, scan_tlist,
 												tlist);
-	fragment->modify->reads_first = tess_frame_has_scans() ||
-									root->parse->hasModifyingCTE;
+	if (tess_frame_has_scans() || root->parse->hasModifyingCTE)
+		fragment->modify->reads_first = true;
 	scan->scan.plan.targetlist = tlist;
 	scan->custom_exprs = (List *) eval_const_expressions(root, (Node *) exprs);
 	scan->custom_plans = custom_plans;

@@ -163,6 +163,9 @@ source_query(TessJob *job, Assignments *assigned)
 												 source->resultRelation,
 												 target_list);
 	source->targetList = source_target_list(job, target_list, assigned);
+	/* Core takes a table that once had children for their parent, and the
+	 * target of a SELECT for a mistake. */
+	rte->inh = false;
 	tess_mark_locked(rte, lock_strength(job), LockWaitBlock);
 	return source;
 }

@@ -9,6 +9,8 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/transam.h"
+#include "catalog/pg_proc.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
@@ -32,6 +34,28 @@ tess_null_entry(const TessTable *table)
 						   column->varattno,
 						   get_attname(table->relation, column->varattno, false),
 						   false);
+}
+
+static bool
+is_stable_of_user(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId &&
+		   func_volatile(function) == PROVOLATILE_STABLE;
+}
+
+/* True for a function that may read the target and must not see the rows that
+ * have been sent already. */
+static bool
+stable_function_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_stable_of_user, context))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, stable_function_walker,
+								 context, 0);
+	return expression_tree_walker(node, stable_function_walker, context);
 }
 
 /* The SELECT of the rows; what they consist of goes to write. */
@@ -216,6 +240,8 @@ tess_insert_source(TessJob *job)
 
 	spec->writes = list_make1(write);
 	spec->has_returning = write->returns;
+	spec->reads_first = query_tree_walker(source, stable_function_walker, NULL,
+										  0);
 	tess_change_describe(job, fragment, columns);
 	fragment->param_types = tess_binding_types(&bindings);
 	fragment->modify = spec;
