@@ -122,11 +122,16 @@ PlannedStmt *
 tess_plan_rest(TessJob *job, Query *query)
 {
 	TessJob rest = *job;
-	bool rechecks = tess_row_marks_move(query);
+	bool rechecks;
 
+	tess_inline_ctes(query);
+	rechecks = tess_row_marks_move(query);
 	/* rows are checked again one by one, which fragments have no answer to */
 	if (!rechecks && !query->hasModifyingCTE)
+	{
+		tess_decorrelate(tess_survey_make(query), query);
 		tess_split(tess_survey_make(query), query);
+	}
 
 	/* nodes are not asked in parallel mode, not even by the leader */
 	if (rechecks || job->survey->distributed != NIL ||
@@ -197,12 +202,23 @@ plan_ours(TessJob *job)
 static PlannedStmt *
 plan_in_frame(TessJob *job)
 {
+	PlannerGlobal inlined = {.type = T_PlannerGlobal};
+	PlannedStmt *stmt;
+
 	if (!frame->is_open)
 		return core_planner(job->parse, job);
 	job->survey = tess_survey_make(job->parse);
-	if (!tess_survey_is_ours(job->survey))
-		return core_planner(job->parse, job);
-	return plan_ours(job);
+	if (job->survey->has_functions)
+	{
+		/* they may read tables of ours */
+		tess_inline_functions(job->parse, &inlined);
+		job->survey = tess_survey_make(job->parse);
+	}
+	stmt = tess_survey_is_ours(job->survey) ? plan_ours(job)
+											: core_planner(job->parse, job);
+	stmt->invalItems = list_concat(stmt->invalItems, inlined.invalItems);
+	stmt->dependsOnRole |= inlined.dependsOnRole;
+	return stmt;
 }
 
 static PlannedStmt *

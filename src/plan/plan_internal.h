@@ -42,6 +42,7 @@ typedef struct TessSurvey
 	bool locks_reference;	 /* FOR UPDATE/SHARE over a reference table */
 	bool locks_distributed;	 /* ... over a distributed one */
 	bool has_current_of;
+	bool has_functions; /* in FROM, that are not built in */
 } TessSurvey;
 
 extern TessSurvey *tess_survey_make(Query *parse);
@@ -211,6 +212,35 @@ extern bool tess_change_is_source(const Query *query);
 /* Plans a statement's source. */
 extern PlannedStmt *tess_change_plan(TessJob *job, Query *source);
 extern void tess_change_init(void);
+
+/* What a tree is before core's planner gets it, in place and at all levels: each
+ * gives another query with the same result. ---------------------------------- */
+
+/* inline.c: CTEs and SQL functions in FROM become subqueries. */
+extern void tess_inline_ctes(Query *query);
+extern void tess_inline_functions(Query *query, PlannerGlobal *dependencies);
+
+/* decorrelate.c: correlated aggregates become grouped joins. */
+extern void tess_decorrelate(TessSurvey *survey, Query *query);
+
+/* join_tree.c: joins that the user has not written. */
+extern void tess_join_add_subquery(Query *query, Query *subquery,
+								   const char *name);
+extern Node *tess_join_make(Query *query, JoinType type, Node *left,
+							Node *right, List *quals);
+extern Node *tess_join_all(Query *query, List *items, List *quals);
+
+/* never_fails.c: can an expression raise an error? ------------------------- */
+
+typedef enum TessOverNoRows
+{
+	TESS_UNKNOWN_OVER_NO_ROWS, /* or it may fail, be it only for some rows */
+	TESS_NULL_OVER_NO_ROWS,
+	TESS_ZERO_OVER_NO_ROWS
+} TessOverNoRows;
+
+extern TessOverNoRows tess_aggregate_over_no_rows(const Aggref *aggref);
+extern bool tess_never_fails(Node *node);
 
 /* strategies: NULL if they cannot ------------------------------------------ */
 

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/prep.h"
@@ -94,6 +95,21 @@ survey_row_marks(Query *query, TessSurvey *survey)
 	}
 }
 
+static bool
+calls_function(RangeTblEntry *rte)
+{
+	ListCell *cell;
+
+	foreach(cell, rte->functions)
+	{
+		FuncExpr *call = (FuncExpr *) lfirst_node(RangeTblFunction, cell)->funcexpr;
+
+		if (IsA(call, FuncExpr) && call->funcid >= FirstNormalObjectId)
+			return true;
+	}
+	return false;
+}
+
 static void
 survey_query(Query *query, TessSurvey *survey, bool is_top)
 {
@@ -115,6 +131,8 @@ survey_query(Query *query, TessSurvey *survey, bool is_top)
 		else if (rte->rtekind == RTE_NAMEDTUPLESTORE ||
 				 rte->rtekind == RTE_TABLEFUNC)
 			survey->has_local = true;
+		else if (rte->rtekind == RTE_FUNCTION)
+			survey->has_functions |= calls_function(rte);
 	}
 
 	if (query->resultRelation > 0)
