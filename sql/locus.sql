@@ -200,12 +200,22 @@ SELECT how('SELECT a.n, (SELECT id FROM r ORDER BY id LIMIT 1) FROM a JOIN b USI
 SELECT how('SELECT a.n, q.id FROM a JOIN (SELECT id, row_number() OVER (ORDER BY id) AS i FROM r) q ON q.i = a.k JOIN b USING (k)');
 SELECT how('SELECT a.n, q.c FROM a JOIN (SELECT id % 2 AS p, count(*) AS c FROM r GROUP BY 1) q ON q.p = a.k JOIN b USING (k)');
 SELECT how('SELECT a.n FROM a JOIN generate_series(1, 3) g ON g = a.k JOIN b USING (k)');
+SELECT how('SELECT k, ARRAY(SELECT id FROM r), count(*) FROM a GROUP BY k');
+SELECT how('SELECT k, ARRAY(SELECT id FROM r WHERE id < k), count(*) FROM a GROUP BY k');
+SELECT how('SELECT k, (SELECT count(*) FROM r WHERE id = ANY (ARRAY(SELECT id FROM r))), count(*) FROM a GROUP BY k');
 
 -- 10: CTEs
 SELECT how('WITH q AS MATERIALIZED (SELECT k, count(*) AS c FROM b GROUP BY k) SELECT a.n, q.c FROM a JOIN q USING (k)');
 SELECT how('WITH q AS (SELECT k, v FROM b) SELECT x.v, y.v FROM q x JOIN q y ON x.k = y.k');
 SELECT how('WITH q AS MATERIALIZED (SELECT k, v FROM b ORDER BY v LIMIT 5) SELECT a.n, q.v FROM a JOIN q USING (k)');
 SELECT how('SELECT a.n, (WITH q AS MATERIALIZED (SELECT v FROM b WHERE b.k = a.k) SELECT count(*) FROM q) FROM a');
+SELECT how('WITH q AS (SELECT k, v FROM b) SELECT count(*), sum(v) FROM a JOIN q USING (k)');
+SELECT how('WITH p AS MATERIALIZED (SELECT k, v FROM b), q AS MATERIALIZED (SELECT k, v + 1 AS v FROM p) SELECT count(*), sum(v) FROM a JOIN q USING (k)');
+SELECT how('WITH q AS (SELECT k, v FROM b) SELECT count(*) FROM a JOIN c USING (k) WHERE k IN (SELECT k FROM q)');
+SELECT how('WITH q AS (SELECT k, v FROM b) SELECT count(*), (SELECT max(v) FROM q) FROM a JOIN q USING (k) JOIN c USING (k)');
+SELECT how('WITH q AS NOT MATERIALIZED (SELECT k, v FROM b) SELECT count(*), (SELECT max(v) FROM q) FROM a JOIN q USING (k) JOIN c USING (k)');
+SELECT how('WITH p AS (SELECT k, v FROM b), q AS NOT MATERIALIZED (SELECT k, v FROM p) SELECT count(*), (SELECT max(v) FROM q) FROM a JOIN q USING (k) JOIN c USING (k)');
+SELECT how('WITH q AS (SELECT k, v + random() * 0 AS v FROM b) SELECT count(*), sum(v) FROM a JOIN q USING (k) JOIN c USING (k)');
 SELECT how('WITH RECURSIVE q(k, d) AS (SELECT k, 1 FROM c WHERE n = 3 UNION ALL SELECT q.k + 1, d + 1 FROM q JOIN a ON a.k = q.k AND a.n < 11 WHERE d < 5) SELECT * FROM q');
 
 -- 11: others

@@ -32,8 +32,9 @@ typedef struct Part
 	List *items; /* of the join: RangeTblRef, JoinExpr */
 	List *quals;
 
-	List *members; /* of items */
-	Relids relids; /* of members, without joins */
+	bool without_ctes; /* of the level: they have to stay */
+	List *members;	   /* of items */
+	Relids relids;	   /* of members, without joins */
 } Part;
 
 static Node *split_node(const TessTable *table, Query *level, Node *node);
@@ -173,6 +174,18 @@ is_joined(Part *part, Relids item)
 	return false;
 }
 
+static bool
+names_cte(Query *level, Node *item)
+{
+	Relids own = get_relids_in_jointree(item, false);
+	int rti = -1;
+
+	while ((rti = bms_next_member(own, rti)) >= 0)
+		if (rt_fetch(rti, level->rtable)->rtekind == RTE_CTE)
+			return true;
+	return false;
+}
+
 /* Adds an item if what comes of it is sharded; false if not. */
 static bool
 try_member(Part *part, Node *item)
@@ -182,6 +195,8 @@ try_member(Part *part, Node *item)
 	Relids own = get_relids_in_jointree(item, false);
 
 	if (members != NIL && !is_joined(part, own))
+		return false;
+	if (part->without_ctes && names_cte(part->level, item))
 		return false;
 	if (!bms_is_subset(lateral_relids(part->level, item), part->relids))
 		return false;
@@ -402,6 +417,7 @@ put_part(Part *part, FromExpr *from)
 																  NULL),
 											true);
 	Query *query = part_query(part, entries, quals);
+	int *leaving = NULL;
 	ColumnWalk walk = {part->relids};
 	TessFragmentQuery *fragment = NULL;
 	List *rtable = level->rtable;
@@ -416,7 +432,8 @@ put_part(Part *part, FromExpr *from)
 	walk_rest(level, &walk);
 
 	query->targetList = target_list(query, walk.vars);
-	if (can_come_out(query, walk.vars))
+	if (can_come_out(query, walk.vars) &&
+		tess_part_copy_ctes(level, query, &leaving))
 		fragment = tess_fragment_query_make(part->table, copyObject(query),
 											part_keys(part, query));
 	if (fragment == NULL)
@@ -426,6 +443,7 @@ put_part(Part *part, FromExpr *from)
 		return false;
 	}
 
+	tess_part_drop_ctes(level, leaving);
 	walk.rti = ref->rtindex;
 	walk_rest(level, &walk);
 	part->items = from->fromlist;
@@ -456,6 +474,19 @@ is_fragment(Query *level, Node *item)
 									 level->rtable)) != NULL;
 }
 
+/* Makes a part of the seed and what goes with it; false if it is not worth a
+ * fragment. */
+static bool
+grow_from(Part *part, Node *seed)
+{
+	part->members = NIL;
+	part->relids = NULL;
+	if (!try_member(part, seed))
+		return false;
+	grow(part);
+	return is_worthwhile(part);
+}
+
 /* Makes fragments of what is sharded among the items of an inner join. */
 static void
 split_inner(const TessTable *table, Query *level, FromExpr *from)
@@ -478,12 +509,12 @@ split_inner(const TessTable *table, Query *level, FromExpr *from)
 
 		if (!list_member_ptr(part.items, seed) || is_fragment(level, seed))
 			continue;
-		part.members = NIL;
-		part.relids = NULL;
-		if (!try_member(&part, seed))
+		part.without_ctes = false;
+		if (!grow_from(&part, seed) || put_part(&part, from) ||
+			level->cteList == NIL)
 			continue;
-		grow(&part);
-		if (is_worthwhile(&part))
+		part.without_ctes = true;
+		if (grow_from(&part, seed))
 			(void) put_part(&part, from);
 	}
 

@@ -12,6 +12,7 @@
 
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -89,6 +90,7 @@ name_columns(Query *query)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 		const char *name = entry->resname ? entry->resname : "?column?";
+		int room = pg_mbcliplen(name, strlen(name), NAMEDATALEN - 12);
 		char *unique = pstrdup(name);
 		ListCell *other;
 
@@ -101,7 +103,7 @@ name_columns(Query *query)
 					break;
 			if (other == NULL)
 				break;
-			unique = psprintf("%.*s_%d", NAMEDATALEN - 12, name, number);
+			unique = psprintf("%.*s_%d", room, name, number);
 		}
 		entry->resname = unique;
 		names = lappend(names, makeString(unique));

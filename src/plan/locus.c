@@ -168,6 +168,8 @@ depends_on_order_walker(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
+	if (IsA(node, SubLink) && ((SubLink *) node)->subLinkType == ARRAY_SUBLINK)
+		return true;
 	if (IsA(node, Aggref))
 	{
 		switch (((Aggref *) node)->aggfnoid)

@@ -122,11 +122,23 @@ typedef struct SublinkCheck
 	const TessFacts *facts;
 } SublinkCheck;
 
+/* An array of rows in the order they come in; one that is made for each row of
+ * others may have another order each time. */
+static bool
+is_array_of_copy(Node *node)
+{
+	return IsA(node, SubLink) &&
+		   ((SubLink *) node)->subLinkType == ARRAY_SUBLINK &&
+		   !contain_vars_of_level(((SubLink *) node)->subselect, 1);
+}
+
 static bool
 sublink_stays_walker(Node *node, SublinkCheck *check)
 {
 	if (node == NULL)
 		return false;
+	if (is_array_of_copy(node))
+		return true;
 	if (IsA(node, Query))
 		return tess_locus_of_level(check->table, (Query *) node, check->scope,
 								   check->facts)

@@ -628,3 +628,114 @@ SELECT a.post_id, 1 / (f.followee - 4) FROM posts a JOIN follows f ON f.follower
 SELECT a.post_id, (SELECT followee FROM follows f WHERE f.follower = a.author) FROM posts a;
 SELECT a.post_id, (SELECT f.followee FROM follows f WHERE f.followee = a.likes) FROM posts a;
 SELECT (SELECT author FROM posts WHERE likes = 3) FROM follows;
+
+-- WITH queries that go along with a part of FROM, or have to stay
+WITH w AS (SELECT user_id, count(*) AS n FROM orders GROUP BY user_id) SELECT count(*), sum(w.n) FROM users u JOIN w USING (user_id);
+WITH w AS (SELECT user_id, count(*) AS n FROM orders GROUP BY user_id), x AS (SELECT user_id, n + 1 AS m FROM w) SELECT count(*), sum(x.m) FROM users u JOIN x USING (user_id);
+WITH w AS (SELECT user_id, count(*) AS n FROM orders GROUP BY user_id), x AS NOT MATERIALIZED (SELECT user_id, n + 1 AS m FROM w) SELECT count(*), sum(x.m), (SELECT max(m) FROM x) FROM users u JOIN x USING (user_id);
+WITH w AS NOT MATERIALIZED (SELECT user_id, count(*) AS n FROM orders GROUP BY user_id), x AS NOT MATERIALIZED (SELECT user_id, n + 1 AS m FROM w) SELECT count(*), sum(x.m), (SELECT max(m) FROM x) FROM users u JOIN x USING (user_id);
+WITH w AS NOT MATERIALIZED (SELECT user_id, count(*) AS n FROM orders GROUP BY user_id), x AS (SELECT user_id, n + 1 AS m FROM w) SELECT count(*), sum(x.m), (SELECT max(m) FROM x) FROM users u JOIN x USING (user_id);
+WITH w AS (SELECT user_id, count(*) AS n FROM orders GROUP BY user_id) SELECT count(*), (SELECT max(n) FROM w) FROM users u JOIN w USING (user_id);
+WITH w AS (SELECT user_id, count(*) AS n FROM orders GROUP BY user_id) SELECT u.user_id, i.line FROM users u JOIN w USING (user_id) JOIN order_items i USING (user_id) WHERE w.n = (SELECT max(n) FROM w);
+WITH w AS (SELECT user_id, count(*) AS n FROM orders GROUP BY user_id), n2 AS (SELECT note_id, user_id FROM notes WHERE user_id IN (SELECT user_id FROM w)) SELECT count(*), sum(w.n) FROM users u JOIN w USING (user_id) LEFT JOIN n2 USING (user_id);
+WITH a AS (SELECT user_id FROM orders), b AS (SELECT user_id FROM a), c AS (SELECT user_id FROM b WHERE user_id > 3) SELECT count(*) FROM users u JOIN c USING (user_id), notes n WHERE n.user_id = u.user_id;
+WITH a AS MATERIALIZED (SELECT user_id FROM orders), b AS MATERIALIZED (SELECT user_id FROM a), c AS (SELECT user_id FROM b WHERE user_id > 3) SELECT count(*), (SELECT count(*) FROM a) FROM users u JOIN c USING (user_id);
+WITH a AS MATERIALIZED (SELECT user_id FROM orders), b AS MATERIALIZED (SELECT user_id FROM a), unused AS (SELECT count(*) FROM b), c AS (SELECT user_id FROM b WHERE user_id > 3) SELECT count(*) FROM users u JOIN c USING (user_id);
+WITH a AS MATERIALIZED (SELECT user_id, volatile_one() AS v FROM orders) SELECT count(*), sum(v) FROM users u JOIN a USING (user_id) JOIN order_items i USING (user_id);
+WITH a AS MATERIALIZED (SELECT user_id, slow_twice(1) AS v FROM orders) SELECT count(*), sum(v) FROM users u JOIN a USING (user_id) JOIN order_items i USING (user_id);
+WITH a AS (SELECT user_id FROM orders WHERE total > 50) SELECT count(*) FROM users u JOIN order_items i USING (user_id) WHERE u.user_id IN (SELECT user_id FROM a);
+WITH a AS (SELECT user_id FROM orders WHERE total > 50) SELECT count(*) FROM users u JOIN order_items i USING (user_id) WHERE u.user_id IN (SELECT user_id FROM a) OR u.user_id IN (SELECT user_id FROM a WHERE user_id > 4);
+WITH a AS (SELECT category_id FROM categories) SELECT count(*) FROM users u JOIN order_items i USING (user_id) JOIN a ON a.category_id = u.user_id;
+WITH a AS (SELECT category_id FROM categories) SELECT count(*), (SELECT sum(category_id) FROM a) FROM users u JOIN order_items i USING (user_id) JOIN a ON a.category_id = u.user_id;
+WITH a AS (SELECT user_id, row_number() OVER (PARTITION BY user_id ORDER BY status) AS r FROM orders) SELECT count(*), sum(a.r) FROM users u JOIN a USING (user_id);
+SELECT n.note_id, (WITH a AS (SELECT user_id FROM orders WHERE total > 50) SELECT count(*) FROM users u JOIN a USING (user_id) WHERE a.user_id = n.user_id) FROM notes n;
+SELECT n.note_id, (WITH a AS (SELECT user_id FROM orders WHERE total > n.k) SELECT count(*) FROM users u JOIN a USING (user_id) WHERE a.user_id <> n.note_id) FROM notes n;
+WITH o AS (SELECT user_id, total FROM orders) SELECT n.note_id, (WITH a AS (SELECT user_id FROM o WHERE total > 50) SELECT count(*) FROM users u JOIN a USING (user_id)) FROM notes n WHERE note_id < 4;
+WITH o AS (SELECT user_id, total FROM orders) SELECT n.note_id, (SELECT count(*) FROM users u JOIN o USING (user_id)) FROM notes n WHERE note_id < 4;
+WITH o AS (SELECT user_id, total FROM orders), o2 AS (WITH o AS (SELECT user_id FROM o WHERE total > 20) SELECT user_id, count(*) FROM o GROUP BY 1) SELECT count(*), sum(o2.count) FROM users u JOIN o2 USING (user_id);
+WITH o AS (SELECT user_id, total FROM orders), o2 AS (SELECT author FROM posts) SELECT count(*) FROM (users u JOIN o USING (user_id)) JOIN (follows f JOIN o2 ON o2.author = f.follower) ON f.follower = u.user_id;
+WITH o AS (SELECT user_id, total FROM orders) SELECT count(*), sum(u.age) FROM notes n LEFT JOIN (users u JOIN o USING (user_id)) ON n.user_id = u.user_id;
+WITH o AS (SELECT user_id, total FROM orders) SELECT count(*), sum(u.age) FROM notes n LEFT JOIN (users u JOIN o USING (user_id)) ON n.user_id = u.user_id LEFT JOIN (order_items i JOIN o o3 USING (user_id)) ON i.user_id = n.user_id;
+WITH o AS (SELECT user_id, total FROM orders) SELECT o, u.age FROM users u JOIN o USING (user_id), notes n WHERE n.user_id = u.user_id;
+WITH o(a, a2) AS (SELECT user_id, total FROM orders) SELECT o.*, u.age FROM users u JOIN o ON o.a = u.user_id, notes n WHERE n.user_id = u.user_id;
+WITH o AS (SELECT user_id FROM orders UNION SELECT user_id FROM order_items) SELECT count(*), sum(u.age) FROM users u JOIN o USING (user_id);
+WITH o AS (SELECT * FROM orders ORDER BY total LIMIT 20) SELECT count(*), sum(u.age) FROM users u JOIN o USING (user_id) JOIN order_items i USING (user_id);
+WITH RECURSIVE o AS (SELECT user_id FROM orders), t(id) AS (SELECT 1::bigint UNION SELECT id + 1 FROM t WHERE id < 9) SELECT count(*), sum(u.age) FROM users u JOIN o USING (user_id) JOIN t ON t.id = u.user_id;
+WITH RECURSIVE z AS (SELECT user_id FROM o), o AS (SELECT user_id FROM orders) SELECT count(*), sum(u.age) FROM users u JOIN z USING (user_id) JOIN notes n USING (user_id);
+WITH w AS (SELECT 1/0 AS boom FROM users) SELECT count(*) FROM users u JOIN orders o USING (user_id);
+CREATE TEMP VIEW wv AS WITH o AS (SELECT user_id, total FROM orders) SELECT u.user_id, o.total, n.note_id FROM users u JOIN o USING (user_id) JOIN notes n USING (user_id);
+SELECT * FROM wv;
+SELECT user_id, count(*) FROM wv GROUP BY 1;
+PREPARE pw(int) AS WITH o AS (SELECT user_id, total FROM orders WHERE total > $1) SELECT count(*), sum(o.total + $1) FROM users u JOIN o USING (user_id);
+SET plan_cache_mode = force_generic_plan;
+EXECUTE pw(10);
+EXECUTE pw(NULL);
+EXECUTE pw(80);
+RESET plan_cache_mode;
+
+-- names as long as they may be, which a fragment has to tell apart
+SELECT u.user_id AS "aééééééééééééééééééééééééééééééé", o.order_id AS "aééééééééééééééééééééééééééééééé" FROM users u JOIN orders o USING (user_id) ORDER BY 1, 2;
+
+-- aggregates and arrays of other levels
+SELECT count(DISTINCT a) FROM (SELECT u.user_id, ARRAY(SELECT category_id FROM categories) AS a FROM users u JOIN orders o USING (user_id)) q;
+SELECT u.user_id, ARRAY(SELECT o.order_id FROM orders o WHERE o.user_id = u.user_id ORDER BY o.order_id) FROM users u;
+SELECT u.user_id, (SELECT sum(o.total) FROM categories c WHERE c.category_id = 1) FROM users u JOIN orders o USING (user_id) GROUP BY u.user_id;
+SELECT (SELECT sum(o.total) FROM categories c WHERE c.category_id = 1) FROM users u JOIN orders o USING (user_id);
+SELECT u.user_id FROM users u JOIN orders o USING (user_id) GROUP BY u.user_id HAVING EXISTS (SELECT 1 FROM order_items i WHERE i.user_id = u.user_id AND sum(o.total) > i.amount);
+SELECT u.user_id, (SELECT count(*) FROM order_items i WHERE i.user_id = max(u.user_id)) FROM users u JOIN orders o USING (user_id) GROUP BY u.user_id;
+SELECT u.user_id, (SELECT (SELECT count(o.order_id + c.category_id - c.category_id) FROM categories d WHERE d.category_id = 2) FROM categories c WHERE c.category_id = 1) FROM users u JOIN orders o USING (user_id) GROUP BY u.user_id;
+SELECT u.user_id, (SELECT (SELECT count(o.order_id) FROM categories d WHERE d.category_id = c.category_id) FROM categories c WHERE c.category_id = 1) FROM users u JOIN orders o USING (user_id) GROUP BY u.user_id;
+SELECT u.user_id, o.status, grouping(u.user_id, o.status), count(*) FROM users u JOIN orders o USING (user_id) GROUP BY u.user_id, o.status;
+SELECT u.user_id, o.status, grouping(u.user_id, o.status), count(*) FROM users u JOIN orders o USING (user_id) GROUP BY u.user_id, ROLLUP(o.status);
+SELECT u.user_id, (SELECT grouping(u.user_id)) FROM users u JOIN orders o USING (user_id) GROUP BY u.user_id;
+SELECT user_id, (SELECT count(*) FILTER (WHERE o.total > 3) OVER () FROM categories LIMIT 1) FROM orders o GROUP BY user_id, total;
+-- two levels up
+SELECT u.user_id, (SELECT max((SELECT count(*) FROM order_items i WHERE i.user_id = u.user_id AND i.order_id = o.order_id)) FROM orders o WHERE o.user_id = u.user_id) FROM users u;
+SELECT u.user_id, (SELECT max((SELECT count(*) FROM order_items i WHERE i.user_id = u.age AND i.order_id = o.order_id)) FROM orders o WHERE o.user_id = u.user_id) FROM users u;
+SELECT u.user_id FROM users u WHERE EXISTS (SELECT 1 FROM orders o WHERE o.user_id = u.user_id AND NOT EXISTS (SELECT 1 FROM order_items i WHERE i.user_id = u.user_id AND i.order_id = o.order_id AND EXISTS (SELECT 1 FROM users u2 WHERE u2.user_id = o.user_id AND u2.age > u.age)));
+SELECT u.user_id, q.* FROM users u, LATERAL (SELECT o.order_id, r.* FROM orders o, LATERAL (SELECT sum(amount) AS s FROM order_items i WHERE i.user_id = u.user_id AND i.order_id = o.order_id) r WHERE o.user_id = u.user_id ORDER BY 1 LIMIT 2) q;
+SELECT u.user_id, q.* FROM users u LEFT JOIN LATERAL (SELECT o.order_id, r.* FROM orders o LEFT JOIN LATERAL (SELECT sum(amount) AS s FROM order_items i WHERE i.user_id = o.user_id AND i.order_id = o.order_id) r ON o.total > 20 WHERE o.user_id = u.age) q ON true;
+
+-- FULL JOIN USING, NATURAL
+SELECT user_id, count(*) FROM users FULL JOIN orders USING (user_id) GROUP BY user_id;
+SELECT DISTINCT user_id FROM users FULL JOIN orders USING (user_id) FULL JOIN order_items USING (user_id);
+SELECT user_id, count(*) FROM (users RIGHT JOIN orders USING (user_id)) LEFT JOIN order_items USING (user_id) GROUP BY user_id;
+SELECT user_id, name, status FROM users NATURAL LEFT JOIN orders;
+SELECT j FROM (users JOIN orders USING (user_id)) AS j WHERE j.user_id < 4;
+SELECT row_to_json(j) FROM (users u(user_id, nn) LEFT JOIN orders o(user_id, oo) USING (user_id)) AS j WHERE user_id < 4;
+SELECT count(*), sum(j.user_id) FROM (users u JOIN orders o USING (user_id)) AS j JOIN order_items i ON i.user_id = j.user_id AND i.order_id = j.order_id;
+SELECT count(*), sum(j.user_id) FROM (users u LEFT JOIN orders o USING (user_id)) AS j LEFT JOIN notes n ON n.user_id = j.user_id WHERE j.status IS DISTINCT FROM 'new';
+SELECT count(*), max(x.user_id) FROM notes n LEFT JOIN ((users u JOIN orders o USING (user_id)) LEFT JOIN order_items i USING (user_id, order_id)) AS x ON x.user_id = n.user_id;
+SELECT x, count(*) FROM notes n FULL JOIN (users u JOIN orders o USING (user_id)) AS x ON x.user_id = n.user_id GROUP BY 1;
+SELECT count(x.*), count(o), count(u) FROM notes n LEFT JOIN ((users u JOIN orders o USING (user_id)) LEFT JOIN order_items i USING (user_id, order_id)) AS x ON x.user_id = n.user_id;
+SELECT o IS NULL, count(*) FROM notes n LEFT JOIN (users u LEFT JOIN orders o USING (user_id)) ON u.user_id = n.user_id GROUP BY 1;
+
+-- sublinks in ON of nested outer joins
+SELECT u.user_id, o.order_id FROM users u LEFT JOIN orders o ON o.user_id = u.user_id AND EXISTS (SELECT 1 FROM order_items i WHERE i.user_id = o.user_id AND i.order_id = o.order_id AND i.amount > 20);
+SELECT u.user_id, o.order_id FROM users u LEFT JOIN orders o ON o.user_id = u.user_id AND o.user_id IN (SELECT i.user_id FROM order_items i WHERE i.amount > 30);
+SELECT u.user_id, o.order_id FROM users u LEFT JOIN orders o ON o.user_id = u.user_id AND u.age IN (SELECT i.user_id FROM order_items i);
+SELECT u.user_id, x.order_id, x.line FROM users u LEFT JOIN (orders o JOIN order_items i ON i.user_id = o.user_id AND i.order_id = o.order_id AND o.user_id IN (SELECT user_id FROM users WHERE age > 30)) AS x(user_id, order_id, status, total, placed_at, note, u2, o2, line) ON x.user_id = u.user_id;
+SELECT count(*), count(o.order_id), count(i.line) FROM users u LEFT JOIN (orders o LEFT JOIN order_items i ON i.user_id = o.user_id AND EXISTS (SELECT 1 FROM users u3 WHERE u3.user_id = o.user_id AND u3.age > u3.user_id)) ON o.user_id = u.user_id;
+SELECT count(*), count(o.order_id) FROM users u FULL JOIN orders o ON o.user_id = u.user_id AND u.age > (SELECT min(category_id) FROM categories);
+SELECT u.user_id FROM users u LEFT JOIN orders o ON o.user_id = u.user_id WHERE o.user_id NOT IN (SELECT user_id FROM order_items WHERE amount > 50);
+SELECT u.user_id FROM users u LEFT JOIN orders o ON o.user_id = u.user_id AND o.total > 100 WHERE u.user_id = o.user_id AND o.user_id NOT IN (SELECT user_id FROM order_items WHERE amount > 50);
+SELECT p.author FROM posts p WHERE p.author NOT IN (SELECT follower FROM follows);
+SELECT p.follower FROM follows p WHERE p.follower NOT IN (SELECT author FROM posts WHERE author IS NOT NULL);
+SELECT p.follower FROM follows p WHERE (p.follower, p.followee) NOT IN (SELECT f.follower, reply_to FROM posts, follows f WHERE f.follower = author);
+
+-- key columns under other types and collations
+SELECT k::char(3), count(*) FROM key_text GROUP BY 1;
+SELECT a.k, count(*) FROM (SELECT k::bpchar AS k FROM key_text) a GROUP BY 1;
+SELECT a.k, count(*) FROM (SELECT k::bpchar AS k FROM key_text UNION ALL SELECT s FROM key_text) a GROUP BY 1;
+SELECT a.k = b.k, count(*) FROM (SELECT k::bpchar AS k FROM key_text) a JOIN (SELECT k::bpchar AS k FROM key_text) b ON a.k = b.k GROUP BY 1;
+SELECT k::bpchar FROM key_text UNION SELECT k::bpchar FROM key_text;
+SELECT * FROM (SELECT k::bpchar AS k, count(*) FROM key_text GROUP BY key_text.k) q WHERE k = 'b';
+SELECT DISTINCT k COLLATE ci FROM key_text;
+SELECT k COLLATE "C", count(*) FROM key_ci GROUP BY 1;
+SELECT k, count(*) FROM key_ci GROUP BY k COLLATE "C", k;
+SELECT lower(min(k)), count(*) FROM key_ci GROUP BY k;
+SELECT count(*) FROM key_ci a JOIN key_ci b ON a.k = b.k;
+SELECT count(*) FROM key_ci a JOIN key_ci b ON a.k = b.k COLLATE "C";
+SELECT count(*) FROM key_text a JOIN key_text b ON a.k = b.k COLLATE ci;
+SELECT count(*) FROM key_c a JOIN key_c b ON a.k = b.k WHERE a.k = 'b' COLLATE ci;
+SELECT * FROM (SELECT a.k, b.v FROM key_c a JOIN key_c b ON a.k = b.k) q WHERE q.k COLLATE ci = 'B';
