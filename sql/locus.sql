@@ -233,6 +233,15 @@ SELECT how('SELECT s FROM (SELECT k, count(*) AS how_many FROM a GROUP BY k) s')
 SELECT how('SELECT b FROM a LEFT JOIN b USING (k)');
 SELECT how('SELECT (s).how_many FROM (SELECT k, count(*) AS how_many FROM a GROUP BY k OFFSET 0) s');
 
+-- the order of a subquery's rows, where nothing sorts them again
+CREATE VIEW ordered AS SELECT k, n FROM a WHERE n < 30 ORDER BY n DESC;
+SELECT * FROM (SELECT a.k, n, v FROM a JOIN b USING (k) ORDER BY n DESC, v) x LIMIT 3;
+SELECT n FROM ordered LIMIT 3;
+SELECT n FROM (SELECT * FROM ordered) x WHERE k > 2 LIMIT 3;
+WITH x AS (SELECT k, n FROM a ORDER BY n) SELECT n FROM x LIMIT 3;
+SELECT k, array_agg(n) FROM ordered WHERE k < 2 GROUP BY k ORDER BY k;
+SELECT array_agg(n) FROM (SELECT n FROM ordered WHERE k < 2) x;
+
 -- same-named columns, no columns, and pruning inside and around
 SELECT how('SELECT * FROM a JOIN b ON a.k = b.k JOIN c ON c.k = a.k');
 SELECT how('SELECT FROM a JOIN b USING (k)');

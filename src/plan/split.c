@@ -42,6 +42,43 @@ is_mere_scan(Query *query)
 			   RTE_RELATION;
 }
 
+/*
+ * True if the level passes on the order of a subquery's rows: PostgreSQL does
+ * so for a level that only reads it, and users rely on that.  Where rows are
+ * grouped or sorted again, the order inside of a shard is enough.
+ */
+static bool
+passes_order_on(Query *query)
+{
+	RangeTblEntry *rte;
+	Node *item;
+
+	if (query->setOperations != NULL || query->hasAggs ||
+		query->groupClause != NIL || query->distinctClause != NIL ||
+		query->hasWindowFuncs || query->sortClause != NIL ||
+		list_length(query->jointree->fromlist) != 1)
+		return false;
+	item = linitial(query->jointree->fromlist);
+	if (!IsA(item, RangeTblRef))
+		return false;
+	rte = rt_fetch(((RangeTblRef *) item)->rtindex, query->rtable);
+	if (rte->rtekind == RTE_CTE && rte->ctelevelsup == 0)
+	{
+		ListCell *cell;
+
+		foreach(cell, query->cteList)
+		{
+			CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);
+			Query *inner = castNode(Query, cte->ctequery);
+
+			if (strcmp(cte->ctename, rte->ctename) == 0)
+				return inner->sortClause != NIL || passes_order_on(inner);
+		}
+	}
+	return rte->rtekind == RTE_SUBQUERY &&
+		   (rte->subquery->sortClause != NIL || passes_order_on(rte->subquery));
+}
+
 /* The level without what stays on top of the fragment. */
 static Query *
 body_of(Query *query)
@@ -154,7 +191,7 @@ split_whole(const TessTable *table, Query *query)
 
 	/* the source of a change has its mark, and what it needs for that */
 	if (query->commandType != CMD_SELECT || tess_change_is_source(query) ||
-		is_mere_scan(query) ||
+		is_mere_scan(query) || passes_order_on(query) ||
 		(query->setOperations != NULL && query->targetList == NIL))
 		return false;
 	/* its WITH would have to stand in two places */
