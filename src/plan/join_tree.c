@@ -43,14 +43,25 @@ add_columns(Query *query, Node *side, RangeTblEntry *join)
 {
 	int rti = IsA(side, RangeTblRef) ? ((RangeTblRef *) side)->rtindex
 									 : castNode(JoinExpr, side)->rtindex;
+	RangeTblEntry *rte = rt_fetch(rti, query->rtable);
 	List *names;
 	List *vars;
 	List *numbers = NIL;
 	ListCell *cell;
 
-	expandRTE(rt_fetch(rti, query->rtable), rti, 0, -1, false, &names, &vars);
-	foreach(cell, vars)
-		numbers = lappend_int(numbers, lfirst_node(Var, cell)->varattno);
+	expandRTE(rte, rti, 0, -1, false, &names, &vars);
+	/* of a join it gives the columns of what is joined */
+	if (rte->rtekind == RTE_JOIN)
+	{
+		foreach(cell, rte->joinaliasvars)
+			if (lfirst(cell) != NULL)
+				numbers = lappend_int(numbers, foreach_current_index(cell) + 1);
+	}
+	else
+	{
+		foreach(cell, vars)
+			numbers = lappend_int(numbers, lfirst_node(Var, cell)->varattno);
+	}
 	join->joinaliasvars = list_concat(join->joinaliasvars, vars);
 	join->eref->colnames = list_concat(join->eref->colnames, names);
 	return numbers;

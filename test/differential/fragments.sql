@@ -248,6 +248,7 @@ SELECT i.user_id, i.order_id, i.line FROM order_items i JOIN products p USING (p
 SELECT i.user_id, i.order_id, i.line FROM order_items i WHERE i.price = (SELECT min(j.price) FROM order_items j JOIN products q ON q.product_id = j.product_id WHERE q.category_id = i.line);
 SELECT note_id, (SELECT count(*) FROM posts a WHERE a.likes = n.k) FROM notes n;
 SELECT note_id, (SELECT max(name) FROM users u WHERE u.age = 20 + n.k) FROM notes n;
+SELECT t.name, v FROM grown_users t CROSS JOIN (VALUES (7), (NULL)) v(v) WHERE t.age >= (SELECT count(*) FROM user_totals o CROSS JOIN (VALUES (7), (8)) w(w) WHERE o.user_id = t.user_id AND o.user_id = t.user_id);
 SELECT u.user_id FROM users u WHERE u.score > (SELECT count(*) FROM orders o WHERE o.user_id = u.user_id AND o.status = (SELECT max(status) FROM orders q WHERE q.total = o.total));
 SELECT u.user_id, (SELECT count(*) FROM orders o WHERE o.user_id = u.age) + (SELECT count(*) FROM posts a WHERE a.likes = u.user_id) FROM users u;
 
