@@ -150,8 +150,64 @@ SELECT sum(1 / (k - 500)) FROM sales;
 SELECT sum(1 / (k - 500)) FROM sales WHERE k <> 500;
 SELECT count(*) FROM sales;
 
+-- DISTINCT, and aggregates to which it is the same how often a value comes: the
+-- shards send each only once
+SELECT same('SELECT DISTINCT kind FROM %s');
+SELECT same('SELECT DISTINCT region, kind + 1, 5 FROM %s');
+SELECT same('SELECT DISTINCT kind FROM %s ORDER BY kind DESC LIMIT 2');
+SELECT same('SELECT DISTINCT 1 FROM %s WHERE k < 3');
+SELECT same('SELECT DISTINCT twice(kind) FROM %s');
+SELECT same('SELECT DISTINCT unnest(ARRAY[kind, 1]) FROM %s');
+SELECT same('SELECT DISTINCT kind FROM %s WHERE twice(kind) > 2');
+SELECT same('SELECT count(DISTINCT region), count(DISTINCT kind), max(kind) FROM %s');
+SELECT same('SELECT kind, count(DISTINCT region), string_agg(DISTINCT region, '','' ORDER BY region) FROM %s GROUP BY kind');
+SELECT same('SELECT sum(DISTINCT kind + 1), avg(DISTINCT kind), array_agg(DISTINCT kind) FROM %s');
+SELECT same('SELECT kind FROM %s GROUP BY kind HAVING count(DISTINCT region) = 3');
+SELECT same('SELECT count(DISTINCT region) FROM %s WHERE k < 0');
+SELECT same('SELECT count(DISTINCT kind), count(kind) FROM %s');
+SELECT same('SELECT count(DISTINCT kind) FILTER (WHERE small > 3) FROM %s');
+SELECT same('SELECT count(DISTINCT twice(kind)) FROM %s');
+SELECT count(DISTINCT word), count(DISTINCT n) FROM words;
+SELECT count(DISTINCT word COLLATE "C") FROM words;
+
+-- the same over what the shards join or group
+CREATE TABLE lines (k int, amount int, what text);
+SELECT tessera.create_distributed_table('lines', 'k', colocate_with => 'sales');
+INSERT INTO lines SELECT i % 900, i, 'w' || i % 3 FROM generate_series(1, 2000) i;
+SELECT kind, count(*), sum(l.amount), avg(l.amount) FROM sales s JOIN lines l USING (k) GROUP BY kind ORDER BY kind;
+SELECT received('SELECT kind, count(*), sum(l.amount) FROM sales s JOIN lines l USING (k) GROUP BY kind');
+SELECT what, count(*), count(region) FROM sales s LEFT JOIN lines l USING (k) GROUP BY what ORDER BY what;
+SELECT received('SELECT what, count(*), count(region) FROM sales s LEFT JOIN lines l USING (k) GROUP BY what');
+SELECT count(*), sum(l.amount) FROM sales s JOIN lines l USING (k) WHERE s.kind > 100;
+SELECT n, count(*) FROM (SELECT k, count(*) AS n FROM lines GROUP BY k) x GROUP BY n ORDER BY n;
+SELECT received('SELECT n, count(*) FROM (SELECT k, count(*) AS n FROM lines GROUP BY k) x GROUP BY n');
+SELECT DISTINCT kind, what FROM sales JOIN lines USING (k) WHERE kind < 2 ORDER BY 1, 2;
+SELECT received('SELECT DISTINCT kind, what FROM sales JOIN lines USING (k) WHERE kind < 2');
+SELECT count(DISTINCT what), count(DISTINCT kind) FROM sales JOIN lines USING (k);
+SELECT kind, count(*) FROM sales JOIN lines USING (k) WHERE twice(lines.amount) > 3900 GROUP BY kind ORDER BY kind;
+SELECT i, (SELECT count(*) FROM sales JOIN lines USING (k) WHERE kind = i) FROM generate_series(0, 2) i;
+PREPARE joined(int) AS SELECT kind, sum(lines.amount * $1) FROM sales JOIN lines USING (k) WHERE kind < $1 GROUP BY kind ORDER BY kind;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE joined(2);
+EXECUTE joined(NULL);
+RESET plan_cache_mode;
+
+-- all tables below the groups have to be readable
+CREATE ROLE regress_push_user;
+GRANT USAGE ON SCHEMA aggregate_push TO regress_push_user;
+GRANT SELECT ON sales TO regress_push_user;
+SET ROLE regress_push_user;
+\set VERBOSITY sqlstate
+SELECT count(*) FROM lines;
+SELECT count(*) FROM sales JOIN lines USING (k);
+SELECT kind FROM sales JOIN lines USING (k) ORDER BY kind LIMIT 1;
+\set VERBOSITY default
+RESET ROLE;
+
 -- rows that are joined here, and rows that are locked
 SELECT count(*) FROM sales JOIN local_sales USING (k);
 SELECT count(*) FROM (SELECT * FROM sales WHERE kind = 1 FOR UPDATE) x;
 
+DROP OWNED BY regress_push_user;
+DROP ROLE regress_push_user;
 DROP SCHEMA aggregate_push CASCADE;

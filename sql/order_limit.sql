@@ -171,6 +171,22 @@ FETCH BACKWARD 3 FROM c;
 FETCH LAST FROM c;
 ROLLBACK;
 
+-- the same over what the shards join or group
+CREATE TABLE lines (k int, amount int);
+SELECT tessera.create_distributed_table('lines', 'k', colocate_with => 'events');
+INSERT INTO lines SELECT i % 300, i FROM generate_series(1, 900) i;
+SELECT e.k, amount FROM events e JOIN lines USING (k) ORDER BY amount DESC, e.k LIMIT 3 OFFSET 1;
+SELECT received('SELECT e.k, amount FROM events e JOIN lines USING (k) ORDER BY amount DESC, e.k LIMIT 3 OFFSET 1') < 60;
+SELECT e.k, e.v, amount FROM events e LEFT JOIN lines USING (k) WHERE e.k > 290 ORDER BY amount NULLS FIRST, e.k LIMIT 4;
+SELECT k, sum(amount) FROM lines GROUP BY k HAVING count(*) > 1 ORDER BY sum(amount) DESC, k LIMIT 3;
+SELECT received('SELECT k, sum(amount) FROM lines GROUP BY k ORDER BY sum(amount) DESC, k LIMIT 3') < 60;
+SELECT sorts_here('SELECT e.k, amount FROM events e JOIN lines USING (k) ORDER BY e.k, amount');
+SELECT count(*) FROM (SELECT e.k FROM events e JOIN lines USING (k) LIMIT 5) x;
+SELECT received('SELECT e.k FROM events e JOIN lines USING (k) LIMIT 5') <= 20;
+SELECT e.k FROM events e JOIN lines USING (k) WHERE twice(amount) > 1790 ORDER BY 1 LIMIT 2;
+SELECT e.k FROM events e JOIN lines USING (k) ORDER BY twice(amount) DESC LIMIT 2;
+SELECT max(amount), min(amount) FROM events e JOIN lines USING (k);
+
 -- a LIMIT takes no locks for others
 BEGIN;
 SELECT k FROM events ORDER BY k LIMIT 2 FOR UPDATE;

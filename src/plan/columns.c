@@ -199,6 +199,15 @@ tess_columns_add_vars_of(TessColumns *columns, Node *node)
 	}
 }
 
+/* The node's result has this column, next after those that are there. */
+void
+tess_columns_add_on_node(TessColumns *columns, const TargetEntry *entry)
+{
+	(void) node_column(columns, entry->resno, exprType((Node *) entry->expr),
+					   exprTypmod((Node *) entry->expr),
+					   exprCollation((Node *) entry->expr));
+}
+
 /*
  * A scan's tuple must have a column, and RETURNING must have one on the node;
  * a SELECT there does without.

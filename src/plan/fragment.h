@@ -34,6 +34,10 @@ extern TessFragmentQuery *tess_fragment_of(const RangeTblEntry *rte);
  * system columns. */
 extern bool tess_refers_outside(Node *expression);
 
+/* The shards: from conditions inside of the fragment and around it. */
+extern Expr *tess_fragment_prune(RelOptInfo *rel,
+								 const TessFragmentQuery *fragment);
+
 /* fragment_scan.c: replaces the paths of a fragment's entry. */
 extern void tess_fragment_set_paths(PlannerInfo *root, RelOptInfo *rel,
 									const TessFragmentQuery *fragment);

@@ -138,6 +138,8 @@ extern bool tess_columns_has_var(const TessColumns *columns, const Var *var);
 extern int tess_columns_add_expr(TessColumns *columns, Expr *expr,
 								 Expr *node_expr);
 extern void tess_columns_add_vars_of(TessColumns *columns, Node *node);
+extern void tess_columns_add_on_node(TessColumns *columns,
+									 const TargetEntry *entry);
 /* At least one column on both sides. */
 extern void tess_columns_add_any(TessColumns *columns, bool on_node);
 extern void tess_columns_name_shards(PlannedStmt *stmt, const List *scans);
@@ -286,8 +288,9 @@ typedef struct TessDraft
 {
 	RelOptInfo *rel;	/* of the planner, whose rows it reads */
 	RangeTblEntry *rte; /* same, in the planner's range table */
-	const TessTable *table;
-	Expr *prune; /* NULL: all shards */
+	const struct TessFragmentQuery *fragment; /* NULL: it is a table */
+	const TessTable *table; /* that, or the anchor of the fragment */
+	Expr *prune;			/* NULL: all shards */
 	TessTravel travel;
 	TessBindings bindings;
 
@@ -299,7 +302,6 @@ typedef struct TessDraft
 	/* the rest of the node's query, as in Query */
 	bool has_aggs;
 	List *group_clause;
-	List *distinct_clause;
 	List *sort_clause;
 	Node *limit_count; /* a Param */
 
@@ -310,7 +312,7 @@ extern TessDraft *tess_draft_make(PlannerInfo *root, RelOptInfo *rel);
 extern Expr *tess_draft_bind(TessDraft *draft, Expr *expr);
 extern void tess_draft_split(TessDraft *draft, List *clauses);
 extern void tess_draft_keep_all(TessDraft *draft, List *clauses);
-extern void tess_draft_choose_columns(TessDraft *draft, const PathTarget *target);
+extern void tess_draft_add_columns(TessDraft *draft, const PathTarget *target);
 extern Index tess_draft_column_ref(TessDraft *draft, int column);
 extern bool tess_draft_write(TessDraft *draft, const char **reason);
 extern CustomScan *tess_draft_plan(const TessDraft *draft, const Path *path,
@@ -357,10 +359,14 @@ extern void tess_upper_paths_init(void);
 extern void tess_sorted_add_path(PlannerInfo *root, RelOptInfo *rel,
 								 List *core_paths, const Path *scan);
 
-/* two_phase.c: aggregates. */
+/* two_phase.c: aggregates and DISTINCT. */
 extern void tess_two_phase_add_paths(PlannerInfo *root, RelOptInfo *input_rel,
 									 RelOptInfo *grouped_rel,
 									 const GroupPathExtraData *extra);
+
+extern void tess_two_phase_add_distinct_paths(PlannerInfo *root,
+											  RelOptInfo *input_rel,
+											  RelOptInfo *distinct_rel);
 
 /* relation_scan.c: scans of single tables. ---------------------------------- */
 extern void tess_relation_scan_init(void);

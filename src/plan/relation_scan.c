@@ -168,11 +168,11 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 	const char *reason = NULL;
 
 	tess_draft_split(draft, clauses);
-	tess_draft_choose_columns(draft, path->path.pathtarget);
+	tess_draft_add_columns(draft, path->path.pathtarget);
 	if (!tess_draft_write(draft, &reason) && draft->sent != NIL)
 	{
 		tess_draft_keep_all(draft, clauses);
-		tess_draft_choose_columns(draft, path->path.pathtarget);
+		tess_draft_add_columns(draft, path->path.pathtarget);
 		(void) tess_draft_write(draft, &reason);
 	}
 	if (draft->template == NIL)

@@ -24,7 +24,7 @@
 #include "parser/parsetree.h"
 
 #include "deparse/deparse.h"
-#include "plan/plan_internal.h"
+#include "plan/fragment.h"
 #include "route/route.h"
 
 /* A path that has its draft with it. */
@@ -53,28 +53,59 @@ tess_draft_is_possible(PlannerInfo *root, RelOptInfo *rel)
 	LockWaitPolicy policy;
 	const TessTable *table;
 
+	if (tess_fragment_of(rte) != NULL)
+		return true;
 	if (rte->rtekind != RTE_RELATION || tess_mark_of(rte, &strength, &policy))
 		return false;
 	table = tess_meta_table(rte->relid);
 	return table != NULL && table->kind == TESS_DISTRIBUTED;
 }
 
-/* A draft of the rows of rel, which is one of our tables; nothing is asked for
- * yet. */
+/* A draft of the rows of rel, one of our tables or a fragment; nothing is asked
+ * for yet. */
 TessDraft *
 tess_draft_make(PlannerInfo *root, RelOptInfo *rel)
 {
 	TessDraft *draft = palloc0(sizeof(TessDraft));
+	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
 
 	draft->rel = rel;
-	draft->rte = planner_rt_fetch(rel->relid, root);
-	draft->table = tess_meta_table(draft->rte->relid);
-	draft->prune = tess_prune_make(rel->baserestrictinfo, rel->relid,
-								   draft->table);
+	draft->rte = rte;
+	draft->fragment = tess_fragment_of(rte);
 	draft->bindings.travel = &draft->travel;
-	tess_travel_add(&draft->travel, draft->rte->relid);
-	draft->columns = tess_columns_make(draft->rte->relid, rel->relid);
+	if (draft->fragment != NULL)
+	{
+		draft->table = tess_meta_table(draft->fragment->anchor);
+		draft->prune = tess_fragment_prune(rel, draft->fragment);
+		draft->travel = draft->fragment->travel;
+	}
+	else
+	{
+		draft->table = tess_meta_table(rte->relid);
+		draft->prune = tess_prune_make(rel->baserestrictinfo, rel->relid,
+									   draft->table);
+		tess_travel_add(&draft->travel, rte->relid);
+	}
+	draft->columns = tess_columns_make(rte->relid, rel->relid);
 	return draft;
+}
+
+/* The planner has made COLLATE a RelabelType, which is written without it. */
+static Node *
+restore_collate(RelabelType *relabel)
+{
+	CollateExpr *collate = makeNode(CollateExpr);
+	Oid collation = exprCollation((Node *) relabel->arg);
+
+	collate->collOid = relabel->resultcollid;
+	collate->arg = relabel->arg;
+	collate->location = -1;
+	if (relabel->resulttype != exprType((Node *) relabel->arg))
+	{
+		relabel->resultcollid = collation;
+		collate->arg = (Expr *) relabel;
+	}
+	return (Node *) collate;
 }
 
 /* Expressions over the scan's relation as they are written for a node. */
@@ -92,7 +123,16 @@ renumber_mutator(Node *node, RelOptInfo *rel)
 		var->varattnosyn = 0;
 		return (Node *) var;
 	}
-	return expression_tree_mutator(node, renumber_mutator, rel);
+	node = expression_tree_mutator(node, renumber_mutator, rel);
+	if (IsA(node, RelabelType))
+	{
+		RelabelType *relabel = (RelabelType *) node;
+
+		if (OidIsValid(relabel->resultcollid) &&
+			relabel->resultcollid != exprCollation((Node *) relabel->arg))
+			return restore_collate(relabel);
+	}
+	return node;
 }
 
 /*
@@ -146,20 +186,20 @@ tess_draft_split(TessDraft *draft, List *clauses)
 	}
 }
 
-/* All conditions are checked here. */
+/* Begins again: all conditions are checked here. */
 void
 tess_draft_keep_all(TessDraft *draft, List *clauses)
 {
 	draft->sent = NIL;
 	draft->bindings.exprs = NIL;
 	draft->local = extract_actual_clauses(clauses, draft->sends_constants);
+	draft->columns = tess_columns_make(draft->rte->relid, draft->rel->relid);
 }
 
-/* Chooses columns anew: those of a path's target and of what is checked here. */
+/* Adds the columns of a path's target, and of what is checked here. */
 void
-tess_draft_choose_columns(TessDraft *draft, const PathTarget *target)
+tess_draft_add_columns(TessDraft *draft, const PathTarget *target)
 {
-	draft->columns = tess_columns_make(draft->rte->relid, draft->rel->relid);
 	tess_columns_add_vars_of(draft->columns, (Node *) target->exprs);
 	tess_columns_add_vars_of(draft->columns, (Node *) draft->local);
 	tess_columns_add_any(draft->columns, false);
@@ -176,12 +216,27 @@ tess_draft_column_ref(TessDraft *draft, int column)
 	return entry->ressortgroupref;
 }
 
+/* The fragment's own query in FROM, without the fence. */
+static RangeTblEntry *
+make_fragment_source(TessDraft *draft)
+{
+	RangeTblEntry *rte = copyObject(draft->rte);
+
+	rte->enrname = NULL;
+	rte->subquery = castNode(Query, tess_bind(&draft->bindings,
+											  (Node *) draft->fragment->query));
+	return rte;
+}
+
 /* The source as the only entry of the node's query. */
 static RangeTblEntry *
 make_source(TessDraft *draft)
 {
-	RangeTblEntry *rte = copyObject(draft->rte);
+	RangeTblEntry *rte;
 
+	if (draft->fragment != NULL)
+		return make_fragment_source(draft);
+	rte = copyObject(draft->rte);
 	rte->securityQuals = NIL;
 	rte->enrname = NULL;
 	rte->requiredPerms = ACL_SELECT;
@@ -226,9 +281,10 @@ make_query(TessDraft *draft)
 									   ? NULL
 									   : (Node *) make_ands_explicit(draft->sent));
 	query->targetList = draft->columns->node_tlist;
+	query->hasSubLinks = draft->fragment != NULL &&
+						 draft->fragment->query->hasSubLinks;
 	query->hasAggs = draft->has_aggs;
 	query->groupClause = draft->group_clause;
-	query->distinctClause = draft->distinct_clause;
 	query->sortClause = draft->sort_clause;
 	query->limitCount = draft->limit_count;
 	add_row_mark(draft, query);
@@ -278,12 +334,14 @@ make_fragment(const TessDraft *draft)
 	fragment->command = CMD_SELECT;
 	fragment->target = TESS_TO_SHARDS;
 	fragment->anchor = draft->table->relation;
-	fragment->relations = list_make1_oid(draft->rte->relid);
+	fragment->relations = draft->fragment ? draft->fragment->relations
+										  : list_make1_oid(draft->rte->relid);
 	fragment->template = draft->template;
 	fragment->param_types = tess_binding_types(&draft->bindings);
 	fragment->has_prune = draft->prune != NULL;
 	fragment->locks_rows = tess_mark_of(draft->rte, &strength, &policy);
-	fragment->role = draft->rte->checkAsUser;
+	fragment->role = draft->fragment ? draft->fragment->role
+									 : draft->rte->checkAsUser;
 	tess_columns_describe(draft->columns, fragment);
 	describe_order(draft, fragment);
 	return fragment;
@@ -323,9 +381,14 @@ tess_draft_plan(const TessDraft *draft, const Path *path, List *tlist)
 	scan->custom_scan_tlist = draft->columns->scan_tlist;
 	scan->custom_private = list_make1(make_fragment(draft));
 	scan->methods = GetCustomScanMethods(TESS_SCAN_METHODS, false);
+	/* so that setrefs takes the tables of the fragment into the plan: for rights,
+	 * locks and invalidation */
+	if (draft->fragment != NULL)
+		draft->rel->subroot = NULL;
 	if (path->parent == draft->rel)
 	{
-		scan->scan.scanrelid = draft->rel->relid;
+		if (draft->fragment == NULL)
+			scan->scan.scanrelid = draft->rel->relid;
 		scan->scan.plan.qual = draft->local;
 		tlist = needed_tlist(draft, path, tlist);
 	}

@@ -257,7 +257,7 @@ make_draft(PlannerInfo *root, RelOptInfo *rel, List *pathkeys)
 	const char *reason;
 
 	tess_draft_split(draft, rel->baserestrictinfo);
-	tess_draft_choose_columns(draft, rel->reltarget);
+	tess_draft_add_columns(draft, rel->reltarget);
 	if (!send_order(draft, pathkeys))
 		return NULL;
 	if (draft->local == NIL && limits_scan(root, rel))

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_aggregate.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
@@ -20,6 +22,7 @@
 #include "optimizer/prep.h"
 #include "optimizer/tlist.h"
 #include "utils/selfuncs.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "plan/plan_internal.h"
@@ -33,10 +36,71 @@ typedef struct Phases
 {
 	PlannerInfo *root;
 	TessDraft *draft;
+	List *clauses;		 /* GROUP BY, or DISTINCT */
+	bool dedupes;		 /* see is_blind_to_repeats */
 	PathTarget *partial; /* what the scan gives: keys, then states */
 	List *keys;			 /* grouping expressions */
 	bool failed;		 /* something cannot be split */
 } Phases;
+
+/* The equality that GROUP BY means where it names none; InvalidOid: none. */
+static Oid
+default_equality(Expr *expr)
+{
+	return lookup_type_cache(exprType((Node *) expr), TYPECACHE_EQ_OPR)->eq_opr;
+}
+
+/*
+ * True for aggregates whose result is the same if a row comes once or often:
+ * DISTINCT ones, min and max.  Then the nodes need not send one twice.
+ */
+static bool
+is_blind_to_repeats(const Aggref *aggref)
+{
+	HeapTuple tuple;
+	Oid sort_operator;
+	ListCell *cell;
+
+	if (aggref->aggkind != AGGKIND_NORMAL || aggref->aggfilter != NULL ||
+		aggref->args == NIL)
+		return false;
+	foreach(cell, aggref->aggdistinct)
+	{
+		const SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
+		Node *arg = get_sortgroupclause_expr((SortGroupClause *) clause,
+											 aggref->args);
+
+		if (clause->eqop != default_equality((Expr *) arg))
+			return false;
+	}
+	if (aggref->aggdistinct != NIL)
+		return true;
+
+	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggref->aggfnoid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	sort_operator = ((Form_pg_aggregate) GETSTRUCT(tuple))->aggsortop;
+	ReleaseSysCache(tuple);
+	return OidIsValid(sort_operator);
+}
+
+/* Adds what the scan has to give for an aggregate: itself, or its arguments. */
+static void
+collect_aggregate(Phases *phases, Aggref *aggref)
+{
+	ListCell *cell;
+
+	if (!phases->dedupes)
+	{
+		add_new_column_to_pathtarget(phases->partial, (Expr *) aggref);
+		return;
+	}
+	if (!is_blind_to_repeats(aggref))
+		phases->failed = true;
+	foreach(cell, aggref->args)
+		add_new_column_to_pathtarget(phases->partial,
+									 lfirst_node(TargetEntry, cell)->expr);
+}
 
 /*
  * Collects what is computed of groups above the scan: aggregates, and columns
@@ -50,6 +114,8 @@ collect_walker(Node *node, Phases *phases)
 	switch (nodeTag(node))
 	{
 		case T_Aggref:
+			collect_aggregate(phases, (Aggref *) node);
+			return phases->failed;
 		case T_Var:
 			add_new_column_to_pathtarget(phases->partial, (Expr *) node);
 			return false;
@@ -66,7 +132,6 @@ collect_walker(Node *node, Phases *phases)
 static void
 choose_partial_target(Phases *phases, const PathTarget *target, Node *having)
 {
-	List *clauses = phases->root->parse->groupClause;
 	List *others = NIL;
 	ListCell *cell;
 	int i = 0;
@@ -77,7 +142,8 @@ choose_partial_target(Phases *phases, const PathTarget *target, Node *having)
 		Expr *expr = lfirst(cell);
 		Index ref = get_pathtarget_sortgroupref(target, i++);
 
-		if (ref != 0 && get_sortgroupref_clause_noerr(ref, clauses) != NULL)
+		if (ref != 0 &&
+			get_sortgroupref_clause_noerr(ref, phases->clauses) != NULL)
 		{
 			add_column_to_pathtarget(phases->partial, expr, ref);
 			phases->keys = lappend(phases->keys, expr);
@@ -94,13 +160,11 @@ static bool
 send_key(Phases *phases, Expr *expr, Oid equality)
 {
 	TessDraft *draft = phases->draft;
-	TypeCacheEntry *type = lookup_type_cache(exprType((Node *) expr),
-											 TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
-	SortGroupClause *clause = makeNode(SortGroupClause);
+	SortGroupClause *clause;
 	Expr *bound;
+	int column;
 
-	if (!OidIsValid(type->eq_opr) ||
-		(OidIsValid(equality) && type->eq_opr != equality))
+	if (!OidIsValid(equality) || equality != default_equality(expr))
 		return false;
 	if (tess_is_row_independent((Node *) expr))
 		return true; /* computed here */
@@ -110,13 +174,10 @@ send_key(Phases *phases, Expr *expr, Oid equality)
 	if (bound == NULL)
 		return false;
 
-	clause->tleSortGroupRef = tess_draft_column_ref(draft,
-													tess_columns_add_expr(draft->columns,
-																		  expr,
-																		  bound));
-	clause->eqop = type->eq_opr;
-	clause->sortop = type->lt_opr;
-	clause->hashable = false;
+	column = tess_columns_add_expr(draft->columns, expr, bound);
+	clause = makeNode(SortGroupClause);
+	clause->tleSortGroupRef = tess_draft_column_ref(draft, column);
+	clause->eqop = equality;
 	draft->group_clause = lappend(draft->group_clause, clause);
 	return true;
 }
@@ -150,28 +211,25 @@ send_state(Phases *phases, Aggref **aggref)
 static bool
 send_columns(Phases *phases)
 {
-	List *clauses = phases->root->parse->groupClause;
+	List *clauses = phases->clauses;
 	ListCell *cell;
 	int i = 0;
 
 	foreach(cell, phases->partial->exprs)
 	{
 		Index ref = get_pathtarget_sortgroupref(phases->partial, i++);
+		Oid equality;
 
 		if (ref == 0 && IsA(lfirst(cell), Aggref))
 		{
 			if (!send_state(phases, (Aggref **) &lfirst(cell)))
 				return false;
+			continue;
 		}
-		else
-		{
-			Oid equality = ref == 0
-							   ? InvalidOid
-							   : get_sortgroupref_clause(ref, clauses)->eqop;
-
-			if (!send_key(phases, lfirst(cell), equality))
-				return false;
-		}
+		equality = ref == 0 ? default_equality(lfirst(cell))
+							: get_sortgroupref_clause(ref, clauses)->eqop;
+		if (!send_key(phases, lfirst(cell), equality))
+			return false;
 	}
 	/* without GROUP BY a node would give a row where there is none */
 	return phases->draft->group_clause != NIL ||
@@ -180,15 +238,15 @@ send_columns(Phases *phases)
 
 /* Groups of so many rows. */
 static double
-estimate_groups(const Phases *phases, double rows, bool *in_doubt)
+estimate_groups(PlannerInfo *root, List *keys, double rows, bool *in_doubt)
 {
 	EstimationInfo info;
 	double groups;
 
 	*in_doubt = false;
-	if (phases->keys == NIL)
+	if (keys == NIL)
 		return 1;
-	groups = estimate_num_groups(phases->root, phases->keys, rows, NULL, &info);
+	groups = estimate_num_groups(root, keys, rows, NULL, &info);
 	*in_doubt = (info.flags & SELFLAG_USED_DEFAULT) != 0;
 	return groups;
 }
@@ -207,7 +265,10 @@ make_partial_path(Phases *phases)
 	RelOptInfo *upper;
 	Path *path;
 
-	groups = estimate_groups(phases, rows, &in_doubt);
+	groups = estimate_groups(root,
+							 phases->dedupes ? phases->partial->exprs
+											 : phases->keys,
+							 rows, &in_doubt);
 	if (in_doubt)
 		groups = Min(groups, rows * GROUPS_IN_DOUBT);
 
@@ -221,20 +282,24 @@ make_partial_path(Phases *phases)
 	return path;
 }
 
-/* Adds core's second phase over the states: hashed, sorted, or for all rows
- * at once. */
+/* Adds core's second phase over a path: hashed, sorted, or for all rows at
+ * once. */
 static void
 add_final_paths(Phases *phases, RelOptInfo *grouped_rel,
-				const GroupPathExtraData *extra, Path *path, double groups)
+				const GroupPathExtraData *extra, Path *path)
 {
 	PlannerInfo *root = phases->root;
 	Query *parse = root->parse;
+	AggSplit split = phases->dedupes ? AGGSPLIT_SIMPLE : AGGSPLIT_FINAL_DESERIAL;
 	List *having = (List *) extra->havingQual;
 	AggClauseCosts costs;
+	bool in_doubt;
+	double groups = estimate_groups(root, phases->keys,
+									phases->draft->rel->rows, &in_doubt);
 
 	MemSet(&costs, 0, sizeof(AggClauseCosts));
 	if (parse->hasAggs)
-		get_agg_clause_costs(root, AGGSPLIT_FINAL_DESERIAL, &costs);
+		get_agg_clause_costs(root, split, &costs);
 
 	if (parse->groupClause == NIL || extra->flags & GROUPING_CAN_USE_HASH)
 		add_path(grouped_rel,
@@ -242,9 +307,8 @@ add_final_paths(Phases *phases, RelOptInfo *grouped_rel,
 										  grouped_rel->reltarget,
 										  parse->groupClause ? AGG_HASHED
 															 : AGG_PLAIN,
-										  AGGSPLIT_FINAL_DESERIAL,
-										  parse->groupClause, having, &costs,
-										  groups));
+										  split, parse->groupClause, having,
+										  &costs, groups));
 	if (parse->groupClause == NIL || !(extra->flags & GROUPING_CAN_USE_SORT))
 		return;
 
@@ -254,9 +318,8 @@ add_final_paths(Phases *phases, RelOptInfo *grouped_rel,
 	if (parse->hasAggs)
 		path = (Path *) create_agg_path(root, grouped_rel, path,
 										grouped_rel->reltarget, AGG_SORTED,
-										AGGSPLIT_FINAL_DESERIAL,
-										parse->groupClause, having, &costs,
-										groups);
+										split, parse->groupClause, having,
+										&costs, groups);
 	else
 		path = (Path *) create_group_path(root, grouped_rel, path,
 										  parse->groupClause, having, groups);
@@ -270,20 +333,61 @@ tess_two_phase_add_paths(PlannerInfo *root, RelOptInfo *input_rel,
 {
 	Phases phases = {root};
 	const char *reason;
-	double groups;
-	bool in_doubt;
 
-	if (!(extra->flags & GROUPING_CAN_PARTIAL_AGG))
+	if (root->parse->groupingSets != NIL)
 		return;
 	phases.draft = tess_draft_of_level(root, input_rel);
 	if (phases.draft == NULL)
 		return;
+	phases.clauses = root->parse->groupClause;
+	phases.dedupes = !(extra->flags & GROUPING_CAN_PARTIAL_AGG);
 
 	choose_partial_target(&phases, grouped_rel->reltarget, extra->havingQual);
 	if (phases.failed || !send_columns(&phases) ||
 		!tess_draft_write(phases.draft, &reason))
 		return;
-	groups = estimate_groups(&phases, input_rel->rows, &in_doubt);
-	add_final_paths(&phases, grouped_rel, extra, make_partial_path(&phases),
-					groups);
+	add_final_paths(&phases, grouped_rel, extra, make_partial_path(&phases));
+}
+
+/* The same for SELECT DISTINCT, whose groups are rows. */
+void
+tess_two_phase_add_distinct_paths(PlannerInfo *root, RelOptInfo *input_rel,
+								  RelOptInfo *distinct_rel)
+{
+	Query *parse = root->parse;
+	const PathTarget *target = root->upper_targets[UPPERREL_DISTINCT];
+	Phases phases = {root};
+	const char *reason;
+	double groups;
+	bool in_doubt;
+	Path *path;
+
+	if (parse->hasDistinctOn || parse->hasTargetSRFs)
+		return;
+	phases.draft = tess_draft_of_level(root, input_rel);
+	if (phases.draft == NULL)
+		return;
+	phases.clauses = parse->distinctClause;
+	choose_partial_target(&phases, target, NULL);
+	if (list_length(phases.keys) != list_length(target->exprs) ||
+		!send_columns(&phases) || !tess_draft_write(phases.draft, &reason))
+		return;
+
+	path = make_partial_path(&phases);
+	groups = estimate_groups(root, phases.keys, input_rel->rows, &in_doubt);
+	if (grouping_is_hashable(parse->distinctClause))
+		add_path(distinct_rel,
+				 (Path *) create_agg_path(root, distinct_rel, path,
+										  path->pathtarget, AGG_HASHED,
+										  AGGSPLIT_SIMPLE, parse->distinctClause,
+										  NIL, NULL, groups));
+	if (!grouping_is_sortable(parse->distinctClause))
+		return;
+	if (root->distinct_pathkeys != NIL)
+		path = (Path *) create_sort_path(root, distinct_rel, path,
+										 root->distinct_pathkeys, -1.0);
+	add_path(distinct_rel,
+			 (Path *) create_upper_unique_path(root, distinct_rel, path,
+											   list_length(root->distinct_pathkeys),
+											   groups));
 }

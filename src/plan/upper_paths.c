@@ -55,6 +55,9 @@ create_upper_paths(PlannerInfo *root, UpperRelationKind stage,
 			tess_two_phase_add_paths(root, input_rel, output_rel,
 									 (GroupPathExtraData *) extra);
 			break;
+		case UPPERREL_DISTINCT:
+			tess_two_phase_add_distinct_paths(root, input_rel, output_rel);
+			break;
 		default:
 			break;
 	}
