@@ -88,7 +88,9 @@ refuse_security(TessJob *job)
 	bool is_view_check = parse->withCheckOptions != NIL;
 	ListCell *cell;
 
-	if (parse->withCheckOptions == NIL && rte->securityQuals == NIL)
+	/* conditions of a view are checked in their order, as rows are read */
+	if (parse->withCheckOptions == NIL &&
+		(rte->securityQuals == NIL || !parse->hasRowSecurity))
 		return;
 	foreach(cell, parse->withCheckOptions)
 		if (lfirst_node(WithCheckOption, cell)->kind != WCO_VIEW_CHECK)
@@ -102,8 +104,7 @@ refuse_security(TessJob *job)
 					 "Change the table itself, or use a view without WITH CHECK OPTION.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot change table \"%s\" under row-level security or through a security-barrier view",
-					name),
+			 errmsg("cannot change table \"%s\" under row-level security", name),
 			 errhint(
 				 "Change the table itself, as a role that bypasses row-level security.")));
 }

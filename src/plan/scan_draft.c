@@ -300,12 +300,15 @@ tess_draft_write(TessDraft *draft, const char **reason)
 	return draft->template != NIL;
 }
 
-/* The order in which a node's rows come, see task.h. */
+/* The order in which a node's rows come, see task.h.  Locked rows come in
+ * any: they may have changed after they were sorted. */
 static void
 describe_order(const TessDraft *draft, TessFragment *fragment)
 {
 	ListCell *cell;
 
+	if (fragment->locks_rows)
+		return;
 	foreach(cell, draft->sort_clause)
 	{
 		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);

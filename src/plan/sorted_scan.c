@@ -20,6 +20,7 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
+#include "parser/parsetree.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
@@ -267,6 +268,40 @@ make_draft(PlannerInfo *root, RelOptInfo *rel, List *pathkeys)
 	return tess_draft_write(draft, &reason) ? draft : NULL;
 }
 
+static bool
+locks_rows(PlannerInfo *root, RelOptInfo *rel)
+{
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+
+	return tess_mark_of(planner_rt_fetch(rel->relid, root), &strength, &policy);
+}
+
+/*
+ * Rows that are locked: each shard sorts, and locks no more than LIMIT wants, so
+ * that those who take rows from a queue with SKIP LOCKED leave some to others.
+ * Never a question of cost.  The rows are not known to be sorted: whoever
+ * waited for one got what has become of it.
+ */
+static void
+replace_by_limited(PlannerInfo *root, RelOptInfo *rel, List *pathkeys,
+				   const Path *scan)
+{
+	TessDraft *draft = make_draft(root, rel, pathkeys);
+	int shards;
+
+	if (draft == NULL || draft->limit_count == NULL)
+		return;
+	shards = tess_draft_shard_count(root, draft);
+	rel->pathlist = NIL;
+	add_path(rel,
+			 tess_draft_path(root, rel, draft, rel->reltarget,
+							 root->limit_tuples >= 0
+								 ? Min(root->limit_tuples * shards, rel->rows)
+								 : rel->rows,
+							 tess_cost_remote(scan, shards)));
+}
+
 /*
  * Adds a path whose rows come in the order that the level wants, with its
  * LIMIT where that may travel; or none.  core_paths are those of the shell, and
@@ -287,7 +322,14 @@ tess_sorted_add_path(PlannerInfo *root, RelOptInfo *rel, List *core_paths,
 	/* groups are hashed for less */
 	if (root->group_pathkeys != NIL ||
 		(pathkeys == NIL && root->parse->limitCount == NULL) ||
-		!bms_is_empty(rel->lateral_relids) || !tess_draft_is_possible(root, rel))
+		!bms_is_empty(rel->lateral_relids))
+		return;
+	if (locks_rows(root, rel))
+	{
+		replace_by_limited(root, rel, pathkeys, scan);
+		return;
+	}
+	if (!tess_draft_is_possible(root, rel))
 		return;
 	draft = make_draft(root, rel, pathkeys);
 	if (draft == NULL)

@@ -58,6 +58,14 @@ UPDATE events SET tenant = 'moved' WHERE tenant = 'acme' RETURNING *;
 UPDATE events SET tenant = tenant || event_id;
 UPDATE accounts SET account = md5(account::text)::uuid RETURNING *;
 
+-- through views
+UPDATE guarded_users SET age = age + 1 WHERE user_id < 10 RETURNING *;
+UPDATE guarded_users SET name = name || '?' WHERE slow_twice(age) > 50 RETURNING user_id, name;
+UPDATE guarded_users SET name = o.status FROM orders o WHERE o.user_id = guarded_users.user_id AND o.order_id < 30 RETURNING guarded_users.user_id, o.order_id IS NULL;
+DELETE FROM guarded_users WHERE user_id = 1;
+DELETE FROM guarded_users WHERE age > 60 RETURNING user_id;
+SELECT user_id, name, age FROM users ORDER BY 1;
+
 -- parts of WITH
 WITH moved AS (DELETE FROM posts WHERE post_id > 90 RETURNING *) INSERT INTO follows (follower, followee) SELECT author, 500 + post_id FROM moved WHERE author IS NOT NULL;
 WITH moved AS (DELETE FROM notes WHERE note_id > 20 RETURNING *) INSERT INTO posts (author, post_id, body) SELECT k, note_id + 5000, body FROM moved RETURNING *;
