@@ -62,6 +62,8 @@ CREATE TABLE r (id int PRIMARY KEY, title text, w int);
 CREATE TABLE loc (id int, v text);
 CREATE VIEW va AS SELECT k, n, t FROM a WHERE n > 1;
 CREATE VIEW vb WITH (security_barrier) AS SELECT k, n, t FROM a WHERE n > 1 AND n < 40;
+CREATE VIEW vc AS SELECT k, n, t FROM a WHERE n > 1 WITH CHECK OPTION;
+CREATE VIEW vd AS SELECT * FROM vc WHERE t <> 'not' AND k <> (SELECT 1) WITH CASCADED CHECK OPTION;
 CREATE FUNCTION fa(int) RETURNS SETOF a STABLE LANGUAGE sql AS 'SELECT * FROM plan_change.a WHERE k = $1';
 SET search_path = plan_change_local;
 CREATE TABLE a (LIKE plan_change.a INCLUDING ALL);
@@ -71,6 +73,8 @@ CREATE TABLE r (LIKE plan_change.r INCLUDING ALL);
 CREATE TABLE loc (LIKE plan_change.loc INCLUDING ALL);
 CREATE VIEW va AS SELECT k, n, t FROM a WHERE n > 1;
 CREATE VIEW vb WITH (security_barrier) AS SELECT k, n, t FROM a WHERE n > 1 AND n < 40;
+CREATE VIEW vc AS SELECT k, n, t FROM a WHERE n > 1 WITH CHECK OPTION;
+CREATE VIEW vd AS SELECT * FROM vc WHERE t <> 'not' AND k <> (SELECT 1) WITH CASCADED CHECK OPTION;
 SET search_path = plan_change;
 SELECT tessera.create_distributed_table('a', 'k', colocate_with => 'none', shard_count => 16);
 SELECT tessera.create_distributed_table('b', 'k', colocate_with => 'a');
@@ -141,6 +145,13 @@ SELECT does($$UPDATE va SET t = 'view' WHERE k = 7 RETURNING *$$);
 SELECT does($$UPDATE va SET t = 'view' WHERE n > 45$$);
 SELECT does($$UPDATE vb SET t = 'barrier' WHERE n > 38 AND public.plan_change_plus(n) > 1 RETURNING *$$);
 SELECT does($$DELETE FROM vb WHERE k = 7 AND n > 45$$);
+-- check options are checked on the rows that were written
+SELECT does($$INSERT INTO vc VALUES (900, 5, 'checked'), (901, 6, 'checked') RETURNING *$$);
+SELECT does($$INSERT INTO vd VALUES (902, 5, 'checked')$$);
+SELECT does($$UPDATE vc SET t = 'checked', n = n + 1 WHERE n > 47$$);
+SELECT does($$UPDATE vd SET t = t || '!' WHERE n BETWEEN 5 AND 8 RETURNING *, (SELECT count(*) FROM loc)$$);
+SELECT does($$UPDATE vd SET k = k + 10 WHERE k = 902$$);
+SELECT does($$DELETE FROM vd WHERE k >= 900$$);
 SELECT does($$UPDATE a SET t = t WHERE false$$);
 SELECT does($$UPDATE b SET v = DEFAULT WHERE id = 3$$);
 SELECT does($$UPDATE r SET title = title || '!', w = length(current_user) WHERE id = 2 RETURNING *$$);
@@ -248,8 +259,15 @@ INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET t = (SELECT 
 WITH q AS (UPDATE a SET t = 'x' RETURNING *) DELETE FROM a USING q WHERE a.k = q.k;
 WITH q AS (DELETE FROM a), p AS (INSERT INTO a (k, n) VALUES (5000, 1)) SELECT 1;
 BEGIN; DECLARE c CURSOR FOR SELECT * FROM a; FETCH 0 FROM c; DELETE FROM a WHERE CURRENT OF c; ROLLBACK;
-CREATE VIEW vc AS SELECT k, n, t FROM a WHERE n > 1 WITH CHECK OPTION;
 INSERT INTO vc VALUES (1, 0, 'x');
+INSERT INTO vc SELECT k, 2 - i, 'many' FROM generate_series(0, 2) i, generate_series(8000, 8009) k;
+INSERT INTO vc VALUES (2, 2, 'c') ON CONFLICT (k, n) DO UPDATE SET n = 0;
+UPDATE vc SET n = n - 40 WHERE n > 38;
+UPDATE vc SET k = k + 1, n = 1 WHERE n = 5;
+UPDATE vd SET k = 1;
+INSERT INTO vd VALUES (9000, 2, NULL);
+WITH q AS (UPDATE vc SET n = 0 WHERE n = 6) SELECT 1;
+SELECT count(*) FROM a WHERE k >= 8000 OR n < 1;
 \set VERBOSITY default
 
 SET client_min_messages = error;

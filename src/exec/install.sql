@@ -98,3 +98,9 @@ CREATE FUNCTION tessera_internal.delete_moved(row_of anyelement, rows tid[]) RET
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_rows_delete_moved';
 COMMENT ON FUNCTION tessera_internal.delete_moved(anyelement, tid[])
 	IS 'deletes rows of a shard by ctid, as moved: statements that wait for them fail instead of passing them by';
+
+-- views WITH CHECK OPTION
+CREATE FUNCTION tessera_internal.check_option(condition boolean, view text) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tess_check_option';
+COMMENT ON FUNCTION tessera_internal.check_option(boolean, text)
+	IS 'true, or the error of a row that violates the check option of a view';

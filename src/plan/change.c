@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
@@ -23,6 +24,8 @@
 #include "optimizer/paths.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
 
 #include "plan/plan_internal.h"
 
@@ -211,6 +214,37 @@ add_child_columns(PlannerInfo *root, TessFragment *fragment, List *scan_tlist,
 	return scan_tlist;
 }
 
+/* Conditions that end the statement where a row that was written violates the
+ * check option of a view. */
+static List *
+check_options(PlannerInfo *root)
+{
+	Oid types[] = {BOOLOID, TEXTOID};
+	List *checks = NIL;
+	ListCell *cell;
+
+	foreach(cell, root->parse->withCheckOptions)
+	{
+		WithCheckOption *option = lfirst_node(WithCheckOption, cell);
+		List *name = list_make2(makeString("tessera_internal"),
+								makeString("check_option"));
+		Expr *view = (Expr *) makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1,
+										CStringGetTextDatum(option->relname),
+										false, false);
+		/* the planner has made a list of it */
+		Expr *condition = make_ands_explicit(
+			copyObject(castNode(List, option->qual)));
+
+		checks = lappend(checks,
+						 makeFuncExpr(LookupFuncName(name, lengthof(types),
+													 types, false),
+									  BOOLOID, list_make2(condition, view),
+									  InvalidOid, InvalidOid,
+									  COERCE_EXPLICIT_CALL));
+	}
+	return checks;
+}
+
 /* PlanCustomPath */
 static Plan *
 plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
@@ -226,6 +260,7 @@ plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 	if (tess_frame_has_scans() || root->parse->hasModifyingCTE)
 		fragment->modify->reads_first = true;
 	scan->scan.plan.targetlist = tlist;
+	scan->scan.plan.qual = check_options(root);
 	scan->custom_exprs = (List *) eval_const_expressions(root, (Node *) exprs);
 	scan->custom_plans = custom_plans;
 	scan->custom_private = list_make1(fragment);

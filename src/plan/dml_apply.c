@@ -198,7 +198,7 @@ tess_apply_source(TessJob *job)
 		spec->writes = list_make1(tess_write_update(table, assigned.columns,
 													assigned.positions, columns));
 	spec->finds_rows = true;
-	spec->has_returning = parse->returningList != NIL;
+	spec->has_returning = tess_wants_rows(parse);
 	tess_change_describe(job, fragment, columns);
 	fragment->modify = spec;
 	return tess_change_mark(source, fragment, columns, NIL);

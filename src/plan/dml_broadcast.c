@@ -105,11 +105,6 @@ suits_copies(TessJob *job)
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
 	Bitmapset *attributes = NULL;
 
-	if (parse->withCheckOptions != NIL || rte->securityQuals != NIL)
-	{
-		job->reason = "It is subject to row security or view checks.";
-		return false;
-	}
 	pull_varattnos(parse->jointree->quals, parse->resultRelation, &attributes);
 	pull_varattnos((Node *) parse->targetList, parse->resultRelation,
 				   &attributes);
@@ -207,6 +202,11 @@ tess_plan_broadcast(TessJob *job)
 	List *template;
 	Expr *prune = NULL;
 
+	if (job->survey->has_security)
+	{
+		job->reason = "It is subject to row security or view checks.";
+		return NULL;
+	}
 	if (!names_target_alone(parse))
 	{
 		job->reason = "It names other tables.";

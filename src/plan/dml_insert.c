@@ -236,7 +236,7 @@ tess_insert_source(TessJob *job)
 	if (!tess_deparse_insert(query, &write->head, &write->tail, &job->reason))
 		tess_refuse_target(job, "Write the statement in a simpler form.");
 	note_conflicts(job->parse->onConflict, write);
-	write->returns = job->parse->returningList != NIL;
+	write->returns = tess_wants_rows(job->parse);
 
 	spec->writes = list_make1(write);
 	spec->has_returning = write->returns;

@@ -18,7 +18,29 @@
 
 #include "plan/plan_internal.h"
 
-/* The target's columns that RETURNING needs from the nodes. */
+/* True if the nodes have to return the rows that are written: for RETURNING, or
+ * because a view's check option wants to see them. */
+bool
+tess_wants_rows(const Query *parse)
+{
+	return parse->returningList != NIL || parse->withCheckOptions != NIL;
+}
+
+static void
+add_target_columns(TessColumns *columns, Node *node)
+{
+	ListCell *cell;
+
+	foreach(cell, pull_vars_of_level(node, 0))
+	{
+		Var *var = lfirst_node(Var, cell);
+
+		if (var->varno == columns->varno)
+			tess_columns_add_var(columns, var);
+	}
+}
+
+/* The target's columns that the nodes have to return. */
 TessColumns *
 tess_returning_columns(TessJob *job)
 {
@@ -27,15 +49,11 @@ tess_returning_columns(TessJob *job)
 	TessColumns *columns = tess_columns_make(rte->relid, parse->resultRelation);
 	ListCell *cell;
 
-	if (parse->returningList == NIL)
+	if (!tess_wants_rows(parse))
 		return columns;
-	foreach(cell, pull_vars_of_level((Node *) parse->returningList, 0))
-	{
-		Var *var = lfirst_node(Var, cell);
-
-		if (var->varno == parse->resultRelation)
-			tess_columns_add_var(columns, var);
-	}
+	add_target_columns(columns, (Node *) parse->returningList);
+	foreach(cell, parse->withCheckOptions)
+		add_target_columns(columns, lfirst_node(WithCheckOption, cell)->qual);
 	tess_columns_add_any(columns, true);
 	return columns;
 }

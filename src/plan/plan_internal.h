@@ -167,7 +167,8 @@ extern List *tess_expressions_finish(List *exprs, PlannedStmt *stmt);
 
 /* modify.c: what all changes share ------------------------------------------- */
 
-/* The target's columns that RETURNING needs from the nodes. */
+/* Whether the nodes return the rows that are written, and which columns. */
+extern bool tess_wants_rows(const Query *parse);
 extern TessColumns *tess_returning_columns(TessJob *job);
 /* Fills what a fragment says of the change it is for. */
 extern void tess_change_describe(TessJob *job, TessFragment *fragment,

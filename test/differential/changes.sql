@@ -66,6 +66,12 @@ DELETE FROM guarded_users WHERE user_id = 1;
 DELETE FROM guarded_users WHERE age > 60 RETURNING user_id;
 SELECT user_id, name, age FROM users ORDER BY 1;
 
+INSERT INTO checked_users VALUES (300, 'new', 30, 'DE') RETURNING *;
+UPDATE checked_users SET age = age + 1 WHERE age BETWEEN 26 AND 30 RETURNING user_id, age;
+UPDATE checked_users SET name = 'checked' WHERE user_id < 20;
+DELETE FROM checked_users WHERE user_id = 300 RETURNING *;
+SELECT user_id, name, age FROM users ORDER BY 1;
+
 -- parts of WITH
 WITH moved AS (DELETE FROM posts WHERE post_id > 90 RETURNING *) INSERT INTO follows (follower, followee) SELECT author, 500 + post_id FROM moved WHERE author IS NOT NULL;
 WITH moved AS (DELETE FROM notes WHERE note_id > 20 RETURNING *) INSERT INTO posts (author, post_id, body) SELECT k, note_id + 5000, body FROM moved RETURNING *;
