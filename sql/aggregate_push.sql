@@ -185,7 +185,7 @@ SELECT DISTINCT kind, what FROM sales JOIN lines USING (k) WHERE kind < 2 ORDER 
 SELECT received('SELECT DISTINCT kind, what FROM sales JOIN lines USING (k) WHERE kind < 2');
 SELECT count(DISTINCT what), count(DISTINCT kind) FROM sales JOIN lines USING (k);
 SELECT kind, count(*) FROM sales JOIN lines USING (k) WHERE twice(lines.amount) > 3900 GROUP BY kind ORDER BY kind;
-SELECT i, (SELECT count(*) FROM sales JOIN lines USING (k) WHERE kind = i) FROM generate_series(0, 2) i;
+SELECT i, (SELECT count(*) FROM sales JOIN lines USING (k) WHERE kind = i) FROM generate_series(0, 2) i ORDER BY i;
 PREPARE joined(int) AS SELECT kind, sum(lines.amount * $1) FROM sales JOIN lines USING (k) WHERE kind < $1 GROUP BY kind ORDER BY kind;
 SET plan_cache_mode = force_generic_plan;
 EXECUTE joined(2);
