@@ -255,7 +255,7 @@ INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET k = 5;
 DELETE FROM a WHERE ctid = '(0,1)';
 DELETE FROM a x USING a y WHERE x.t = y.t AND x.ctid < y.ctid;
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET p = public.plan_change_plus(a.n);
-INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET t = (SELECT max(v) FROM loc);
+INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET t = (SELECT max(v) FROM loc WHERE id = a.n);
 WITH q AS (UPDATE a SET t = 'x' RETURNING *) DELETE FROM a USING q WHERE a.k = q.k;
 WITH q AS (DELETE FROM a), p AS (INSERT INTO a (k, n) VALUES (5000, 1)) SELECT 1;
 BEGIN; DECLARE c CURSOR FOR SELECT * FROM a; FETCH 0 FROM c; DELETE FROM a WHERE CURRENT OF c; ROLLBACK;

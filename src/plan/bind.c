@@ -2,7 +2,8 @@
  * bind.c - what is computed on the coordinator, once per execution, and sent
  * as a parameter: parameters of the statement, values of outer query levels,
  * stable functions (now(), current_user), and immutable ones that nodes do not
- * know.
+ * know; and, for a change that is computed here, subqueries without rows of its
+ * target.
  *
  * Only what does not depend on rows is replaced, and of that the largest
  * parts; the rest is for travel.c to judge.  Literals stay literals: a constant
@@ -14,14 +15,45 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
 
 #include "plan/plan_internal.h"
 
 static Node *bind_mutator(Node *node, TessBindings *bindings);
 
+/* Of a subquery at the level of the statement: has it one value per
+ * execution? */
+bool
+tess_is_row_independent_subquery(SubLink *sublink)
+{
+	return !contain_var_clause(sublink->testexpr) &&
+		   !checkExprHasSubLink(sublink->testexpr) &&
+		   !contain_vars_of_level(sublink->subselect, 1) &&
+		   !contain_volatile_functions((Node *) sublink);
+}
+
+/* A value of a subquery for several columns that is run here. */
 static bool
-depends_on_rows_walker(Node *node, void *context)
+is_of_row_subquery(const TessBindings *bindings, const Param *param)
+{
+	ListCell *cell;
+
+	if (bindings == NULL || param->paramkind != PARAM_MULTIEXPR)
+		return false;
+	foreach(cell, bindings->row_subqueries)
+	{
+		SubLink *sublink = (SubLink *) lfirst_node(TargetEntry, cell)->expr;
+
+		if (sublink->subLinkId == param->paramid >> 16)
+			return true;
+	}
+	return false;
+}
+
+/* bindings: NULL where no subquery is run here. */
+static bool
+depends_on_rows_walker(Node *node, const TessBindings *bindings)
 {
 	if (node == NULL)
 		return false;
@@ -31,7 +63,6 @@ depends_on_rows_walker(Node *node, void *context)
 		case T_Aggref:
 		case T_GroupingFunc:
 		case T_WindowFunc:
-		case T_SubLink:
 		case T_SubPlan:
 		case T_AlternativeSubPlan:
 		case T_PlaceHolderVar:
@@ -42,20 +73,31 @@ depends_on_rows_walker(Node *node, void *context)
 		case T_NextValueExpr:
 		case T_Query:
 			return true;
+		case T_SubLink:
+			return bindings == NULL || !bindings->runs_subqueries ||
+				   !tess_is_row_independent_subquery((SubLink *) node);
 		case T_Param:
 			return ((Param *) node)->paramkind != PARAM_EXTERN &&
-				   ((Param *) node)->paramkind != PARAM_EXEC;
+				   ((Param *) node)->paramkind != PARAM_EXEC &&
+				   !is_of_row_subquery(bindings, (Param *) node);
 		default:
-			return expression_tree_walker(node, depends_on_rows_walker, context);
+			return expression_tree_walker(node, depends_on_rows_walker,
+										  (void *) bindings);
 	}
+}
+
+static bool
+has_one_value(const TessBindings *bindings, Node *node)
+{
+	return !depends_on_rows_walker(node, bindings) &&
+		   !expression_returns_set(node) && !contain_volatile_functions(node);
 }
 
 /* No rows, no aggregates, nothing volatile: has one value per execution. */
 bool
 tess_is_row_independent(Node *node)
 {
-	return !depends_on_rows_walker(node, NULL) &&
-		   !expression_returns_set(node) && !contain_volatile_functions(node);
+	return has_one_value(NULL, node);
 }
 
 /* The parameter that stands for an expression. */
@@ -107,6 +149,7 @@ is_replaceable(Node *node)
 	switch (nodeTag(node))
 	{
 		case T_Param:
+		case T_SubLink:
 		case T_FuncExpr:
 		case T_OpExpr:
 		case T_DistinctExpr:
@@ -149,7 +192,7 @@ must_bind(const TessBindings *bindings, Node *node)
 {
 	return is_replaceable(node) &&
 		   tess_type_travels(bindings->travel, exprType(node)) &&
-		   tess_is_row_independent(node) &&
+		   has_one_value(bindings, node) &&
 		   (IsA(node, Param) || !tess_travels(bindings->travel, node));
 }
 
@@ -162,8 +205,16 @@ bind_mutator(Node *node, TessBindings *bindings)
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Query))
-		return (Node *) query_tree_mutator((Query *) node, bind_mutator,
-										   bindings, 0);
+	{
+		bool ran_subqueries = bindings->runs_subqueries;
+
+		/* what is in it is not at the level of the statement */
+		bindings->runs_subqueries = false;
+		result = (Node *) query_tree_mutator((Query *) node, bind_mutator,
+											 bindings, 0);
+		bindings->runs_subqueries = ran_subqueries;
+		return result;
+	}
 	if (must_bind(bindings, node))
 	{
 		/*

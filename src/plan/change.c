@@ -62,21 +62,62 @@ add_number_column(TessFragment *fragment)
 											  InvalidOid);
 }
 
-/* Marks the source of a change; returns it.  exprs: the parameters of the
- * fragment's texts. */
+/*
+ * What core has to plan though it is not of the source's rows: the parameters of
+ * the fragment's texts.  An ON CONFLICT in a SELECT is planned like any, and
+ * means nothing.
+ */
+static OnConflictExpr *
+carry_parameters(const TessBindings *bindings)
+{
+	OnConflictExpr *carrier = makeNode(OnConflictExpr);
+	ListCell *cell;
+
+	foreach(cell, bindings->exprs)
+		carrier->onConflictSet = lappend(carrier->onConflictSet,
+										 makeTargetEntry(lfirst(cell),
+														 foreach_current_index(
+															 cell) +
+															 1,
+														 NULL, false));
+	carrier->onConflictSet = list_concat(carrier->onConflictSet,
+										 bindings->row_subqueries);
+	return carrier;
+}
+
+/* The parameters, planned. */
+static List *
+carried_parameters(const Query *source)
+{
+	List *exprs = NIL;
+	ListCell *cell;
+
+	if (source->onConflict == NULL)
+		return NIL;
+	foreach(cell, source->onConflict->onConflictSet)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
+
+		if (!tle->resjunk)
+			exprs = lappend(exprs, copyObject(tle->expr));
+	}
+	return exprs;
+}
+
+/* Marks the source of a change; returns it.  bindings: the parameters of the
+ * fragment's texts; NULL: none. */
 Query *
 tess_change_mark(Query *source, TessFragment *fragment, TessColumns *columns,
-				 List *exprs)
+				 const TessBindings *bindings)
 {
 	const TessModifySpec *spec = fragment->modify;
 
 	if (spec->finds_rows && spec->has_returning)
 		add_number_column(fragment);
 	source->commandType = CMD_SELECT;
-	source->onConflict = NULL;
+	source->onConflict = bindings != NULL ? carry_parameters(bindings) : NULL;
 	source->override = OVERRIDING_NOT_SET;
-	source->utilityStmt = (Node *) list_make3(fragment, columns->scan_tlist,
-											  exprs);
+	source->utilityStmt = (Node *) list_make2(fragment, columns->scan_tlist);
 	return source;
 }
 
@@ -253,7 +294,6 @@ plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 	CustomScan *scan = makeNode(CustomScan);
 	TessFragment *fragment = copyObject(linitial(path->custom_private));
 	List *scan_tlist = copyObject(lsecond(path->custom_private));
-	List *exprs = copyObject(lthird(path->custom_private));
 
 	scan->custom_scan_tlist = add_child_columns(root, fragment, scan_tlist,
 												tlist);
@@ -261,7 +301,7 @@ plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		fragment->modify->reads_first = true;
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.qual = check_options(root);
-	scan->custom_exprs = (List *) eval_const_expressions(root, (Node *) exprs);
+	scan->custom_exprs = carried_parameters(root->parse);
 	scan->custom_plans = custom_plans;
 	scan->custom_private = list_make1(fragment);
 	scan->flags = path->flags;

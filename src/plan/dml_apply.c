@@ -201,5 +201,5 @@ tess_apply_source(TessJob *job)
 	spec->has_returning = tess_wants_rows(parse);
 	tess_change_describe(job, fragment, columns);
 	fragment->modify = spec;
-	return tess_change_mark(source, fragment, columns, NIL);
+	return tess_change_mark(source, fragment, columns, NULL);
 }

@@ -8,15 +8,11 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/transam.h"
 #include "catalog/pg_proc.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parsetree.h"
-#include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 
 #include "deparse/deparse.h"
 #include "plan/plan_internal.h"
@@ -113,104 +109,6 @@ row_target_list(TessWrite *write, Oid relation, int params)
 	return tlist;
 }
 
-/* ON CONFLICT as it is sent: target entry 1, EXCLUDED entry 2.  False with
- * job->reason if it cannot be evaluated on a node. */
-static bool
-bind_on_conflict(TessJob *job, Query *query, TessBindings *bindings)
-{
-	Query *parse = job->parse;
-	OnConflictExpr *conflict = parse->onConflict;
-
-	if (conflict == NULL)
-		return true;
-	if (checkExprHasSubLink((Node *) conflict))
-	{
-		job->reason = "ON CONFLICT contains a subquery.";
-		return false;
-	}
-
-	conflict = (OnConflictExpr *) tess_renumber((Node *) conflict,
-												parse->resultRelation,
-												conflict->exclRelIndex);
-	if (conflict->exclRelIndex > 0)
-	{
-		query->rtable = lappend(query->rtable,
-								copyObject(rt_fetch(conflict->exclRelIndex,
-													parse->rtable)));
-		conflict->exclRelIndex = 2;
-	}
-	conflict = (OnConflictExpr *) tess_bind(bindings, (Node *) conflict);
-	if (!tess_travels(bindings->travel, (Node *) conflict))
-	{
-		job->reason = "An expression of ON CONFLICT cannot be evaluated on a node.";
-		return false;
-	}
-	query->onConflict = conflict;
-	return true;
-}
-
-/* The columns that an ON CONFLICT is about; NIL, and *opaque, if these are not
- * all: it names an expression or a partial index. */
-static List *
-conflict_columns(const OnConflictExpr *conflict, bool *opaque)
-{
-	List *columns = NIL;
-	ListCell *cell;
-
-	*opaque = conflict->arbiterWhere != NULL;
-	if (OidIsValid(conflict->constraint))
-	{
-		Relation index = index_open(get_constraint_index(conflict->constraint),
-									AccessShareLock);
-
-		for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
-			columns = lappend_int(columns, index->rd_index->indkey.values[i]);
-		index_close(index, AccessShareLock);
-		return columns;
-	}
-	foreach(cell, conflict->arbiterElems)
-	{
-		Node *expr = lfirst_node(InferenceElem, cell)->expr;
-
-		if (IsA(expr, Var))
-			columns = lappend_int(columns, ((Var *) expr)->varattno);
-		else
-			*opaque = true;
-	}
-	return *opaque ? NIL : columns;
-}
-
-/*
- * Tells exec/ how to notice that two rows, sent in different statements, want
- * to update the same row, which in one statement is an error.
- */
-static void
-note_conflicts(const OnConflictExpr *conflict, TessWrite *write)
-{
-	List *positions = NIL;
-	ListCell *cell;
-
-	if (conflict == NULL || conflict->action != ONCONFLICT_UPDATE)
-		return;
-	foreach(cell, conflict_columns(conflict, &write->has_opaque_conflict))
-	{
-		int position = 0;
-		ListCell *column;
-
-		foreach(column, write->columns)
-		{
-			if (lfirst_int(column) == lfirst_int(cell))
-				break;
-			position++;
-		}
-		/* a column that is not given is NULL, and equal to nothing */
-		if (column == NULL)
-			return;
-		positions = lappend_int(positions, position);
-	}
-	write->conflict_positions = positions;
-}
-
 /* The source of an INSERT, marked as such; always possible, or an error is
  * raised. */
 Query *
@@ -227,7 +125,7 @@ tess_insert_source(TessJob *job)
 	Query *query = tess_query_make(job, CMD_INSERT);
 
 	tess_travel_add(&travel, table->relation);
-	if (!bind_on_conflict(job, query, &bindings))
+	if (!tess_on_conflict_bind(job, query, &bindings))
 		tess_refuse_target(job,
 						   "Use built-in functions and columns of the table and of EXCLUDED only.");
 	query->targetList = row_target_list(write, table->relation,
@@ -235,7 +133,7 @@ tess_insert_source(TessJob *job)
 	query->returningList = columns->node_tlist;
 	if (!tess_deparse_insert(query, &write->head, &write->tail, &job->reason))
 		tess_refuse_target(job, "Write the statement in a simpler form.");
-	note_conflicts(job->parse->onConflict, write);
+	tess_on_conflict_note(job->parse->onConflict, write);
 	write->returns = tess_wants_rows(job->parse);
 
 	spec->writes = list_make1(write);
@@ -245,5 +143,5 @@ tess_insert_source(TessJob *job)
 	tess_change_describe(job, fragment, columns);
 	fragment->param_types = tess_binding_types(&bindings);
 	fragment->modify = spec;
-	return tess_change_mark(source, fragment, columns, bindings.exprs);
+	return tess_change_mark(source, fragment, columns, &bindings);
 }

@@ -457,5 +457,5 @@ tess_merge_source(TessJob *job)
 	spec->action_position = ACTION_COLUMN - 1;
 	tess_change_describe(job, fragment, columns);
 	fragment->modify = spec;
-	return tess_change_mark(outer_query(&merge), fragment, columns, NIL);
+	return tess_change_mark(outer_query(&merge), fragment, columns, NULL);
 }

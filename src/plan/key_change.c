@@ -207,6 +207,8 @@ tess_check_key_change(TessJob *job)
 	if (parse->onConflict != NULL)
 	{
 		key.excluded = parse->onConflict->exclRelIndex;
+		key.conditions = make_ands_implicit(
+			(Expr *) parse->onConflict->onConflictWhere);
 		if (!keeps_key(&key, parse->onConflict->onConflictSet))
 			refuse_change(table,
 						  "ON CONFLICT DO UPDATE changes rows where they are.",

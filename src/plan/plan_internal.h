@@ -108,6 +108,10 @@ typedef struct TessBindings
 	const TessTravel *travel;
 	List *exprs;	/* $1, $2, ... of the template */
 	bool in_branch; /* inside CASE or COALESCE */
+	/* Subqueries that do not depend on rows are run here; what core computes
+	 * those by that give values to several columns. */
+	bool runs_subqueries;
+	List *row_subqueries; /* TargetEntry * of a MULTIEXPR_SUBLINK */
 } TessBindings;
 
 /* A copy of node (an expression, list or Query) in which all that does not
@@ -117,6 +121,8 @@ extern List *tess_binding_types(const TessBindings *bindings);
 
 /* No rows, no aggregates, nothing volatile: has one value per execution. */
 extern bool tess_is_row_independent(Node *node);
+/* Same for the rows of a subquery, and what it compares with them. */
+extern bool tess_is_row_independent_subquery(SubLink *sublink);
 
 /* columns.c: which columns of a table do we want, and as what? ------------ */
 
@@ -208,9 +214,11 @@ extern List *tess_whole_row_assignments(Oid relation, Index target,
 /* change.c: a change as a SELECT of the rows it writes ------------------------- */
 
 /* Marks the source of a change, so that the planner puts TesseraModify over
- * it; returns it.  exprs: the parameters of the fragment's texts. */
+ * it; returns it.  bindings: the parameters of the fragment's texts; NULL:
+ * none. */
 extern Query *tess_change_mark(Query *source, TessFragment *fragment,
-							   TessColumns *columns, List *exprs);
+							   TessColumns *columns,
+							   const TessBindings *bindings);
 extern bool tess_change_is_source(const Query *query);
 /* Plans a statement's source. */
 extern PlannedStmt *tess_change_plan(TessJob *job, Query *source);
@@ -262,6 +270,13 @@ extern Query *tess_apply_source(TessJob *job);
 extern Query *tess_merge_source(TessJob *job);
 /* dml_insert.c: for an INSERT of no values. */
 extern TargetEntry *tess_null_entry(const TessTable *table);
+
+/* on_conflict.c: ON CONFLICT as it is sent with the rows of an INSERT.  False
+ * with job->reason if it cannot be. */
+extern bool tess_on_conflict_bind(TessJob *job, Query *query,
+								  TessBindings *bindings);
+extern void tess_on_conflict_note(const OnConflictExpr *conflict,
+								  TessWrite *write);
 
 /* plan_hook.c: core's planner (and other extensions') over a query of ours. */
 extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);

@@ -140,3 +140,9 @@ MERGE INTO key_text t USING (VALUES ('A'), ('new'), (NULL)) v(k) ON v.k = t.k WH
 MERGE INTO key_int t USING (VALUES (5::bigint), (6)) v(k) ON v.k = t.k WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (v.k, 1000);
 MERGE INTO key_enum t USING (SELECT 'ok'::mood AS k) v ON v.k = t.k AND t.v = 1 WHEN MATCHED THEN UPDATE SET k = 'happy' WHEN NOT MATCHED THEN INSERT VALUES (v.k, 1, 'x');
 SELECT count(*), sum(author), sum(likes) FROM posts;
+
+-- ON CONFLICT with subqueries that know no row
+INSERT INTO posts VALUES (7, 1, 'x'), (7, 904, 'y') ON CONFLICT (author, post_id) DO UPDATE SET likes = (SELECT count(*) FROM posts), body = (SELECT max(body) FROM posts) || EXCLUDED.body RETURNING author, post_id, body, likes;
+INSERT INTO posts SELECT author, post_id, body, likes FROM posts ON CONFLICT (author, post_id) DO UPDATE SET (likes, body) = (SELECT count(*), max(follower)::text FROM follows) WHERE posts.author IN (1, 7) AND EXISTS (SELECT FROM follows WHERE follower = 1);
+WITH q AS (SELECT max(likes) AS likes FROM posts) INSERT INTO posts SELECT 7, 905 + i % 2, 'q', likes FROM q, generate_series(1, 2) i ON CONFLICT (author, post_id) DO UPDATE SET likes = (SELECT likes + 1 FROM q) RETURNING *;
+INSERT INTO posts VALUES (7, 1, 'x') ON CONFLICT (author, post_id) DO UPDATE SET likes = (SELECT likes FROM posts);
