@@ -9,6 +9,8 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
+
 #include "base/base.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
@@ -56,12 +58,33 @@ int_array(List *list, int **array)
 	return count;
 }
 
+/* The row of a query, whose type has no name. */
+static TupleDesc
+make_record_desc(const TessFragment *fragment, int count, const int *sources)
+{
+	TupleDesc desc = CreateTemplateTupleDesc(count);
+
+	for (int i = 0; i < count; i++)
+	{
+		TupleDescInitEntry(desc, i + 1, NULL,
+						   list_nth_oid(fragment->column_types, sources[i]),
+						   list_nth_int(fragment->column_typmods, sources[i]), 0);
+		TupleDescInitEntryCollation(desc, i + 1,
+									list_nth_oid(fragment->column_collations,
+												 sources[i]));
+	}
+	return BlessTupleDesc(desc);
+}
+
 static void
 init_whole_row(TessRowMap *map, const TessFragment *fragment)
 {
 	int count = int_array(fragment->whole_row, &map->row_sources);
 
-	map->row_desc = lookup_rowtype_tupdesc_copy(fragment->row_type, -1);
+	if (fragment->row_type == RECORDOID)
+		map->row_desc = make_record_desc(fragment, count, map->row_sources);
+	else
+		map->row_desc = lookup_rowtype_tupdesc_copy(fragment->row_type, -1);
 	if (map->row_desc->natts != count)
 		elog(ERROR, "whole row has %d columns, %d expected",
 			 map->row_desc->natts, count);

@@ -59,15 +59,26 @@ node_attribute(TessColumns *columns, Form_pg_attribute att)
 					   att->attcollation);
 }
 
-/* All columns of the table; whole_row says where each of them is. */
+/* All columns of the table; whole_row says where each of them is.  A fragment's
+ * columns are on the node already. */
 static void
 add_whole_row(TessColumns *columns)
 {
-	Relation rel = relation_open(columns->relation, NoLock);
-	TupleDesc desc = RelationGetDescr(rel);
+	Relation rel;
+	TupleDesc desc;
 
-	columns->row_type = rel->rd_rel->reltype;
 	columns->whole_row = NIL;
+	if (!OidIsValid(columns->relation))
+	{
+		columns->row_type = RECORDOID;
+		for (int i = 0; i < list_length(columns->node_tlist); i++)
+			columns->whole_row = lappend_int(columns->whole_row, i);
+		return;
+	}
+
+	rel = relation_open(columns->relation, NoLock);
+	desc = RelationGetDescr(rel);
+	columns->row_type = rel->rd_rel->reltype;
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);

@@ -32,6 +32,7 @@ typedef struct Part
 	List *items; /* of the join: RangeTblRef, JoinExpr */
 	List *quals;
 
+	Relids kept;	   /* entries that rows are locked or changed of */
 	bool without_ctes; /* of the level: they have to stay */
 	List *members;	   /* of items */
 	Relids relids;	   /* of members, without joins */
@@ -194,7 +195,7 @@ try_member(Part *part, Node *item)
 	List *members = part->members;
 	Relids own = get_relids_in_jointree(item, false);
 
-	if (members != NIL && !is_joined(part, own))
+	if (bms_overlap(own, part->kept) || (members != NIL && !is_joined(part, own)))
 		return false;
 	if (part->without_ctes && names_cte(part->level, item))
 		return false;
@@ -487,6 +488,20 @@ grow_from(Part *part, Node *seed)
 	return is_worthwhile(part);
 }
 
+/* What core has to see in the level itself. */
+static Relids
+entries_to_keep(Query *level)
+{
+	Relids kept = NULL;
+	ListCell *cell;
+
+	if (level->resultRelation > 0)
+		kept = bms_add_member(kept, level->resultRelation);
+	foreach(cell, level->rowMarks)
+		kept = bms_add_member(kept, lfirst_node(RowMarkClause, cell)->rti);
+	return kept;
+}
+
 /* Makes fragments of what is sharded among the items of an inner join. */
 static void
 split_inner(const TessTable *table, Query *level, FromExpr *from)
@@ -494,6 +509,8 @@ split_inner(const TessTable *table, Query *level, FromExpr *from)
 	Part part = {table, level};
 	List *seeds;
 	ListCell *cell;
+
+	part.kept = entries_to_keep(level);
 
 	foreach(cell, from->fromlist)
 		flatten_inner(lfirst(cell), &part.items, &part.quals);
@@ -575,6 +592,7 @@ flatten_aliases(Query *level)
 	FLATTEN(limitOffset);
 	FLATTEN(limitCount);
 	FLATTEN(windowClause);
+	FLATTEN(returningList);
 #undef FLATTEN
 	foreach(cell, level->rtable)
 	{

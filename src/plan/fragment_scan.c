@@ -125,6 +125,22 @@ write_whole(TessDraft *draft, List *clauses, const PathTarget *target)
 	draft->template = fragment->template;
 }
 
+/* True if core carries rows along for a recheck. */
+static bool
+wants_row(const PathTarget *target)
+{
+	ListCell *cell;
+
+	foreach(cell, target->exprs)
+	{
+		Var *var = lfirst(cell);
+
+		if (IsA(var, Var) && var->varattno == InvalidAttrNumber)
+			return true;
+	}
+	return false;
+}
+
 static Plan *
 plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		  List *tlist, List *clauses, List *custom_plans)
@@ -135,7 +151,8 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 
 	tess_draft_split(draft, clauses);
 	tess_draft_add_columns(draft, target);
-	if ((draft->sent == NIL &&
+	if (wants_row(target) ||
+		(draft->sent == NIL &&
 		 list_length(draft->columns->node_tlist) ==
 			 list_length(tess_fragment_columns(draft->fragment))) ||
 		!tess_draft_write(draft, &reason))

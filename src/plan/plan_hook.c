@@ -126,12 +126,14 @@ tess_plan_rest(TessJob *job, Query *query)
 
 	tess_inline_ctes(query);
 	rechecks = tess_row_marks_move(query);
-	/* rows are checked again one by one, which fragments have no answer to */
-	if (!rechecks && !query->hasModifyingCTE)
+	if (!query->hasModifyingCTE)
 	{
-		tess_decorrelate(tess_survey_make(query), query);
+		if (!rechecks)
+			tess_decorrelate(tess_survey_make(query), query);
 		tess_split(tess_survey_make(query), query);
 	}
+	if (rechecks)
+		tess_row_marks_fence(query);
 
 	/* nodes are not asked in parallel mode, not even by the leader */
 	if (rechecks || job->survey->distributed != NIL ||

@@ -289,9 +289,11 @@ extern bool tess_frame_has_scans(void);
 
 /* row_marks.c: FOR UPDATE/SHARE over distributed tables -------------------- */
 
-/* Moves the row marks of distributed tables into their own scans, and fences
- * these off where the level locks or changes other rows.  In place. */
+/* Moves the row marks of distributed tables into their own scans, in place.
+ * True if rows of the coordinator may have to be checked again: then, when
+ * fragments have been made, scans of their own have to be fenced off. */
 extern bool tess_row_marks_move(Query *query);
+extern void tess_row_marks_fence(Query *query);
 
 extern void tess_mark_locked(RangeTblEntry *rte, LockClauseStrength strength,
 							 LockWaitPolicy policy);

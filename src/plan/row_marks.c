@@ -23,7 +23,7 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/rel.h"
 
-#include "plan/plan_internal.h"
+#include "plan/fragment.h"
 
 #define MARK_PREFIX "tessera lock "
 
@@ -264,10 +264,20 @@ fence_walker(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		/* a fragment's row is carried along whole by its scan */
+		if (rte->rtekind == RTE_SUBQUERY && tess_fragment_of(rte) == NULL)
+			return fence_walker((Node *) rte->subquery, context);
+		return false;
+	}
 	if (IsA(node, Query))
 	{
 		/* inner levels first: fences are queries too, but need no fence */
-		if (query_tree_walker((Query *) node, fence_walker, context, 0))
+		if (query_tree_walker((Query *) node, fence_walker, context,
+							  QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_RT_SUBQUERIES))
 			return true;
 		fence_level((Query *) node);
 		return false;
@@ -276,10 +286,9 @@ fence_walker(Node *node, void *context)
 }
 
 /*
- * Moves the row marks of distributed tables into their own scans, and fences
- * these off where rows of other tables are locked or changed: at all levels,
- * since the planner moves tables of sublinks up.  In place.  True if some
- * level locks or changes rows of the coordinator.
+ * Moves the row marks of distributed tables into their own scans, in place.
+ * True if some level locks or changes rows of the coordinator: then
+ * tess_row_marks_fence has to follow.
  */
 bool
 tess_row_marks_move(Query *query)
@@ -287,7 +296,13 @@ tess_row_marks_move(Query *query)
 	bool rechecks = false;
 
 	move_walker((Node *) query, &rechecks);
-	if (rechecks)
-		fence_walker((Node *) query, NULL);
 	return rechecks;
+}
+
+/* Fences off the scans of distributed tables at all levels, since the planner
+ * moves tables of sublinks up.  In place. */
+void
+tess_row_marks_fence(Query *query)
+{
+	fence_walker((Node *) query, NULL);
 }

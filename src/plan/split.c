@@ -242,7 +242,9 @@ split_query(const TessTable *table, Query *query)
 	check_stack_depth();
 	if (split_whole(table, query))
 		return;
-	if (query->commandType == CMD_SELECT && query->setOperations == NULL)
+	if (query->setOperations == NULL &&
+		(query->commandType == CMD_SELECT || query->commandType == CMD_UPDATE ||
+		 query->commandType == CMD_DELETE))
 		tess_split_from(table, query);
 	(void) query_tree_walker(query, split_walker, (void *) table,
 							 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_RT_SUBQUERIES |
