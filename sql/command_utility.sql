@@ -154,6 +154,24 @@ SELECT tessera.create_distributed_table('moody', 'k');
 DROP TYPE mood CASCADE;
 \set VERBOSITY default
 SELECT m FROM moody;
+-- the key, and then more of the table
+CREATE SCHEMA command_utility_keys;
+CREATE DOMAIN command_utility_keys.key AS int;
+CREATE TABLE keyed (k command_utility_keys.key PRIMARY KEY, v command_utility_keys.key);
+SELECT tessera.create_distributed_table('keyed', 'k');
+\set VERBOSITY sqlstate
+DROP DOMAIN command_utility_keys.key CASCADE;
+\set VERBOSITY default
+SELECT * FROM keyed;
+-- ... and then all of it
+CREATE SCHEMA command_utility_tables;
+DROP TABLE keyed;
+CREATE TABLE command_utility_tables.keyed (k command_utility_keys.key PRIMARY KEY, v command_utility_keys.key);
+SELECT tessera.create_distributed_table('command_utility_tables.keyed', 'k');
+\set VERBOSITY terse
+DROP SCHEMA command_utility_keys, command_utility_tables CASCADE;
+\set VERBOSITY default
+SELECT count(*) FROM tessera.tables WHERE relation::text ~ 'keyed';
 
 -- a function that shards compute with is not replaced here alone
 CREATE FUNCTION plus_one(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';
@@ -238,6 +256,6 @@ SELECT node, success FROM tessera.run_on_nodes('DO $$BEGIN SET LOCAL client_min_
 
 SET client_min_messages = warning;
 DROP SCHEMA command_utility CASCADE;
-SELECT count(*) FROM tessera.run_on_nodes('DROP SCHEMA IF EXISTS command_utility CASCADE') WHERE NOT success;
+SELECT count(*) FROM tessera.run_on_nodes('DROP SCHEMA IF EXISTS command_utility, command_utility_keys, command_utility_tables CASCADE') WHERE NOT success;
 SELECT sum(result::int) FROM tessera.run_on_nodes(
     $$SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'command\_utility%'$$);

@@ -106,6 +106,21 @@ note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 	}
 }
 
+/* True for a table of ours; also if it has lost its key by now, without which
+ * nobody can say what it is: then that has been noted. */
+static bool
+is_ours(Oid relation)
+{
+	ListCell *lc;
+
+	foreach(lc, effects.noted)
+	{
+		if (((Effect *) lfirst(lc))->relation == relation)
+			return true;
+	}
+	return tess_meta_table(relation) != NULL;
+}
+
 static void
 note_drop(Oid class_id, Oid object_id, int sub_id)
 {
@@ -115,7 +130,7 @@ note_drop(Oid class_id, Oid object_id, int sub_id)
 	{
 		Oid relation = constraint_table(object_id);
 
-		if (OidIsValid(relation) && tess_meta_table(relation) != NULL)
+		if (OidIsValid(relation) && is_ours(relation))
 			note(EFFECT_PART_DROPPED, relation, object_id);
 	}
 }
@@ -131,10 +146,10 @@ note_relation_drop(Oid relation, int sub_id)
 	{
 		Oid table = IndexGetRelation(relation, true);
 
-		if (OidIsValid(table) && tess_meta_table(table) != NULL)
+		if (OidIsValid(table) && is_ours(table))
 			note(EFFECT_PART_DROPPED, table, relation);
 	}
-	else if (relkind == RELKIND_RELATION && tess_meta_table(relation) != NULL)
+	else if (relkind == RELKIND_RELATION && is_ours(relation))
 		note(sub_id == 0 ? EFFECT_DROPPED : EFFECT_PART_DROPPED, relation,
 			 InvalidOid);
 }
