@@ -84,6 +84,8 @@ SELECT how('SELECT a.n, q.s FROM a JOIN (SELECT v AS k, sum(v) AS s FROM b GROUP
 SELECT how('SELECT a.n, wide.n FROM a JOIN wide ON a.k = wide.k');
 SELECT how('SELECT x.n, y.n FROM padded x JOIN plain y ON x.name = y.name');
 SELECT how('SELECT a.n, a2.n FROM a JOIN a a2 ON a.k = a2.k WHERE a.n < a2.n');
+SELECT how('SELECT count(*), sum(j.v) FROM (a JOIN b USING (k)) AS j(x) JOIN r ON j.x = r.id');
+SELECT how('SELECT count(*), sum(j.v) FROM r JOIN (a JOIN b USING (k)) AS j(x) ON r.id = j.x AND j.n > (SELECT min(id) FROM r r2 WHERE r2.id >= j.x)');
 
 -- 2: outer joins
 SELECT how('SELECT a.n, b.v FROM a LEFT JOIN b ON a.k = b.k');
@@ -203,6 +205,9 @@ SELECT how('SELECT a.n FROM a JOIN generate_series(1, 3) g ON g = a.k JOIN b USI
 SELECT how('SELECT k, ARRAY(SELECT id FROM r), count(*) FROM a GROUP BY k');
 SELECT how('SELECT k, ARRAY(SELECT id FROM r WHERE id < k), count(*) FROM a GROUP BY k');
 SELECT how('SELECT k, (SELECT count(*) FROM r WHERE id = ANY (ARRAY(SELECT id FROM r))), count(*) FROM a GROUP BY k');
+SELECT how('SELECT k, (SELECT count(*) FROM (SELECT DISTINCT id * 1.0 FROM r) q), count(*) FROM a GROUP BY k');
+SELECT how('SELECT k, (SELECT count(*) FROM (SELECT id * 1.0 FROM r UNION SELECT 2.00 FROM r) q), count(*) FROM a GROUP BY k');
+SELECT how('SELECT k, (SELECT count(*) FROM (SELECT id, title FROM r UNION SELECT DISTINCT 2, title FROM r) q), count(*) FROM a GROUP BY k');
 
 -- 10: CTEs
 SELECT how('WITH q AS MATERIALIZED (SELECT k, count(*) AS c FROM b GROUP BY k) SELECT a.n, q.c FROM a JOIN q USING (k)');
@@ -214,7 +219,7 @@ SELECT how('WITH p AS MATERIALIZED (SELECT k, v FROM b), q AS MATERIALIZED (SELE
 SELECT how('WITH q AS (SELECT k, v FROM b) SELECT count(*) FROM a JOIN c USING (k) WHERE k IN (SELECT k FROM q)');
 SELECT how('WITH q AS (SELECT k, v FROM b) SELECT count(*), (SELECT max(v) FROM q) FROM a JOIN q USING (k) JOIN c USING (k)');
 SELECT how('WITH q AS NOT MATERIALIZED (SELECT k, v FROM b) SELECT count(*), (SELECT max(v) FROM q) FROM a JOIN q USING (k) JOIN c USING (k)');
-SELECT how('WITH p AS (SELECT k, v FROM b), q AS NOT MATERIALIZED (SELECT k, v FROM p) SELECT count(*), (SELECT max(v) FROM q) FROM a JOIN q USING (k) JOIN c USING (k)');
+SELECT how('WITH p AS MATERIALIZED (SELECT k, v FROM b), q AS NOT MATERIALIZED (SELECT k, v FROM p) SELECT count(*), (SELECT max(v) FROM q) FROM a JOIN q USING (k) JOIN c USING (k)');
 SELECT how('WITH q AS (SELECT k, v + random() * 0 AS v FROM b) SELECT count(*), sum(v) FROM a JOIN q USING (k) JOIN c USING (k)');
 SELECT how('WITH RECURSIVE q(k, d) AS (SELECT k, 1 FROM c WHERE n = 3 UNION ALL SELECT q.k + 1, d + 1 FROM q JOIN a ON a.k = q.k AND a.n < 11 WHERE d < 5) SELECT * FROM q');
 

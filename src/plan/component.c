@@ -67,9 +67,10 @@ lateral_relids(Query *level, Node *item)
 	return bms_del_members(needed, own);
 }
 
-/* Takes inner joins apart: what they join to items, how to quals. */
+/* Takes inner joins apart: what they join to items, how to quals; joins gets
+ * their own numbers. */
 static void
-flatten_inner(Node *node, List **items, List **quals)
+flatten_inner(Node *node, List **items, List **quals, Relids *joins)
 {
 	ListCell *cell;
 
@@ -77,8 +78,9 @@ flatten_inner(Node *node, List **items, List **quals)
 	{
 		JoinExpr *join = (JoinExpr *) node;
 
-		flatten_inner(join->larg, items, quals);
-		flatten_inner(join->rarg, items, quals);
+		*joins = bms_add_member(*joins, join->rtindex);
+		flatten_inner(join->larg, items, quals, joins);
+		flatten_inner(join->rarg, items, quals, joins);
 		*quals = list_concat(*quals, make_ands_implicit((Expr *) join->quals));
 	}
 	else if (IsA(node, FromExpr))
@@ -86,7 +88,7 @@ flatten_inner(Node *node, List **items, List **quals)
 		FromExpr *from = (FromExpr *) node;
 
 		foreach(cell, from->fromlist)
-			flatten_inner(lfirst(cell), items, quals);
+			flatten_inner(lfirst(cell), items, quals, joins);
 		*quals = list_concat(*quals, make_ands_implicit((Expr *) from->quals));
 	}
 	else
@@ -112,7 +114,8 @@ fits_part(Part *part, Node *qual)
 	int rti = -1;
 
 	if (bms_is_empty(used) || !bms_is_subset(used, part->relids) ||
-		tess_refers_outside(qual) || contain_volatile_functions(qual))
+		tess_refers_outside(qual) || contain_volatile_functions(qual) ||
+		(part->without_ctes && tess_names_cte(part->level, qual)))
 		return false;
 	while ((rti = bms_next_member(part->relids, rti)) >= 0)
 	{
@@ -181,10 +184,19 @@ names_cte(Query *level, Node *item)
 	Relids own = get_relids_in_jointree(item, false);
 	int rti = -1;
 
+	if (level->cteList == NIL)
+		return false;
 	while ((rti = bms_next_member(own, rti)) >= 0)
-		if (rt_fetch(rti, level->rtable)->rtekind == RTE_CTE)
+	{
+		RangeTblEntry *rte = rt_fetch(rti, level->rtable);
+
+		if (rte->rtekind == RTE_CTE ||
+			tess_names_cte(level, (Node *) rte->subquery) ||
+			tess_names_cte(level, (Node *) rte->functions) ||
+			tess_names_cte(level, (Node *) rte->values_lists))
 			return true;
-	return false;
+	}
+	return tess_names_cte(level, item);
 }
 
 /* Adds an item if what comes of it is sharded; false if not. */
@@ -418,7 +430,6 @@ put_part(Part *part, FromExpr *from)
 																  NULL),
 											true);
 	Query *query = part_query(part, entries, quals);
-	int *leaving = NULL;
 	ColumnWalk walk = {part->relids};
 	TessFragmentQuery *fragment = NULL;
 	List *rtable = level->rtable;
@@ -433,8 +444,7 @@ put_part(Part *part, FromExpr *from)
 	walk_rest(level, &walk);
 
 	query->targetList = target_list(query, walk.vars);
-	if (can_come_out(query, walk.vars) &&
-		tess_part_copy_ctes(level, query, &leaving))
+	if (can_come_out(query, walk.vars) && tess_part_add_ctes(level, query))
 		fragment = tess_fragment_query_make(part->table, copyObject(query),
 											part_keys(part, query));
 	if (fragment == NULL)
@@ -444,7 +454,7 @@ put_part(Part *part, FromExpr *from)
 		return false;
 	}
 
-	tess_part_drop_ctes(level, leaving);
+	level->cteList = list_difference_ptr(level->cteList, query->cteList);
 	walk.rti = ref->rtindex;
 	walk_rest(level, &walk);
 	part->items = from->fromlist;
@@ -473,6 +483,48 @@ is_fragment(Query *level, Node *item)
 	return IsA(item, RangeTblRef) &&
 		   tess_fragment_of(rt_fetch(((RangeTblRef *) item)->rtindex,
 									 level->rtable)) != NULL;
+}
+
+typedef struct ForgetWalk
+{
+	Relids joins;
+	int depth;
+} ForgetWalk;
+
+static bool
+forget_walker(Node *node, ForgetWalk *walk)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Var *var = (Var *) node;
+
+		if ((int) var->varlevelsup == walk->depth &&
+			bms_is_member(var->varnosyn, walk->joins))
+			var->varnosyn = var->varattnosyn = 0;
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		walk->depth++;
+		(void) query_tree_walker((Query *) node, forget_walker, walk,
+								 QTW_IGNORE_JOINALIASES);
+		walk->depth--;
+		return false;
+	}
+	return expression_tree_walker(node, forget_walker, walk);
+}
+
+/* Joins are no more: columns that were written as theirs are their tables'. */
+static void
+forget_joins(Query *level, Relids joins)
+{
+	ForgetWalk walk = {joins};
+
+	if (joins != NULL)
+		(void) query_tree_walker(level, forget_walker, &walk,
+								 QTW_IGNORE_JOINALIASES);
 }
 
 /* Makes a part of the seed and what goes with it; false if it is not worth a
@@ -507,17 +559,19 @@ static void
 split_inner(const TessTable *table, Query *level, FromExpr *from)
 {
 	Part part = {table, level};
+	Relids joins = NULL;
 	List *seeds;
 	ListCell *cell;
 
 	part.kept = entries_to_keep(level);
 
 	foreach(cell, from->fromlist)
-		flatten_inner(lfirst(cell), &part.items, &part.quals);
+		flatten_inner(lfirst(cell), &part.items, &part.quals, &joins);
 	part.quals = list_concat(part.quals,
 							 make_ands_implicit((Expr *) from->quals));
 	from->fromlist = part.items;
 	from->quals = (Node *) part.quals;
+	forget_joins(level, joins);
 
 	seeds = list_copy(part.items);
 	foreach(cell, seeds)

@@ -52,9 +52,8 @@ extern void tess_split(TessSurvey *survey, Query *query);
 /* component.c: fragments of parts of a level's FROM, in place. */
 extern void tess_split_from(const TessTable *table, Query *query);
 
-/* part_ctes.c: WITH queries of a level, for a part of it.  The part has no
- * other WITH queries. */
-extern bool tess_part_copy_ctes(Query *level, Query *part, int **leaving);
-extern void tess_part_drop_ctes(Query *level, const int *leaving);
+/* part_ctes.c: WITH queries of a level that are a part's as well. */
+extern bool tess_part_add_ctes(Query *level, Query *part);
+extern bool tess_names_cte(Query *level, Node *node);
 
 #endif

@@ -24,7 +24,7 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
+#include "access/nbtree.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_proc.h"
 #include "nodes/makefuncs.h"
@@ -35,6 +35,7 @@
 #include "parser/parsetree.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "plan/locus_internal.h"
 #include "plan/plan_internal.h"
@@ -162,6 +163,55 @@ needs_other_shards(const TessTable *table, Query *query, List *keys,
 							 facts);
 }
 
+/* True if equal values of a type may differ (1.0 and 1.00). */
+static bool
+has_equal_variants(Oid type, Oid collation)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
+	Oid proves_image = OidIsValid(entry->btree_opf)
+						   ? get_opfamily_proc(entry->btree_opf,
+											   entry->btree_opintype,
+											   entry->btree_opintype,
+											   BTEQUALIMAGE_PROC)
+						   : InvalidOid;
+
+	return !OidIsValid(proves_image) ||
+		   !DatumGetBool(
+			   OidFunctionCall1Coll(proves_image, collation,
+									ObjectIdGetDatum(entry->btree_opintype)));
+}
+
+/* True if one of several equal rows stands for all of them. */
+static bool
+chooses_among_equals(Query *query)
+{
+	List *clauses = list_concat_copy(query->groupClause, query->distinctClause);
+	ListCell *cell;
+
+	foreach(cell, clauses)
+	{
+		Node *expr = get_sortgroupclause_expr(lfirst(cell), query->targetList);
+
+		if (has_equal_variants(exprType(expr), exprCollation(expr)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+operation_chooses_among_equals(SetOperationStmt *operation)
+{
+	ListCell *type;
+	ListCell *collation;
+
+	if (operation->groupClauses == NIL)
+		return false;
+	forboth(type, operation->colTypes, collation, operation->colCollations)
+		if (has_equal_variants(lfirst_oid(type), lfirst_oid(collation)))
+			return true;
+	return false;
+}
+
 /* The order of rows, or which of equal ones comes, may show in the result. */
 static bool
 depends_on_order_walker(Node *node, void *context)
@@ -169,6 +219,9 @@ depends_on_order_walker(Node *node, void *context)
 	if (node == NULL)
 		return false;
 	if (IsA(node, SubLink) && ((SubLink *) node)->subLinkType == ARRAY_SUBLINK)
+		return true;
+	if (IsA(node, SetOperationStmt) &&
+		operation_chooses_among_equals((SetOperationStmt *) node))
 		return true;
 	if (IsA(node, Aggref))
 	{
@@ -207,7 +260,8 @@ depends_on_order_walker(Node *node, void *context)
 		Query *query = (Query *) node;
 
 		if (query->limitCount != NULL || query->limitOffset != NULL ||
-			query->hasDistinctOn || query->hasWindowFuncs)
+			query->hasDistinctOn || query->hasWindowFuncs ||
+			chooses_among_equals(query))
 			return true;
 		return query_tree_walker(query, depends_on_order_walker, context, 0);
 	}

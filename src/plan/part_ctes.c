@@ -2,9 +2,9 @@
  * part_ctes.c - WITH queries of a level, for a part of it that becomes a
  * fragment (component.c).
  *
- * The part gets copies of those that it names, and of those that they name.  A
- * WITH query is computed once: so all that name it have to come along, or the
- * user has said NOT MATERIALIZED.
+ * The part takes along those that it names, and those that they name.  A WITH
+ * query is computed once (inline.c has seen to the others): so all that name it
+ * have to come along.
  */
 #include "postgres.h"
 
@@ -14,9 +14,9 @@
 
 typedef struct ReferenceWalk
 {
-	List *ctes;	 /* of the level */
-	int depth;	 /* levels below it */
-	int *counts; /* how often each is named */
+	List *ctes; /* of the level */
+	int depth;	/* levels below it */
+	Bitmapset *named;
 } ReferenceWalk;
 
 static bool
@@ -34,7 +34,8 @@ reference_walker(Node *node, ReferenceWalk *walk)
 		foreach(cell, walk->ctes)
 			if (strcmp(lfirst_node(CommonTableExpr, cell)->ctename,
 					   rte->ctename) == 0)
-				walk->counts[foreach_current_index(cell)]++;
+				walk->named = bms_add_member(walk->named,
+											 foreach_current_index(cell));
 		return false;
 	}
 	if (IsA(node, Query))
@@ -49,84 +50,66 @@ reference_walker(Node *node, ReferenceWalk *walk)
 	return expression_tree_walker(node, reference_walker, walk);
 }
 
-/* Of each WITH query of a level: how often the part and what comes with it name
- * it, and by how many of these references the level loses. */
-typedef struct References
-{
-	int *needed;
-	int *leaving;
-} References;
-
-/* Each names only such as stand before it. */
-static References
-count_references(Query *level, Query *part)
+/* True if an expression, or a subquery in FROM, names a WITH query of the level. */
+bool
+tess_names_cte(Query *level, Node *node)
 {
 	ReferenceWalk walk = {level->cteList};
-	Size size = sizeof(int) * list_length(level->cteList);
-	References references = {palloc0(size), palloc0(size)};
 
-	walk.counts = references.needed;
+	(void) reference_walker(node, &walk);
+	return walk.named != NULL;
+}
+
+/* Which WITH queries of the level the part names, itself or by others that it
+ * names.  Each names only such as stand before it. */
+static Bitmapset *
+needed_ctes(Query *level, Query *part)
+{
+	ReferenceWalk walk = {level->cteList};
+
 	(void) query_tree_walker(part, reference_walker, &walk,
 							 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_JOINALIASES);
-	memcpy(references.leaving, references.needed, size);
 	for (int i = list_length(level->cteList) - 1; i >= 0; i--)
-	{
-		CommonTableExpr *cte = list_nth_node(CommonTableExpr, level->cteList, i);
+		if (bms_is_member(i, walk.named))
+			(void) reference_walker(list_nth_node(CommonTableExpr,
+												  level->cteList, i)
+										->ctequery,
+									&walk);
+	return walk.named;
+}
 
-		if (references.needed[i] == 0)
-			continue;
-		walk.counts = references.needed;
-		(void) reference_walker(cte->ctequery, &walk);
-		walk.counts = references.leaving;
-		if (references.leaving[i] == cte->cterefcount)
-			(void) reference_walker(cte->ctequery, &walk);
-	}
-	return references;
+/* Which of them are named by what is left: those counted in CTEs say what they
+ * were before others were inlined. */
+static Bitmapset *
+ctes_of_rest(Query *rest, Bitmapset *needed)
+{
+	ReferenceWalk walk = {rest->cteList};
+	ListCell *cell;
+
+	(void) query_tree_walker(rest, reference_walker, &walk,
+							 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_JOINALIASES |
+								 QTW_IGNORE_CTE_SUBQUERIES);
+	foreach(cell, rest->cteList)
+		if (!bms_is_member(foreach_current_index(cell), needed))
+			(void) reference_walker(lfirst_node(CommonTableExpr, cell)->ctequery,
+									&walk);
+	return walk.named;
 }
 
 /*
- * Gives the part copies of the level's WITH queries that it needs.  False if
- * one of them would be computed twice.  leaving: for tess_part_drop_ctes.
+ * Gives the part, which has none, the WITH queries that it needs of the level,
+ * from which its tables have been taken already; they stand in both then.
+ * False if something else in the level names one of them, too.
  */
 bool
-tess_part_copy_ctes(Query *level, Query *part, int **leaving)
+tess_part_add_ctes(Query *level, Query *part)
 {
-	References references = count_references(level, part);
-	ListCell *cell;
+	Bitmapset *needed = needed_ctes(level, part);
+	int i = -1;
 
-	foreach(cell, level->cteList)
-	{
-		CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);
-		int index = foreach_current_index(cell);
-
-		if (references.needed[index] == 0)
-			continue;
-		if (references.leaving[index] < cte->cterefcount &&
-			cte->ctematerialized != CTEMaterializeNever)
-			return false;
-		cte = copyObject(cte);
-		cte->cterefcount = references.needed[index];
-		part->cteList = lappend(part->cteList, cte);
-	}
-	*leaving = references.leaving;
+	if (bms_overlap(needed, ctes_of_rest(level, needed)))
+		return false;
+	while ((i = bms_next_member(needed, i)) >= 0)
+		part->cteList = lappend(part->cteList, list_nth(level->cteList, i));
 	return true;
-}
-
-/* Takes references away from the level; what nobody names goes with them. */
-void
-tess_part_drop_ctes(Query *level, const int *leaving)
-{
-	List *staying = NIL;
-	ListCell *cell;
-
-	foreach(cell, level->cteList)
-	{
-		CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);
-		int count = leaving[foreach_current_index(cell)];
-
-		cte->cterefcount -= count;
-		if (count == 0 || cte->cterefcount > 0)
-			staying = lappend(staying, cte);
-	}
-	level->cteList = staying;
 }

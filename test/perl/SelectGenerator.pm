@@ -65,7 +65,9 @@ sub aggregate_query
 		"COALESCE(sum($column), -5)", "avg($column)::numeric(20,4)", "count(DISTINCT $column)",
 		"max($column) - min($column)", "bool_or($column > 3)::int", "count(*) FILTER (WHERE $column > 3)",
 		"array_length(array_agg($column), 1)", "my_sum(($column % 50)::int)");
-	return "(SELECT $list FROM $from WHERE " . $self->correlation(\@inner, \@outer) . ')';
+	my $where = $self->correlation(\@inner, \@outer);
+	return "cardinality(ARRAY(SELECT $column FROM $from WHERE $where))" if chance(0.08);
+	return "(SELECT $list FROM $from WHERE $where)";
 }
 
 # Equalities of inner with outer columns, and conditions of the inner ones.
@@ -142,12 +144,39 @@ sub subquery_test
 	return "$column " . pick('=', '>=', '<', '<>') . ' ' . $self->aggregate_query($depth - 1, @scope);
 }
 
+# Two derived tables whose first columns become one, or all that have a name in
+# common: only the join's own name is left.
+sub merged_join
+{
+	my ($self, $depth) = @_;
+	my ($join, $kind) = ($self->name('j'), pick('INNER', 'LEFT', 'RIGHT', 'FULL'));
+	my $natural = chance(0.2);
+	my (@sides, @types);
+
+	for my $prefix ('l', 'r')
+	{
+		my ($text, @scope) = chance(0.6) ? $self->SUPER::from_item(0) : $self->from_clause($depth - 1);
+		my @list = map { $self->column(\@scope) // '7' } 1 .. 2;
+		($text, my @columns) = chance(0.7) ? ("SELECT $list[0], $list[1] FROM $text", 'int', 'int') : $self->query($depth - 1);
+		# columns that are merged have to be comparable
+		($text, @columns) = ('SELECT a, a FROM generate_series(5, 9) ' . $self->name('g') . '(a)', 'int', 'int') if $columns[0] ne 'int';
+		my $n = 0;
+		push @sides, "($text) " . $self->name('m') . '(' . join(', ', map { $n++ ? "$prefix$n" : 'c1' } @columns) . ')';
+		push @types, @types ? @columns[ 1 .. $#columns ] : @columns;
+	}
+	my $n = 0;
+	my @scope = map { [ "$join.c" . ++$n, $_, $n == 1 ] } @types;
+	my $on = $natural ? '' : ' USING (c1)';
+	return ("($sides[0] " . ($natural ? 'NATURAL ' : '') . "$kind JOIN $sides[1]$on) AS $join(" . join(', ', map { "c$_" } 1 .. $n) . ')', @scope);
+}
+
 # FROM: a table, or a derived one.
 sub from_item
 {
 	my ($self, $depth, @lateral) = @_;
 	my ($query, @columns);
 
+	return $self->merged_join($depth) if $depth > 0 && chance(0.08);
 	if ($self->{ctes} && @{ $self->{ctes} } && chance(0.4))
 	{
 		my ($name, @types) = @{ pick(@{ $self->{ctes} }) };
@@ -283,6 +312,9 @@ sub int_aggregate
 	my $column = $self->column(\@scope) // '1';
 	my $filter = chance(0.2) ? ' FILTER (WHERE ' . $self->test(0, @scope) . ')' : '';
 
+	# an aggregate of this level inside of a subquery
+	return "(SELECT " . pick("max($column)", "count($column)", "sum($column) + min(y.category_id) * 0", "sum($column)") . " FROM categories y WHERE y.category_id = 2)"
+	  if chance(0.08);
 	return pick('count(*)', "count($column)", "sum($column)", "min($column)", "max($column)", "avg($column)",
 		"count(DISTINCT $column)", "my_sum(($column % 50)::int)") . $filter;
 }
@@ -298,6 +330,9 @@ sub grouped_query
 
 	@keys = map { chance(0.15) ? "COALESCE($_, 7)" : chance(0.15) ? "$_ % 4" : $_ } @keys;
 	@list = (@keys, @values);
+	# a subquery for each group
+	my @plain = map { [ $_, 'int', 1 ] } grep { /^[\w.]+$/ } @keys;
+	push @list, $self->aggregate_query(0, @plain) if @plain && chance(0.15);
 	my $text = 'SELECT ' . (chance(0.1) ? 'DISTINCT ' : '');
 	my $by = join ', ', @keys;
 	if (@keys && chance(0.25))
