@@ -86,6 +86,7 @@ SELECT how('SELECT x.n, y.n FROM padded x JOIN plain y ON x.name = y.name');
 SELECT how('SELECT a.n, a2.n FROM a JOIN a a2 ON a.k = a2.k WHERE a.n < a2.n');
 SELECT how('SELECT count(*), sum(j.v) FROM (a JOIN b USING (k)) AS j(x) JOIN r ON j.x = r.id');
 SELECT how('SELECT count(*), sum(j.v) FROM r JOIN (a JOIN b USING (k)) AS j(x) ON r.id = j.x AND j.n > (SELECT min(id) FROM r r2 WHERE r2.id >= j.x)');
+SELECT how('SELECT count(*), sum(j.w) FROM l JOIN (a JOIN ((VALUES (1, 2), (3, 4)) v(x, y) LEFT JOIN r ON r.id = y) AS j(x, w, z) ON a.k = j.x) ON l.id = a.n');
 
 -- 2: outer joins
 SELECT how('SELECT a.n, b.v FROM a LEFT JOIN b ON a.k = b.k');

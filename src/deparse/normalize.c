@@ -407,6 +407,55 @@ collect_used(Node *node, Bitmapset **used)
 	return expression_tree_walker(node, collect_used, used);
 }
 
+/* What columns were written as: those of a join with an alias, mostly. */
+typedef struct Renaming
+{
+	int *numbers; /* new ones of entries, 0: none; NULL in the second pass */
+	Index count;  /* of entries before */
+	int depth;
+} Renaming;
+
+/*
+ * ChangeVarNodes() changes varnosyn where it is varno.  Where it is another
+ * entry's, the first pass sets it to the new number, moved out of its way, the
+ * second one moves it back.
+ */
+static bool
+rename_walker(Node *node, Renaming *renaming)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Var *var = (Var *) node;
+
+		if ((int) var->varlevelsup != renaming->depth || var->varnosyn == 0)
+			return false;
+		if (renaming->numbers == NULL)
+		{
+			if (var->varnosyn > renaming->count)
+				var->varnosyn -= renaming->count;
+		}
+		else if (var->varnosyn != var->varno)
+		{
+			int number = renaming->numbers[var->varnosyn - 1];
+
+			var->varnosyn = number > 0 ? number + renaming->count : 0;
+			if (number == 0)
+				var->varattnosyn = 0;
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		renaming->depth++;
+		(void) query_tree_walker((Query *) node, rename_walker, renaming, 0);
+		renaming->depth--;
+		return false;
+	}
+	return expression_tree_walker(node, rename_walker, renaming);
+}
+
 /*
  * Takes entries out that nothing refers to: a view, its OLD and NEW, the
  * EXCLUDED of a view.  They would take names away from those that are used, or
@@ -417,6 +466,7 @@ remove_dead_entries(Query *query)
 {
 	Bitmapset *used = NULL;
 	List *entries = NIL;
+	Renaming renaming = {NULL, list_length(query->rtable)};
 	ListCell *cell;
 	int rti = 0;
 
@@ -429,6 +479,10 @@ remove_dead_entries(Query *query)
 	if (bms_num_members(used) == list_length(query->rtable))
 		return;
 
+	renaming.numbers = palloc0(sizeof(int) * renaming.count);
+	for (int next = 1, i = -1; (i = bms_next_member(used, i)) >= 0; next++)
+		renaming.numbers[i - 1] = next;
+	(void) query_tree_walker(query, rename_walker, &renaming, 0);
 	foreach(cell, query->rtable)
 	{
 		rti++;
@@ -440,6 +494,8 @@ remove_dead_entries(Query *query)
 			ChangeVarNodes((Node *) query, rti, list_length(entries), 0);
 	}
 	query->rtable = entries;
+	renaming.numbers = NULL;
+	(void) query_tree_walker(query, rename_walker, &renaming, 0);
 }
 
 /* Grouping sets tell two columns apart that the text cannot. */

@@ -829,3 +829,12 @@ SELECT user_id FROM users UNION SELECT user_id FROM orders ORDER BY 1 DESC LIMIT
 SELECT string_agg(u.name, ',' ORDER BY u.user_id, o.order_id) FROM users u JOIN orders o USING (user_id) WHERE o.total > 100;
 SELECT u.country, count(*) FROM users u WHERE EXISTS (SELECT FROM orders o WHERE o.user_id = u.user_id) GROUP BY u.country ORDER BY 1;
 SELECT u.country, count(*) FILTER (WHERE o.user_id IS NULL) FROM users u LEFT JOIN orders o USING (user_id) GROUP BY GROUPING SETS ((u.country), ()) ORDER BY 1;
+
+-- columns that are written as those of a join with an alias
+CREATE TEMP VIEW jv AS SELECT j.c1 AS author, j.c2, f.followee FROM (posts a(c1, c2) LEFT JOIN filled b(c3, c4, c1) USING (c1)) AS j(c1, c2) LEFT JOIN follows f ON f.follower = j.c1 AND f.followee > j.c1;
+SELECT * FROM jv WHERE author = 7;
+SELECT count(*), sum(c2), sum(followee) FROM jv;
+SELECT author, count(*), sum(c2), sum(followee) FROM jv GROUP BY author;
+SELECT count(*), sum(n.k + jv.c2) FROM notes n JOIN jv ON jv.author = n.k;
+SELECT count(*), sum(n.k + jv.c2) FROM notes n LEFT JOIN (jv JOIN posts p USING (author)) ON jv.author = n.k;
+SELECT t3076.k IS NULL, count(*) FROM (filled t3076 FULL JOIN (filled t3067 LEFT JOIN ((SELECT t3069.product_id, v3071.a FROM (products t3069 CROSS JOIN (VALUES (7), (8), (NULL)) v3071(a))) m3072(c1, l2) LEFT JOIN (SELECT t3074.category_id, t3074.category_id FROM products t3074) m3075(c1, r2) USING (c1)) AS j3068(c1, c2, c3) ON t3067.k = j3068.c1) ON t3076.k = j3068.c3) GROUP BY 1;
