@@ -4,6 +4,8 @@
 \pset tuples_only on
 CREATE SCHEMA explain;
 SET search_path = explain;
+-- joins of what is fetched
+SET tessera.ship_limit = 0;
 SET client_min_messages = warning;
 SET tessera.shard_count = 6;
 CREATE FUNCTION explain(options text, query text) RETURNS SETOF text LANGUAGE plpgsql AS $$

@@ -5,6 +5,8 @@
 CREATE SCHEMA locus;
 CREATE SCHEMA locus_local;
 SET search_path = locus;
+-- joins of what is fetched
+SET tessera.ship_limit = 0;
 SET client_min_messages = warning;
 
 -- how(query): fragments and scans of single tables, and whether the rows are

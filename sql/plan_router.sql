@@ -3,6 +3,8 @@
 CREATE SCHEMA plan_router;
 CREATE SCHEMA plan_router_local;
 SET search_path = plan_router;
+-- joins of what is fetched
+SET tessera.ship_limit = 0;
 SET client_min_messages = warning;
 
 -- how(query): routed, or how many scans and fragments of how many shards; and

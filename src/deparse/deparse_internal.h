@@ -36,6 +36,12 @@ extern List *tess_names_cut(const char *sql, int start, int end, List *names);
  * the text has no such row. */
 extern bool tess_names_values_row(const char *sql, int *start, int *end);
 
+/* Where the subquery that FROM begins with stands, inside of that many
+ * parentheses: the offset of its first byte, and the one after its last.  False
+ * if the text has no such subquery. */
+extern bool tess_names_first_subquery(const char *sql, int nested, int *start,
+									  int *end);
+
 /* CREATE STATISTICS as core writes it, its own name in the given schema. */
 extern List *tess_names_statistics(const char *sql, const char *schema);
 

@@ -357,6 +357,42 @@ tess_names_values_row(const char *sql, int *start, int *end)
 	return found;
 }
 
+bool
+tess_names_first_subquery(const char *sql, int nested, int *start, int *end)
+{
+	core_yy_extra_type extra;
+	core_yyscan_t scanner = scan_begin(sql, &extra);
+	core_YYSTYPE value;
+	YYLTYPE location;
+	int depth = 0;
+	int opened = -1; /* parentheses since FROM; -1: it has not come */
+	bool found = false;
+	int token;
+
+	/* a FROM inside of an expression (EXTRACT, DISTINCT) stands in parentheses */
+	while (!found && (token = core_yylex(&value, &location, scanner)) != 0)
+	{
+		if (opened >= 0 && opened < nested && token != '(')
+			break;
+		if (token == '(' || token == '[')
+		{
+			depth++;
+			if (opened >= 0 && opened < nested && ++opened == nested)
+				*start = location + 1;
+		}
+		else if (token == ')' || token == ']')
+		{
+			found = (opened == nested && depth == nested);
+			*end = location;
+			depth--;
+		}
+		else if (token == FROM && depth == 0)
+			opened = 0;
+	}
+	scanner_finish(scanner);
+	return found;
+}
+
 List *
 tess_names_statistics(const char *sql, const char *schema)
 {

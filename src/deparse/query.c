@@ -28,8 +28,12 @@
 
 typedef struct QueryText
 {
+	int nested; /* parentheses around the subquery that FROM begins with, which
+				 * is to be cut out; 0: none is */
 	char *sql;
-	List *names;		 /* in sql, of TessName * */
+	List *names; /* in sql, of TessName * */
+	int start;	 /* of that subquery */
+	int end;
 	const char *refusal; /* NULL: sql may be sent */
 } QueryText;
 
@@ -87,8 +91,6 @@ columns_are_equal(const Query *left, const Query *right)
 	return right_cell == NULL || lfirst_node(TargetEntry, right_cell)->resjunk;
 }
 
-/* Analysis of our own text.  Not parse_analyze_*: its hook is for statements
- * of users (pg_stat_statements would list ours). */
 /* What write_and_compare works on. */
 typedef struct Writing
 {
@@ -97,6 +99,8 @@ typedef struct Writing
 	QueryText *text;
 } Writing;
 
+/* Analysis of our own text.  Not parse_analyze_*: its hook is for statements
+ * of users (pg_stat_statements would list ours). */
 static Query *
 analyze_text(const char *sql, RawStmt *raw, TessNormalized *normalized)
 {
@@ -110,6 +114,48 @@ analyze_text(const char *sql, RawStmt *raw, TessNormalized *normalized)
 	query = transformTopLevelStmt(state, raw);
 	free_parsestate(state);
 	return query;
+}
+
+/*
+ * Finds the subquery that is to be cut out.  A union of several of it in its
+ * place has to be read as well, and give the same columns; and no name of a
+ * shard's table may stand outside.
+ */
+static void
+find_subquery(const Query *query, TessNormalized *normalized, QueryText *text)
+{
+	StringInfoData sql;
+	ListCell *cell;
+	bool found = tess_names_first_subquery(text->sql, text->nested,
+										   &text->start, &text->end);
+
+	foreach(cell, text->names)
+	{
+		const TessName *name = lfirst(cell);
+
+		if (name->location < text->start || name->location >= text->end)
+			found = false;
+	}
+	if (!found)
+	{
+		text->refusal = "its text names tables outside of a subquery";
+		return;
+	}
+
+	initStringInfo(&sql);
+	appendBinaryStringInfo(&sql, text->sql, text->start);
+	for (int i = 0; i < 2; i++)
+	{
+		appendStringInfoString(&sql, i > 0 ? " UNION ALL (" : "(");
+		appendBinaryStringInfo(&sql, text->sql + text->start,
+							   text->end - text->start);
+		appendStringInfoChar(&sql, ')');
+	}
+	appendStringInfoString(&sql, text->sql + text->end);
+	if (!columns_are_equal(query,
+						   analyze_text(sql.data, tess_names_parse(sql.data),
+										normalized)))
+		text->refusal = "its columns would have other types over several shards";
 }
 
 /* Writes, reads back, compares.  The text lives in the current context. */
@@ -133,6 +179,8 @@ write_and_compare(Query *query, TessNormalized *normalized, QueryText *text)
 	reread = tess_query_canonical(reread, normalized);
 	if (strcmp(text->sql, pg_get_querydef(reread, false)) != 0)
 		text->refusal = "its text would be read as another statement";
+	else if (text->nested > 0)
+		find_subquery(query, normalized, text);
 }
 
 /* Errors that say nothing about the text. */
@@ -191,7 +239,6 @@ write_query(const Query *query, QueryText *text)
 	int save_context;
 	int settings;
 
-	memset(text, 0, sizeof(QueryText));
 	copy = tess_query_normalize((Query *) copyObjectImpl(query), &normalized);
 	text->refusal = copy == NULL ? normalized.refusal : refuse_columns(copy);
 	if (text->refusal != NULL)
@@ -217,7 +264,7 @@ write_query(const Query *query, QueryText *text)
 List *
 tess_deparse_query(const Query *query, const char **reason)
 {
-	QueryText text;
+	QueryText text = {0};
 
 	write_query(query, &text);
 	if (text.refusal != NULL)
@@ -229,10 +276,28 @@ tess_deparse_query(const Query *query, const char **reason)
 }
 
 bool
+tess_deparse_framed(const Query *query, int nested, List **template,
+					List **frame, const char **reason)
+{
+	QueryText text = {nested};
+
+	write_query(query, &text);
+	if (text.refusal != NULL)
+	{
+		*reason = text.refusal;
+		return false;
+	}
+	*template = tess_names_cut(text.sql, text.start, text.end, text.names);
+	*frame = list_make2(makeString(pnstrdup(text.sql, text.start)),
+						makeString(pstrdup(text.sql + text.end)));
+	return true;
+}
+
+bool
 tess_deparse_insert(const Query *query, List **head, List **tail,
 					const char **reason)
 {
-	QueryText text;
+	QueryText text = {0};
 	int start;
 	int end;
 

@@ -37,11 +37,11 @@ tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
 	TessArgs *args = palloc0(sizeof(TessArgs));
 	int count = list_length(fragment->param_types);
 
-	if (list_length(exprs) != count + (fragment->has_prune ? 1 : 0))
-		elog(ERROR, "fragment has %d parameters, but %d expressions", count,
-			 list_length(exprs));
-
 	args->count = count;
+	args->evaluated = count - list_length(fragment->shipped);
+	if (list_length(exprs) != args->evaluated + (fragment->has_prune ? 1 : 0))
+		elog(ERROR, "fragment has %d parameters, but %d expressions",
+			 args->evaluated, list_length(exprs));
 	args->context = AllocSetContextCreate(CurrentMemoryContext,
 										  "tessera arguments",
 										  ALLOCSET_SMALL_SIZES);
@@ -53,7 +53,8 @@ tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
 	{
 		args->types[i] = list_nth_oid(fragment->param_types, i);
 		get_typlenbyval(args->types[i], &args->lengths[i], &args->by_value[i]);
-		args->exprs[i] = ExecInitExpr(list_nth(exprs, i), parent);
+		if (i < args->evaluated)
+			args->exprs[i] = ExecInitExpr(list_nth(exprs, i), parent);
 	}
 	if (fragment->has_prune)
 		args->prune = tess_prune_init(llast(exprs), parent);
@@ -86,7 +87,7 @@ is_same(const TessArgs *args, const Datum *values, const bool *nulls,
 {
 	if (args->values == NULL || !bms_equal(args->shards, shards))
 		return false;
-	for (int i = 0; i < args->count; i++)
+	for (int i = 0; i < args->evaluated; i++)
 	{
 		if (args->nulls[i] != nulls[i])
 			return false;
@@ -112,7 +113,7 @@ tess_args_eval(TessArgs *args, ExprContext *econtext, const TessGroup *group)
 	old_context = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	values = palloc(args->count * sizeof(Datum));
 	nulls = palloc(args->count * sizeof(bool));
-	for (int i = 0; i < args->count; i++)
+	for (int i = 0; i < args->evaluated; i++)
 		values[i] = ExecEvalExpr(args->exprs[i], econtext, &nulls[i]);
 	if (group != NULL && args->prune != NULL)
 		shards = tess_prune_eval(args->prune, econtext, group);
@@ -129,7 +130,8 @@ tess_args_eval(TessArgs *args, ExprContext *econtext, const TessGroup *group)
 	MemoryContextSwitchTo(args->context);
 	args->values = palloc(args->count * sizeof(Datum));
 	args->nulls = palloc(args->count * sizeof(bool));
-	for (int i = 0; i < args->count; i++)
+	memset(args->nulls, true, args->count * sizeof(bool));
+	for (int i = 0; i < args->evaluated; i++)
 	{
 		args->nulls[i] = nulls[i];
 		args->values[i] = nulls[i] ? (Datum) 0

@@ -1,6 +1,7 @@
 /*
  * exec.c - start of the folder: registers the custom scans, counts how deep
- * executor calls are nested, and says whether a fragment can run now.
+ * executor calls are nested, and says whether a fragment can run now, and
+ * whether it may have to run again.
  */
 #include "postgres.h"
 
@@ -44,6 +45,29 @@ bool
 tess_exec_is_cascade(void)
 {
 	return call.is_cascade;
+}
+
+/* See exec_internal.h. */
+bool
+tess_exec_is_never_rescanned(const Plan *scan, EState *estate)
+{
+	const Plan *plan = estate->es_plannedstmt->planTree;
+
+	while (plan != NULL && plan != scan)
+	{
+		if (innerPlan(plan) != NULL || !bms_is_empty(plan->extParam))
+			return false;
+		if (IsA(plan, SubqueryScan))
+			plan = ((const SubqueryScan *) plan)->subplan;
+		else if (IsA(plan, CustomScan) &&
+				 ((const CustomScan *) plan)->methods == &tess_scan_methods)
+			plan = ((const CustomScan *) plan)->custom_plans != NIL
+					   ? linitial(((const CustomScan *) plan)->custom_plans)
+					   : NULL;
+		else
+			plan = outerPlan(plan);
+	}
+	return plan == scan && estate->es_epq_active == NULL;
 }
 
 static void

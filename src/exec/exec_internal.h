@@ -100,6 +100,7 @@ extern void tess_slot_show(TupleTableSlot *virtual_slot, TupleTableSlot *stored)
 typedef struct TessArgs
 {
 	int count;
+	int evaluated; /* so many of them; the others are arrays of ship.c */
 	Oid *types;
 	int16 *lengths; /* typlen */
 	bool *by_value;
@@ -124,14 +125,33 @@ extern bool tess_args_eval(TessArgs *args, ExprContext *econtext,
 extern ParamListInfo tess_args_param_list(int count, const Oid *types,
 										  const Datum *values, const bool *nulls);
 
+/* ship.c: rows of a child plan that are sent as arrays ----------------------- */
+typedef struct TessCargo TessCargo;
+
+typedef struct TessCargoFigures
+{
+	int64 rows;
+	int64 loads;
+} TessCargoFigures;
+
+extern TessCargo *tess_cargo_make(const TessFragment *fragment, PlanState *child);
+extern bool tess_cargo_load(TessCargo *cargo, TessArgs *args);
+extern void tess_cargo_unload(TessCargo *cargo);
+extern void tess_cargo_restart(TessCargo *cargo);
+extern bool tess_cargo_has_changed(const TessCargo *cargo);
+extern bool tess_cargo_is_known(const TessCargo *cargo);
+extern const TessCargoFigures *tess_cargo_figures(const TessCargo *cargo);
+
+/* statement.c: the text for the shards of a node --------------------------- */
+extern int tess_statement_shards(const TessFragment *fragment);
+extern char *tess_statement_sql(const TessFragment *fragment, int shard_count,
+								const int64 *shard_ids);
+
 /* merge.c: sorted streams of rows become one -------------------------------- */
 typedef struct TessMerge TessMerge;
 /* What one statement gives. */
 typedef struct TessMergeInput TessMergeInput;
 
-extern int tess_merge_shards_per_statement(const TessFragment *fragment);
-extern char *tess_merge_sql(const TessFragment *fragment, int shard_count,
-							const int64 *shard_ids);
 extern TessMerge *tess_merge_make(const TessFragment *fragment,
 								  const TessArgs *args, TupleDesc scan_desc,
 								  TessRowMap *rows);
@@ -243,6 +263,8 @@ extern void tess_copy_compare(Oid table, const TessBranch *branch,
 /* Errors if the snapshot is older than the shards of this server. */
 extern void tess_exec_check_snapshot(const TessFragment *fragment,
 									 Snapshot snapshot);
+/* True if between the top of the plan and a scan of ours nothing rescans. */
+extern bool tess_exec_is_never_rescanned(const Plan *scan, EState *estate);
 /* The table of a fragment as it is now; errors if it is not ours any more. */
 extern const TessTable *tess_exec_table(const TessFragment *fragment);
 
@@ -271,5 +293,8 @@ extern void tess_remote_plans_show(CustomScanState *node,
 								   const TessGroup *group,
 								   const Bitmapset *shards, ExplainState *es);
 extern void tess_remote_plan_init(void);
+
+extern void tess_explain_cargo(const TessFragment *fragment,
+							   const TessCargoFigures *figures, ExplainState *es);
 
 #endif

@@ -137,9 +137,13 @@ explain_sql(const TessFragment *fragment, const TessShard *shard,
 
 	if (fragment->template != NIL)
 	{
-		ExplainPropertyText("Remote SQL",
-							one_line(template_text(fragment->template, shard)),
-							es);
+		char *sql = template_text(fragment->template, shard);
+
+		/* as for one shard */
+		if (fragment->frame != NIL)
+			sql = psprintf("%s%s%s", strVal(linitial(fragment->frame)), sql,
+						   strVal(lsecond(fragment->frame)));
+		ExplainPropertyText("Remote SQL", one_line(sql), es);
 		return;
 	}
 	foreach(cell, fragment->modify->writes)
@@ -282,4 +286,24 @@ tess_explain_fragment(CustomScanState *node, List *ancestors,
 		explain_figures(&what->figures, es);
 	if (es->verbose && fragment->modify == NULL)
 		tess_remote_plans_show(node, what, group, shards, es);
+}
+
+/* What is said of rows that are shipped.  figures: NULL if none were. */
+void
+tess_explain_cargo(const TessFragment *fragment,
+				   const TessCargoFigures *figures, ExplainState *es)
+{
+	const char *join = fragment->shipped_join == JOIN_INNER	 ? "Inner"
+					   : fragment->shipped_join == JOIN_LEFT ? "Left"
+					   : fragment->shipped_join == JOIN_SEMI ? "Semi"
+															 : "Anti";
+
+	ExplainPropertyText("Join on Nodes", join, es);
+	ExplainPropertyInteger("Columns Shipped", NULL,
+						   list_length(fragment->shipped), es);
+	if (!es->analyze || figures == NULL)
+		return;
+	ExplainPropertyInteger("Rows Shipped", NULL, figures->rows, es);
+	if (figures->loads > 1)
+		ExplainPropertyInteger("Loads", NULL, figures->loads, es);
 }

@@ -8,25 +8,17 @@
  *
  * Rows that come while their input has a head (a session was drained, or
  * several statements share one) go to a store of that input: a common one would
- * lose the order.  Which shards make an input is said here too; sessions and
- * sending are the caller's.
+ * lose the order.  Texts, sessions and sending are the caller's.
  */
 #include "postgres.h"
 
 #include "access/stratnum.h"
 #include "exec/exec_internal.h"
 #include "lib/binaryheap.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/sortsupport.h"
-
-/*
- * So many shards of a node in one statement: the node plans them together, and
- * its locks, memory and planning time grow with them.
- */
-#define SHARDS_PER_STATEMENT 128
 
 /* For a store, at least: the minimum of work_mem. */
 #define STORE_MEMORY_KB 64
@@ -81,21 +73,6 @@ struct TessMerge
 static void put_remote(void *owner, void *tag, const PGresult *result, int row);
 static void end_input(void *owner, void *tag, PGresult *result);
 
-/* Statements ---------------------------------------------------------------- */
-
-/*
- * How many shards of a node a statement of the fragment may cover.  Rows of a
- * union cannot be locked, and do not say which shard they are from.
- */
-int
-tess_merge_shards_per_statement(const TessFragment *fragment)
-{
-	if (fragment->sort_columns == NIL || fragment->locks_rows ||
-		list_member_int(fragment->sources, TESS_FROM_SHARD_INDEX))
-		return 1;
-	return SHARDS_PER_STATEMENT;
-}
-
 /* True for a ">". */
 bool
 tess_merge_is_descending(Oid sort_operator)
@@ -107,42 +84,6 @@ tess_merge_is_descending(Oid sort_operator)
 	if (!get_ordering_op_properties(sort_operator, &family, &type, &strategy))
 		elog(ERROR, "operator %u does not sort", sort_operator);
 	return strategy == BTGreaterStrategyNumber;
-}
-
-/*
- * The SQL of a sorted fragment for shards of one node, palloc'd.  Each part is
- * sorted, so that the node has to merge only; what the columns are sorted by,
- * their own collation, is the union's too.
- */
-char *
-tess_merge_sql(const TessFragment *fragment, int shard_count,
-			   const int64 *shard_ids)
-{
-	StringInfoData sql;
-
-	if (shard_count == 1)
-		return tess_template_sql(fragment->template, shard_ids[0]);
-
-	initStringInfo(&sql);
-	for (int i = 0; i < shard_count; i++)
-	{
-		char *part = tess_template_sql(fragment->template, shard_ids[i]);
-
-		appendStringInfo(&sql, "%s(%s)", i > 0 ? " UNION ALL " : "", part);
-		pfree(part);
-	}
-	for (int i = 0; i < list_length(fragment->sort_columns); i++)
-		appendStringInfo(&sql, "%s%d %s NULLS %s", i > 0 ? ", " : " ORDER BY ",
-						 list_nth_int(fragment->sort_columns, i) + 1,
-						 tess_merge_is_descending(
-							 list_nth_oid(fragment->sort_operators, i))
-							 ? "DESC"
-							 : "ASC",
-						 list_nth_int(fragment->sort_nulls_first, i) ? "FIRST"
-																	 : "LAST");
-	if (fragment->limit_param > 0)
-		appendStringInfo(&sql, " LIMIT $%d", fragment->limit_param);
-	return sql.data;
 }
 
 /* Making -------------------------------------------------------------------- */

@@ -99,6 +99,8 @@ find_values(CustomScanState *node, const TessExplained *what)
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
 	ListCell *cell;
 
+	if (what->fragment->shipped != NIL)
+		return false; /* they are not kept */
 	if (what->args->values != NULL)
 		return true;
 	foreach(cell, scan->custom_exprs)
@@ -192,7 +194,9 @@ plan_there(const Question *question, int32 node_id, const char *statement)
 static char *
 ask_for_plan(const Question *question, const Place *place)
 {
-	char *sql = tess_template_sql(question->fragment->template, place->shard_id);
+	char *sql = tess_statement_sql(question->fragment,
+								   place->shard_id != 0 ? 1 : 0,
+								   &place->shard_id);
 	char *statement = psprintf("%s %s", question->explain, sql);
 
 	if (place->is_local)

@@ -52,6 +52,7 @@ typedef struct TesseraScanState
 	const TessFragment *fragment;
 	Oid role; /* as whom it runs */
 	TessArgs *args;
+	TessCargo *cargo; /* NULL: nothing is shipped */
 	TessEncoder *encoder;
 	TessRowMap *rows;
 	TupleTableSlot *stored_slot;
@@ -62,8 +63,9 @@ typedef struct TesseraScanState
 
 	/* of the current run; all of it in run_context */
 	MemoryContext run_context;
-	TessReplies *replies; /* NULL: no run yet, or closed */
-	TessMerge *merge;	  /* NULL: rows come in any order */
+	MemoryContext load_context; /* for what is under way at once */
+	TessReplies *replies;		/* NULL: no run yet, or closed */
+	TessMerge *merge;			/* NULL: rows come in any order */
 	bool running;
 	bool keeping; /* the store has every row from the first on */
 	Tuplestorestate *store;
@@ -107,24 +109,6 @@ create_state(CustomScan *scan)
 	return (Node *) state;
 }
 
-/* True if between the top of the plan and the scan nothing rescans. */
-static bool
-is_never_rescanned(const Plan *scan, EState *estate)
-{
-	const Plan *plan = estate->es_plannedstmt->planTree;
-
-	while (plan != NULL && plan != scan)
-	{
-		if (innerPlan(plan) != NULL || !bms_is_empty(plan->extParam))
-			return false;
-		if (IsA(plan, SubqueryScan))
-			plan = ((const SubqueryScan *) plan)->subplan;
-		else
-			plan = outerPlan(plan);
-	}
-	return plan == scan && estate->es_epq_active == NULL;
-}
-
 static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -139,11 +123,18 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 
 	/* for EXPLAIN too, which shows the shards where it can */
 	state->args = tess_args_init(fragment, scan->custom_exprs, &node->ss.ps);
+	if (scan->custom_plans != NIL)
+		node->custom_ps = list_make1(
+			ExecInitNode(linitial(scan->custom_plans), estate,
+						 eflags & ~(EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK |
+									EXEC_FLAG_REWIND)));
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
 	if (node->ss.ss_currentRelation != NULL)
 		table = RelationGetRelid(node->ss.ss_currentRelation);
+	if (scan->custom_plans != NIL)
+		state->cargo = tess_cargo_make(fragment, linitial(node->custom_ps));
 	state->encoder = tess_encoder_make(state->args->count, state->args->types);
 	state->rows = tess_row_map_make(fragment, desc, table);
 	state->subxact = GetCurrentSubTransactionId();
@@ -157,7 +148,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	/* a fragment that writes stores its rows anyway */
 	if ((eflags & EXEC_FLAG_REWIND) || fragment->command != CMD_SELECT)
 		state->keep = KEEP_ALL;
-	else if (is_never_rescanned(&scan->scan.plan, estate))
+	else if (tess_exec_is_never_rescanned(&scan->scan.plan, estate))
 		state->keep = KEEP_NOTHING;
 	else
 		state->keep = KEEP_SMALL;
@@ -257,16 +248,6 @@ count_processed(void *owner, void *tag, PGresult *result)
 		state->css.ss.ps.state->es_processed += processed;
 }
 
-static char *
-task_sql(const TesseraScanState *state, const ScanTask *task)
-{
-	if (task->shard_count > 1)
-		return tess_merge_sql(state->fragment, task->shard_count,
-							  task->shard_ids);
-	return tess_template_sql(state->fragment->template,
-							 task->shard_count == 1 ? task->shard_ids[0] : 0);
-}
-
 /* Runs a task in process; its rows go to the store. */
 static uint64
 run_here(TesseraScanState *state, const ScanTask *task)
@@ -278,7 +259,8 @@ run_here(TesseraScanState *state, const ScanTask *task)
 	uint64 processed;
 
 	state->here = task;
-	processed = tess_exec_here(task_sql(state, task),
+	processed = tess_exec_here(tess_statement_sql(fragment, task->shard_count,
+												  task->shard_ids),
 							   tess_args_param_list(args->count, args->types,
 													args->values, args->nulls),
 							   reads ? estate->es_snapshot : NULL, state->role,
@@ -310,8 +292,9 @@ send_tasks(TesseraScanState *state, ScanTask *tasks, int count)
 
 		/* row by row, because libpq would else hold a whole result */
 		tess_replies_queue(state->replies, tasks[i].branch,
-						   task_sql(state, &tasks[i]), &params,
-						   tess_row_map_is_binary(state->rows),
+						   tess_statement_sql(fragment, tasks[i].shard_count,
+											  tasks[i].shard_ids),
+						   &params, tess_row_map_is_binary(state->rows),
 						   !writes || fragment->column_types != NIL,
 						   tasks[i].input ? (void *) tasks[i].input
 										  : (void *) &tasks[i]);
@@ -324,8 +307,7 @@ static ScanTask *
 make_tasks(TesseraScanState *state, const TessGroup *group, int *count)
 {
 	int shard_count = bms_num_members(state->args->shards);
-	int limit = Min(tess_merge_shards_per_statement(state->fragment),
-					shard_count);
+	int limit = Min(tess_statement_shards(state->fragment), shard_count);
 	ScanTask *tasks = palloc0(shard_count * sizeof(ScanTask));
 	int shard_index = -1;
 
@@ -435,20 +417,23 @@ end_run(TesseraScanState *state)
 	state->running = false;
 }
 
-static void
-start_run(TesseraScanState *state, const TessTable *table)
+/*
+ * Sends the fragment: once a run, or with each load of shipped rows.  False if
+ * there is no (further) load, and nothing has been sent.
+ */
+static bool
+start_load(TesseraScanState *state, const TessTable *table)
 {
 	MemoryContext old_context;
 
-	end_run(state);
+	close_replies(state);
+	MemoryContextReset(state->load_context);
 	if (state->reader != NULL)
 		tess_reader_check(state->reader);
-	else
-		tess_order_write(state->fragment, 0, 0);
-	MemoryContextReset(state->run_context);
-	old_context = MemoryContextSwitchTo(state->run_context);
-	state->row_context = AllocSetContextCreate(state->run_context, "tessera row",
-											   ALLOCSET_DEFAULT_SIZES);
+	if (state->cargo != NULL && !tess_cargo_load(state->cargo, state->args))
+		return false;
+
+	old_context = MemoryContextSwitchTo(state->load_context);
 	if (state->fragment->sort_columns != NIL)
 	{
 		state->merge = tess_merge_make(state->fragment, state->args,
@@ -460,19 +445,52 @@ start_run(TesseraScanState *state, const TessTable *table)
 	else
 		state->replies = tess_replies_make(state, store_remote_row,
 										   count_processed);
-	state->keeping = state->keep != KEEP_NOTHING;
-	state->figures.executed = true;
 
 	if (state->fragment->target == TESS_TO_ALL_COPIES)
 		run_on_copies(state);
 	else if (state->fragment->command == CMD_SELECT || !tess_exec_is_cascade())
 		run_on_shards(state, table->group);
+	if (state->cargo != NULL)
+		tess_cargo_unload(state->cargo);
 
 	/* A stream would not outlive the rollback of a subtransaction that is not
 	 * the statement's own. */
 	if (state->fragment->command != CMD_SELECT ||
 		state->subxact != GetCurrentSubTransactionId())
 		tess_replies_collect(state->replies, NULL, 0);
+	MemoryContextSwitchTo(old_context);
+	return true;
+}
+
+/* The run has sent what it could; with the rows of the next load there may be
+ * more. */
+static bool
+start_next_load(TesseraScanState *state)
+{
+	return state->cargo != NULL &&
+		   start_load(state, tess_exec_table(state->fragment));
+}
+
+static void
+start_run(TesseraScanState *state, const TessTable *table)
+{
+	MemoryContext old_context;
+
+	end_run(state);
+	if (state->reader == NULL)
+		tess_order_write(state->fragment, 0, 0);
+	MemoryContextReset(state->run_context);
+	old_context = MemoryContextSwitchTo(state->run_context);
+	state->row_context = AllocSetContextCreate(state->run_context, "tessera row",
+											   ALLOCSET_DEFAULT_SIZES);
+	state->load_context = AllocSetContextCreate(state->run_context,
+												"tessera statements",
+												ALLOCSET_DEFAULT_SIZES);
+	state->keeping = state->keep != KEEP_NOTHING;
+	state->figures.executed = true;
+	if (state->cargo != NULL)
+		tess_cargo_restart(state->cargo);
+	(void) start_load(state, table);
 	state->running = true; /* not before: somebody may catch an error */
 	MemoryContextSwitchTo(old_context);
 }
@@ -486,7 +504,8 @@ prepare_run(TesseraScanState *state)
 
 	if (!state->running || state->fragment->command == CMD_SELECT)
 		changed = tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext,
-								 table->group);
+								 table->group) ||
+				  (state->cargo != NULL && tess_cargo_has_changed(state->cargo));
 	state->rescan = false;
 
 	if (state->running &&
@@ -512,12 +531,24 @@ start_early(void *arg)
 	TesseraScanState *state = arg;
 	MemoryContext old_context;
 
-	if (state->running || !tess_args_are_known(state->args))
+	if ((state->running && state->cargo == NULL) ||
+		!tess_args_are_known(state->args) ||
+		(state->cargo != NULL && !tess_cargo_is_known(state->cargo)))
 		return;
 	old_context = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
-	if (state->keep == KEEP_SMALL)
-		state->keep = KEEP_ALL;
-	prepare_run(state);
+	if (!state->running)
+	{
+		if (state->keep == KEEP_SMALL)
+			state->keep = KEEP_ALL;
+		prepare_run(state);
+	}
+	/* further loads would be sent too late */
+	while (state->cargo != NULL && state->replies != NULL)
+	{
+		tess_replies_collect(state->replies, NULL, 0);
+		if (!start_next_load(state))
+			break;
+	}
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -584,21 +615,24 @@ next_tuple(ScanState *node)
 
 	if (!state->running || state->rescan)
 		prepare_run(state);
-	if (state->read_rows < state->stored_rows)
-		return next_stored(state, slot);
+	for (;;)
+	{
+		if (state->read_rows < state->stored_rows)
+			return next_stored(state, slot);
 
-	ExecClearTuple(slot);
-	if (state->stored_rows > 0 && !state->keeping)
-	{
-		tuplestore_clear(state->store);
-		state->stored_rows = state->read_rows = 0;
-	}
-	if (state->replies == NULL)
-		return slot;
-	if (!next_arriving(state, slot))
-	{
+		ExecClearTuple(slot);
+		if (state->stored_rows > 0 && !state->keeping)
+		{
+			tuplestore_clear(state->store);
+			state->stored_rows = state->read_rows = 0;
+		}
+		if (state->replies == NULL)
+			return slot;
+		if (next_arriving(state, slot))
+			break;
 		close_replies(state);
-		return ExecClearTuple(slot);
+		if (!start_next_load(state))
+			return ExecClearTuple(slot);
 	}
 	if (state->keeping)
 		keep_row(state, slot);
@@ -625,6 +659,9 @@ static void
 rescan(CustomScanState *node)
 {
 	((TesseraScanState *) node)->rescan = true;
+	/* the child is rescanned when it is asked again, if ever */
+	if (node->custom_ps != NIL && node->ss.ps.chgParam != NULL)
+		UpdateChangedParamSet(linitial(node->custom_ps), node->ss.ps.chgParam);
 	ExecScanReScan(&node->ss);
 }
 
@@ -636,6 +673,8 @@ end_scan(CustomScanState *node)
 	end_run(state);
 	if (state->reader != NULL)
 		tess_reader_end(state->reader);
+	if (node->custom_ps != NIL)
+		ExecEndNode(linitial(node->custom_ps));
 }
 
 static void
@@ -651,4 +690,8 @@ explain(CustomScanState *node, List *ancestors, ExplainState *es)
 		what.shards = state->args->shards;
 	what.figures = state->figures;
 	tess_explain_fragment(node, ancestors, &what, es);
+	if (state->fragment->shipped != NIL)
+		tess_explain_cargo(state->fragment,
+						   state->cargo ? tess_cargo_figures(state->cargo) : NULL,
+						   es);
 }

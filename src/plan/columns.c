@@ -170,7 +170,8 @@ tess_columns_add_expr(TessColumns *columns, Expr *expr, Expr *node_expr)
 	int column = list_length(columns->node_tlist);
 	ListCell *cell;
 
-	if (IsA(expr, Var) && ((Var *) expr)->varattno > 0)
+	if (IsA(expr, Var) && ((Var *) expr)->varattno > 0 &&
+		((Var *) expr)->varno == columns->varno)
 	{
 		const Var *var = (Var *) expr;
 

@@ -171,3 +171,12 @@ tess_cost_remote(const Path *path, int shards_hit)
 	tess_cost_fetch(&fetch, shards_hit, 0);
 	return Max(path->total_cost - fetch.total_cost, 0);
 }
+
+/* See plan_internal.h.  Each node gets all of them, and hashes them. */
+Cost
+tess_cost_shipped(double rows, int width, int nodes)
+{
+	return rows *
+		   (cpu_tuple_cost + nodes * (cpu_tuple_cost + 2 * cpu_operator_cost +
+									  BYTE_COST * width));
+}

@@ -21,6 +21,7 @@ typedef struct Frame
 {
 	struct Frame *outer;
 	bool is_open;	 /* tables of ours are ours */
+	bool ships;		 /* rows may be sent to be joined on nodes */
 	List *scans;	 /* of distributed tables, made so far */
 	List *fragments; /* TessFragmentQuery * */
 	MemoryContext context;
@@ -35,6 +36,14 @@ bool
 tess_frame_is_open(void)
 {
 	return frame != NULL && frame->is_open;
+}
+
+/* True if what is computed here may be sent to be joined with distributed
+ * tables, which are read after it then. */
+bool
+tess_frame_ships(void)
+{
+	return frame != NULL && frame->ships;
 }
 
 /* A relation scan has been planned in this frame. */
@@ -128,6 +137,8 @@ tess_plan_rest(TessJob *job, Query *query)
 	rechecks = tess_row_marks_move(query);
 	if (!query->hasModifyingCTE)
 	{
+		frame->ships = !rechecks && !job->parse->hasModifyingCTE &&
+					   !tess_ship_may_write(query);
 		if (!rechecks)
 			tess_decorrelate(tess_survey_make(query), query);
 		tess_split(tess_survey_make(query), query);
@@ -258,6 +269,7 @@ tess_plan_init(void)
 	next_planner = planner_hook;
 	planner_hook = plan_hook;
 	tess_relation_scan_init();
+	tess_ship_join_init();
 	tess_upper_paths_init();
 	tess_change_init();
 }

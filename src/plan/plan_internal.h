@@ -282,6 +282,7 @@ extern void tess_on_conflict_note(const OnConflictExpr *conflict,
 extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);
 /* The current frame: told by relation scans. */
 extern bool tess_frame_is_open(void);
+extern bool tess_frame_ships(void);
 extern void tess_frame_add_scan(CustomScan *scan);
 /* ... and that a function which is not built in is left to the nodes. */
 extern void tess_frame_add_function(Oid function);
@@ -323,6 +324,8 @@ typedef struct TessDraft
 	List *sort_clause;
 	Node *limit_count; /* a Param */
 
+	struct TessShipment *ship; /* NULL: no join */
+
 	List *template; /* NIL until it is written */
 } TessDraft;
 
@@ -335,6 +338,41 @@ extern Index tess_draft_column_ref(TessDraft *draft, int column);
 extern bool tess_draft_write(TessDraft *draft, const char **reason);
 extern CustomScan *tess_draft_plan(const TessDraft *draft, const Path *path,
 								   List *tlist);
+
+/* ship_query.c: rows of a draft are joined with rows that are sent ---------- */
+
+/* With what, and how.  The draft's own rows are the join's outer side. */
+typedef struct TessShipment
+{
+	RelOptInfo *rel;   /* the join */
+	RelOptInfo *outer; /* the draft's relation */
+	Path *path;		   /* of what is shipped */
+	JoinType jointype; /* JOIN_INNER, _LEFT, _SEMI or _ANTI */
+	Cost remote;	   /* what the nodes pay for the join */
+
+	/* conditions of the join, and those above an outer one, as the node's
+	 * query has them */
+	List *joins;
+	List *filters;
+	List *columns; /* Var *: what it uses of the shards' rows ... */
+	List *shipped; /* ... and of what is sent */
+	List *frame;   /* see task.h; NIL until it is written */
+} TessShipment;
+
+extern Node *tess_ship_var(TessShipment *ship, const TessTravel *travel,
+						   const Var *var);
+extern bool tess_ship_write(TessShipment *ship, Query *query, Query *source,
+							int param_count, List **template,
+							const char **reason);
+extern void tess_ship_describe(const TessShipment *ship, TessFragment *fragment);
+
+/* ship_join.c: joins with rows of anywhere else, as paths. */
+extern int tess_ship_limit_kb(void);
+/* True if a statement calls functions that may write: what they write must not
+ * be seen by scans that wait for what they return. */
+extern bool tess_ship_may_write(Query *query);
+extern TessDraft *tess_ship_draft_of(PlannerInfo *root, RelOptInfo *joinrel);
+extern void tess_ship_join_init(void);
 
 /* estimate.c: sizes and costs, without asking anybody ----------------------- */
 
@@ -357,11 +395,15 @@ extern void tess_cost_scan(Path *path, int shards_hit, int shard_count);
 extern void tess_cost_fetch(Path *path, int shards_hit, Cost remote);
 /* What the nodes pay for a path with such costs. */
 extern Cost tess_cost_remote(const Path *path, int shards_hit);
+/* What it costs to give nodes rows that they join. */
+extern Cost tess_cost_shipped(double rows, int width, int nodes);
 
 /* True if rel is a distributed table whose rows may be drafted in a path: none
  * of them is locked. */
 extern bool tess_draft_is_possible(PlannerInfo *root, RelOptInfo *rel);
 extern int tess_draft_shard_count(PlannerInfo *root, const TessDraft *draft);
+extern int tess_draft_node_count(PlannerInfo *root, const TessDraft *draft,
+								 int *shard_count);
 /* A path of parent (rel itself, or an upper relation) for a draft that has
  * been written; remote is what the nodes pay. */
 extern Path *tess_draft_path(PlannerInfo *root, RelOptInfo *parent,

@@ -108,13 +108,28 @@ restore_collate(RelabelType *relabel)
 	return (Node *) collate;
 }
 
-/* Expressions over the scan's relation as they are written for a node. */
-static Node *
-renumber_mutator(Node *node, RelOptInfo *rel)
+typedef struct Renumbering
 {
+	TessDraft *draft;
+	bool failed; /* there is a column that cannot be sent */
+} Renumbering;
+
+/* Expressions over the draft's rows as they are written for a node. */
+static Node *
+renumber_mutator(Node *node, Renumbering *context)
+{
+	TessDraft *draft = context->draft;
+
 	if (node == NULL)
 		return NULL;
-	if (IsA(node, Var) && ((Var *) node)->varno == rel->relid)
+	if (IsA(node, Var) && draft->ship != NULL)
+	{
+		Node *column = tess_ship_var(draft->ship, &draft->travel, (Var *) node);
+
+		context->failed |= column == NULL;
+		return column ? column : copyObject(node);
+	}
+	if (IsA(node, Var) && ((Var *) node)->varno == draft->rel->relid)
 	{
 		Var *var = (Var *) copyObject(node);
 
@@ -123,7 +138,7 @@ renumber_mutator(Node *node, RelOptInfo *rel)
 		var->varattnosyn = 0;
 		return (Node *) var;
 	}
-	node = expression_tree_mutator(node, renumber_mutator, rel);
+	node = expression_tree_mutator(node, renumber_mutator, context);
 	if (IsA(node, RelabelType))
 	{
 		RelabelType *relabel = (RelabelType *) node;
@@ -143,17 +158,29 @@ Expr *
 tess_draft_bind(TessDraft *draft, Expr *expr)
 {
 	List *before = list_copy(draft->bindings.exprs);
+	TessShipment ship = {0};
+	Renumbering renumbering = {draft};
 	Node *bound;
 
+	if (draft->ship != NULL)
+	{
+		ship.columns = list_copy(draft->ship->columns);
+		ship.shipped = list_copy(draft->ship->shipped);
+	}
 	if (!contain_volatile_functions((Node *) expr) &&
 		!expression_returns_set((Node *) expr))
 	{
 		bound = tess_bind(&draft->bindings,
-						  renumber_mutator((Node *) expr, draft->rel));
-		if (tess_travels(&draft->travel, bound))
+						  renumber_mutator((Node *) expr, &renumbering));
+		if (!renumbering.failed && tess_travels(&draft->travel, bound))
 			return (Expr *) bound;
 	}
 	draft->bindings.exprs = before;
+	if (draft->ship != NULL)
+	{
+		draft->ship->columns = ship.columns;
+		draft->ship->shipped = ship.shipped;
+	}
 	return NULL;
 }
 
@@ -267,28 +294,43 @@ add_row_mark(const TessDraft *draft, Query *query)
 }
 
 static Query *
-make_query(TessDraft *draft)
+make_query(void)
 {
 	Query *query = makeNode(Query);
+
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	return query;
+}
+
+/* The rows of the source that pass the conditions, without columns. */
+static Query *
+make_source_query(TessDraft *draft)
+{
+	Query *query = make_query();
 	RangeTblRef *ref = makeNode(RangeTblRef);
 
 	ref->rtindex = 1;
-	query->commandType = CMD_SELECT;
-	query->canSetTag = true;
 	query->rtable = list_make1(make_source(draft));
 	query->jointree = makeFromExpr(list_make1(ref),
 								   draft->sent == NIL
 									   ? NULL
 									   : (Node *) make_ands_explicit(draft->sent));
-	query->targetList = draft->columns->node_tlist;
 	query->hasSubLinks = draft->fragment != NULL &&
 						 draft->fragment->query->hasSubLinks;
+	add_row_mark(draft, query);
+	return query;
+}
+
+/* What is made of the rows. */
+static void
+set_output(const TessDraft *draft, Query *query)
+{
+	query->targetList = draft->columns->node_tlist;
 	query->hasAggs = draft->has_aggs;
 	query->groupClause = draft->group_clause;
 	query->sortClause = draft->sort_clause;
 	query->limitCount = draft->limit_count;
-	add_row_mark(draft, query);
-	return query;
 }
 
 /* Makes the draft's template.  False with *reason (a phrase) if it cannot be
@@ -296,7 +338,15 @@ make_query(TessDraft *draft)
 bool
 tess_draft_write(TessDraft *draft, const char **reason)
 {
-	draft->template = tess_deparse_query(make_query(draft), reason);
+	Query *source = make_source_query(draft);
+	Query *query = draft->ship ? make_query() : source;
+
+	set_output(draft, query);
+	if (draft->ship != NULL)
+		return tess_ship_write(draft->ship, query, source,
+							   list_length(draft->bindings.exprs),
+							   &draft->template, reason);
+	draft->template = tess_deparse_query(query, reason);
 	return draft->template != NIL;
 }
 
@@ -347,6 +397,8 @@ make_fragment(const TessDraft *draft)
 									 : draft->rte->checkAsUser;
 	tess_columns_describe(draft->columns, fragment);
 	describe_order(draft, fragment);
+	if (draft->ship != NULL)
+		tess_ship_describe(draft->ship, fragment);
 	return fragment;
 }
 
@@ -395,6 +447,8 @@ tess_draft_plan(const TessDraft *draft, const Path *path, List *tlist)
 		scan->scan.plan.qual = draft->local;
 		tlist = needed_tlist(draft, path, tlist);
 	}
+	else if (draft->ship != NULL && path->parent == draft->ship->rel)
+		scan->scan.plan.qual = draft->local;
 	scan->scan.plan.targetlist = tlist;
 	scan->flags = ((const CustomPath *) path)->flags;
 	tess_frame_add_scan(scan);
@@ -412,12 +466,34 @@ tess_draft_shard_count(PlannerInfo *root, const TessDraft *draft)
 											   draft->table->group, &exact));
 }
 
+/* The same for nodes, and for shards in *shard_count. */
+int
+tess_draft_node_count(PlannerInfo *root, const TessDraft *draft, int *shard_count)
+{
+	const TessGroup *group = draft->table->group;
+	List *nodes = NIL;
+	Bitmapset *shards;
+	bool exact;
+	int i = -1;
+
+	shards = tess_prune_estimate(draft->prune, root->glob->boundParams, group,
+								 &exact);
+	while ((i = bms_next_member(shards, i)) >= 0)
+		if (group->shards[i].node_count > 0)
+			nodes = list_append_unique_int(nodes, group->shards[i].node_ids[0]);
+	*shard_count = bms_num_members(shards);
+	return list_length(nodes);
+}
+
 static Plan *
 plan_draft(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		   List *tlist, List *clauses, List *custom_plans)
 {
-	return (Plan *) tess_draft_plan(((DraftPath *) path)->draft, &path->path,
-									tlist);
+	CustomScan *scan = tess_draft_plan(((DraftPath *) path)->draft, &path->path,
+									   tlist);
+
+	scan->custom_plans = custom_plans;
+	return (Plan *) scan;
 }
 
 /*
@@ -438,6 +514,12 @@ tess_draft_path(PlannerInfo *root, RelOptInfo *parent, TessDraft *draft,
 	base->pathtarget = target;
 	base->rows = clamp_row_est(rows);
 	tess_cost_fetch(base, tess_draft_shard_count(root, draft), remote);
+	if (draft->ship != NULL)
+	{
+		path->custom.custom_paths = list_make1(draft->ship->path);
+		base->startup_cost += draft->ship->path->total_cost;
+		base->total_cost += draft->ship->path->total_cost;
+	}
 	path->custom.flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->custom.methods = &path_methods;
 	path->draft = draft;

@@ -256,9 +256,13 @@ static Path *
 make_partial_path(Phases *phases)
 {
 	PlannerInfo *root = phases->root;
-	RelOptInfo *rel = phases->draft->rel;
-	int shards = Max(tess_draft_shard_count(root, phases->draft), 1);
-	double rows = rel->rows / shards;
+	TessShipment *ship = phases->draft->ship;
+	RelOptInfo *rel = ship ? ship->rel : phases->draft->rel;
+	int shards;
+	int nodes = tess_draft_node_count(root, phases->draft, &shards);
+	/* a node groups the rows of all its shards at once, if it joins them */
+	int parts = Max(ship ? nodes : shards, 1);
+	double rows = rel->rows / parts;
 	Cost work = rows * cpu_operator_cost * list_length(phases->partial->exprs);
 	double groups;
 	bool in_doubt;
@@ -274,10 +278,11 @@ make_partial_path(Phases *phases)
 
 	/* core's own has no relids: ours are for EXPLAIN */
 	upper = fetch_upper_rel(root, UPPERREL_PARTIAL_GROUP_AGG, rel->relids);
-	work += tess_cost_remote(rel->cheapest_total_path, shards);
+	work += ship ? ship->remote
+				 : tess_cost_remote(rel->cheapest_total_path, shards);
 	path = tess_draft_path(root, upper, phases->draft,
 						   set_pathtarget_cost_width(root, phases->partial),
-						   groups * shards, work);
+						   groups * parts, work);
 	path->startup_cost += work;
 	return path;
 }
@@ -286,7 +291,7 @@ make_partial_path(Phases *phases)
  * once. */
 static void
 add_final_paths(Phases *phases, RelOptInfo *grouped_rel,
-				const GroupPathExtraData *extra, Path *path)
+				const GroupPathExtraData *extra, Path *path, double rows)
 {
 	PlannerInfo *root = phases->root;
 	Query *parse = root->parse;
@@ -294,8 +299,7 @@ add_final_paths(Phases *phases, RelOptInfo *grouped_rel,
 	List *having = (List *) extra->havingQual;
 	AggClauseCosts costs;
 	bool in_doubt;
-	double groups = estimate_groups(root, phases->keys,
-									phases->draft->rel->rows, &in_doubt);
+	double groups = estimate_groups(root, phases->keys, rows, &in_doubt);
 
 	MemSet(&costs, 0, sizeof(AggClauseCosts));
 	if (parse->hasAggs)
@@ -346,7 +350,8 @@ tess_two_phase_add_paths(PlannerInfo *root, RelOptInfo *input_rel,
 	if (phases.failed || !send_columns(&phases) ||
 		!tess_draft_write(phases.draft, &reason))
 		return;
-	add_final_paths(&phases, grouped_rel, extra, make_partial_path(&phases));
+	add_final_paths(&phases, grouped_rel, extra, make_partial_path(&phases),
+					input_rel->rows);
 }
 
 /* The same for SELECT DISTINCT, whose groups are rows. */

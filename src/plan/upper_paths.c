@@ -18,7 +18,9 @@ bool
 tess_is_whole_level(PlannerInfo *root, RelOptInfo *rel)
 {
 	return root->parse->commandType == CMD_SELECT &&
-		   root->parse->rowMarks == NIL && rel->reloptkind == RELOPT_BASEREL &&
+		   root->parse->rowMarks == NIL &&
+		   (rel->reloptkind == RELOPT_BASEREL ||
+			rel->reloptkind == RELOPT_JOINREL) &&
 		   bms_equal(rel->relids, root->all_baserels) &&
 		   bms_is_empty(rel->lateral_relids) && !IS_DUMMY_REL(rel);
 }
@@ -33,7 +35,11 @@ tess_draft_of_level(PlannerInfo *root, RelOptInfo *rel)
 {
 	TessDraft *draft;
 
-	if (!tess_is_whole_level(root, rel) || !tess_draft_is_possible(root, rel))
+	if (!tess_is_whole_level(root, rel))
+		return NULL;
+	if (rel->reloptkind == RELOPT_JOINREL)
+		return tess_ship_draft_of(root, rel);
+	if (!tess_draft_is_possible(root, rel))
 		return NULL;
 	draft = tess_draft_make(root, rel);
 	draft->sends_constants = true;

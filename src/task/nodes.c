@@ -42,6 +42,10 @@ static const Field fragment_fields[] =
 	 FIELD(TessFragment, template, FIELD_NODE),
 	 FIELD(TessFragment, param_types, FIELD_NODE),
 	 FIELD(TessFragment, has_prune, FIELD_BOOL),
+	 FIELD(TessFragment, frame, FIELD_NODE),
+	 FIELD(TessFragment, shipped, FIELD_NODE),
+	 FIELD(TessFragment, shipped_join, FIELD_INT),
+	 FIELD(TessFragment, ship_limit_kb, FIELD_INT),
 	 FIELD(TessFragment, column_types, FIELD_NODE),
 	 FIELD(TessFragment, column_typmods, FIELD_NODE),
 	 FIELD(TessFragment, column_collations, FIELD_NODE),
@@ -88,6 +92,7 @@ static const Field write_fields[] = {FIELD(TessWrite, command, FIELD_INT),
 
 StaticAssertDecl(sizeof(CmdType) == sizeof(int) &&
 					 sizeof(TessTarget) == sizeof(int) &&
+					 sizeof(JoinType) == sizeof(int) &&
 					 sizeof(TessWriteRows) == sizeof(int),
 				 "enums of fragments are copied as int");
 

@@ -9,7 +9,8 @@
  * A fragment says what is to be sent where.  It is an ExtensibleNode and is
  * the first member of a CustomScan's custom_private.  Everything that has to
  * be evaluated stands in custom_exprs: first the parameters $1 .. $n of the
- * template, then (if has_prune) the prune expression.
+ * template, then (if has_prune) the prune expression.  Parameters that are
+ * rows of a child plan, as arrays, follow these in param_types alone.
  */
 #ifndef TESS_TASK_H
 #define TESS_TASK_H
@@ -57,6 +58,24 @@ typedef struct TessFragment
 	List *template;	   /* see above */
 	List *param_types; /* OID list */
 	bool has_prune;	   /* custom_exprs ends with a prune expression */
+
+	/*
+	 * NIL, or two Strings: what stands before and after the template.  What is
+	 * sent to a node is one statement for all of its shards, in which their
+	 * texts stand as a union between the two.
+	 */
+	List *frame;
+
+	/*
+	 * A join with rows that are computed here: columns of the child plan
+	 * (custom_plans), whose values are the last parameters, one array a column.
+	 * The frame joins what the shards have (the outer side) with them.  Where
+	 * that is an inner join, they may come in parts: as much at once as
+	 * ship_limit_kb of memory holds.
+	 */
+	List *shipped; /* int list: positions in the child's target list */
+	JoinType shipped_join;
+	int ship_limit_kb;
 
 	/* Columns of the node's result, in order. */
 	List *column_types;		 /* OID list */

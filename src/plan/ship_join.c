@@ -1,0 +1,384 @@
+/*
+ * ship_join.c - joins of a distributed table with rows of anywhere else that
+ * are few: these are computed here, by whatever plan core has for them, and
+ * sent to the nodes, which join them with what their shards have.
+ *
+ * It is a path among core's own, which fetch both sides and join them here; the
+ * costs decide.  What is above the join may begin on the nodes as well, and
+ * that often is what makes it worth while: so the joins of a whole level are
+ * remembered, though they may have lost as such.
+ *
+ * The shards' side is always the outer one: that is the side whose rows an
+ * outer, semi or anti join keeps, and each is in one shard.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/pg_proc.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parsetree.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "plan/plan_internal.h"
+
+/* Rows may be so many times as many as was expected before they are too many
+ * to be sent at once. */
+#define SAFETY 4
+
+/* A join that can be shipped, as far as is known without writing its text. */
+typedef struct Candidate
+{
+	RelOptInfo *rel; /* the join */
+	RelOptInfo *outer;
+	Path *path; /* what is shipped */
+	JoinType jointype;
+	List *clauses; /* RestrictInfo * */
+	Cost remote;   /* what the nodes pay */
+	Cost cost;	   /* all of it, but for what comes back */
+} Candidate;
+
+static int ship_limit_kb;
+static set_join_pathlist_hook_type next_set_join_pathlist = NULL;
+
+/* How much of what is shipped may be in memory at once. */
+int
+tess_ship_limit_kb(void)
+{
+	return ship_limit_kb;
+}
+
+/* Writes --------------------------------------------------------------------- */
+
+/* For check_functions_in_node: users' volatile functions, and built-in ones
+ * that run any statement. */
+static bool
+function_may_write(Oid function, void *context)
+{
+	switch (function)
+	{
+		case F_QUERY_TO_XML:
+		case F_QUERY_TO_XML_AND_XMLSCHEMA:
+		case F_TS_STAT_TEXT:
+		case F_TS_STAT_TEXT_TEXT:
+		case F_TS_REWRITE_TSQUERY_TEXT:
+			return true;
+		default:
+			return function >= FirstNormalObjectId &&
+				   func_volatile(function) == PROVOLATILE_VOLATILE;
+	}
+}
+
+static bool
+writes_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, writes_walker, context, 0);
+	return check_functions_in_node(node, function_may_write, context) ||
+		   expression_tree_walker(node, writes_walker, context);
+}
+
+/* See plan_internal.h. */
+bool
+tess_ship_may_write(Query *query)
+{
+	return writes_walker((Node *) query, NULL);
+}
+
+/* The draft ------------------------------------------------------------------ */
+
+/* The join's conditions; false if one that has to be checked by the nodes
+ * cannot be. */
+static bool
+send_clauses(TessDraft *draft, const Candidate *candidate)
+{
+	TessShipment *ship = draft->ship;
+	Index level = ship->outer->baserestrict_min_security;
+	Relids inner = candidate->path->parent->relids;
+	bool is_outer_join = IS_OUTER_JOIN(ship->jointype);
+	bool has_join = false;
+	ListCell *cell;
+
+	foreach(cell, candidate->clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, cell);
+		bool is_filter = is_outer_join &&
+						 RINFO_IS_PUSHED_DOWN(rinfo, ship->rel->relids);
+		Expr *bound = NULL;
+
+		/* core checks these above scans and joins of its own only */
+		if (rinfo->pseudoconstant)
+			return false;
+		if (rinfo->security_level <= level || rinfo->leakproof)
+			bound = tess_draft_bind(draft, rinfo->clause);
+		if (bound == NULL && ship->jointype != JOIN_INNER && !is_filter)
+			return false;
+		if (bound == NULL)
+			draft->local = lappend(draft->local, rinfo->clause);
+		else if (is_filter)
+			ship->filters = lappend(ship->filters, bound);
+		else
+		{
+			ship->joins = lappend(ship->joins, bound);
+			has_join |= bms_overlap(rinfo->clause_relids, ship->outer->relids) &&
+						bms_overlap(rinfo->clause_relids, inner);
+		}
+	}
+	return has_join;
+}
+
+/* The join as a draft that has no columns yet; NULL if it cannot be. */
+static TessDraft *
+make_draft(PlannerInfo *root, const Candidate *candidate)
+{
+	TessDraft *draft = tess_draft_make(root, candidate->outer);
+	TessShipment *ship = palloc0(sizeof(TessShipment));
+
+	draft->sends_constants = true;
+	tess_draft_split(draft, candidate->outer->baserestrictinfo);
+	if (draft->local != NIL)
+		return NULL;
+
+	ship->rel = candidate->rel;
+	ship->outer = candidate->outer;
+	ship->path = candidate->path;
+	ship->jointype = candidate->jointype;
+	ship->remote = candidate->remote;
+	draft->ship = ship;
+	draft->columns = tess_columns_make(InvalidOid, 0);
+	return send_clauses(draft, candidate) ? draft : NULL;
+}
+
+/* Columns for what is above the join; false if one of them is none. */
+static bool
+send_columns(TessDraft *draft, List *exprs)
+{
+	ListCell *cell;
+
+	foreach(cell, exprs)
+	{
+		Expr *expr = lfirst(cell);
+		Expr *bound = IsA(expr, Var) ? tess_draft_bind(draft, expr) : NULL;
+
+		if (bound == NULL)
+			return false;
+		(void) tess_columns_add_expr(draft->columns, expr, bound);
+	}
+	return true;
+}
+
+/* The join for a path of its own. */
+static TessDraft *
+write_join(PlannerInfo *root, const Candidate *candidate)
+{
+	TessDraft *draft = make_draft(root, candidate);
+	const char *reason;
+
+	if (draft == NULL || !send_columns(draft, candidate->rel->reltarget->exprs) ||
+		!send_columns(draft, pull_var_clause((Node *) draft->local,
+											 PVC_INCLUDE_PLACEHOLDERS)))
+		return NULL;
+	if (draft->columns->scan_tlist == NIL)
+	{
+		/* a row for each row, and nothing in it that is needed */
+		Expr *present = (Expr *) makeBoolConst(true, false);
+
+		(void) tess_columns_add_expr(draft->columns, present,
+									 copyObject(present));
+	}
+	return tess_draft_write(draft, &reason) ? draft : NULL;
+}
+
+/* Costs ---------------------------------------------------------------------- */
+
+/* True if the nodes can find what joins without looking at all pairs. */
+static bool
+can_hash(const Candidate *candidate)
+{
+	ListCell *cell;
+
+	foreach(cell, candidate->clauses)
+		if (OidIsValid(lfirst_node(RestrictInfo, cell)->hashjoinoperator))
+			return true;
+	return false;
+}
+
+static void
+set_costs(PlannerInfo *root, Candidate *candidate)
+{
+	const Path *scan = candidate->outer->cheapest_total_path;
+	const Path *path = candidate->path;
+	double rows = candidate->outer->rows;
+	int shards;
+	int nodes = tess_draft_node_count(root,
+									  tess_draft_make(root, candidate->outer),
+									  &shards);
+	double pairs = can_hash(candidate) ? rows : rows * path->rows;
+
+	candidate->remote = tess_cost_remote(scan, shards) +
+						cpu_operator_cost * list_length(candidate->clauses) *
+							pairs +
+						tess_cost_shipped(path->rows, path->pathtarget->width,
+										  nodes);
+	candidate->cost = candidate->remote + path->total_cost;
+}
+
+/* The path ------------------------------------------------------------------- */
+
+/*
+ * True if the level is computed anew for rows of levels around it.  To fetch
+ * the sides once, and keep them, is cheaper then than any costs here say.
+ */
+static bool
+is_correlated(const PlannerInfo *root)
+{
+	for (root = root->parent_root; root != NULL; root = root->parent_root)
+		if (root->plan_params != NIL)
+			return true;
+	return false;
+}
+
+static bool
+is_possible(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outer,
+			RelOptInfo *inner, JoinType jointype)
+{
+	if (!tess_frame_ships() || is_correlated(root) ||
+		root->parse->commandType != CMD_SELECT || root->rowMarks != NIL ||
+		!bms_is_empty(joinrel->lateral_relids) ||
+		!bms_is_empty(outer->lateral_relids) ||
+		!bms_is_empty(inner->lateral_relids))
+		return false;
+	if (outer->reloptkind != RELOPT_BASEREL || IS_DUMMY_REL(outer) ||
+		IS_DUMMY_REL(inner) || inner->cheapest_total_path == NULL ||
+		inner->cheapest_total_path->param_info != NULL ||
+		!tess_draft_is_possible(root, outer) ||
+		planner_rt_fetch(outer->relid, root)->tablesample != NULL)
+		return false;
+	return jointype == JOIN_INNER || jointype == JOIN_LEFT ||
+		   jointype == JOIN_SEMI || jointype == JOIN_ANTI ||
+		   jointype == JOIN_UNIQUE_INNER;
+}
+
+static bool
+is_too_large(const Path *path)
+{
+	double row_bytes = path->pathtarget->width +
+					   MAXIMUM_ALIGNOF * list_length(path->pathtarget->exprs);
+
+	return path->rows * row_bytes * SAFETY > ship_limit_kb * 1024.0;
+}
+
+/* For what may stand above a join of a whole level: the cheapest first. */
+static void
+remember(Candidate *candidate)
+{
+	RelOptInfo *rel = candidate->rel;
+	List *known = rel->fdw_private;
+	int position = 0;
+	ListCell *cell;
+
+	foreach(cell, known)
+	{
+		if (((Candidate *) lfirst(cell))->cost > candidate->cost)
+			break;
+		position++;
+	}
+	rel->fdw_private = list_insert_nth(known, position, candidate);
+}
+
+static void
+add_join_path(PlannerInfo *root, const Candidate *candidate)
+{
+	RelOptInfo *rel = candidate->rel;
+	Path cost = {.rows = rel->rows, .pathtarget = rel->reltarget};
+	TessDraft *draft;
+	CustomPath *path;
+
+	tess_cost_fetch(&cost, 0, candidate->cost);
+	if (!add_path_precheck(rel, candidate->cost, cost.total_cost, NIL, NULL))
+		return;
+	draft = write_join(root, candidate);
+	if (draft == NULL)
+		return;
+	path = (CustomPath *) tess_draft_path(root, rel, draft, rel->reltarget,
+										  rel->rows, candidate->remote);
+	add_path(rel, &path->path);
+}
+
+static void
+set_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+				  RelOptInfo *innerrel, JoinType jointype,
+				  JoinPathExtraData *extra)
+{
+	Candidate *candidate;
+	Path *path;
+
+	if (next_set_join_pathlist)
+		next_set_join_pathlist(root, joinrel, outerrel, innerrel, jointype,
+							   extra);
+	if (!is_possible(root, joinrel, outerrel, innerrel, jointype))
+		return;
+	path = innerrel->cheapest_total_path;
+	if (jointype == JOIN_UNIQUE_INNER)
+	{
+		path = (Path *) create_unique_path(root, innerrel, path, extra->sjinfo);
+		jointype = JOIN_INNER;
+	}
+	if (path == NULL || is_too_large(path))
+		return;
+
+	candidate = palloc0(sizeof(Candidate));
+	candidate->rel = joinrel;
+	candidate->outer = outerrel;
+	candidate->path = path;
+	candidate->jointype = jointype;
+	candidate->clauses = extra->restrictlist;
+	set_costs(root, candidate);
+	if (joinrel->fdwroutine == NULL &&
+		bms_equal(joinrel->relids, root->all_baserels))
+		remember(candidate);
+	add_join_path(root, candidate);
+}
+
+/*
+ * A draft of the join that is the input of a level's upper steps, with all of
+ * the level's conditions, and no columns yet.  NULL if none can be shipped.
+ */
+TessDraft *
+tess_ship_draft_of(PlannerInfo *root, RelOptInfo *joinrel)
+{
+	ListCell *cell;
+
+	if (joinrel->fdwroutine != NULL)
+		return NULL;
+	foreach(cell, (List *) joinrel->fdw_private)
+	{
+		TessDraft *draft = make_draft(root, lfirst(cell));
+
+		if (draft != NULL && draft->local == NIL)
+			return draft;
+	}
+	return NULL;
+}
+
+/* Installs the hook and the setting. */
+void
+tess_ship_join_init(void)
+{
+	DefineCustomIntVariable("tessera.ship_limit",
+							"Memory for rows that are sent to nodes to be joined there.",
+							"Zero: joins with rows of anywhere else are computed on this server.",
+							&ship_limit_kb, 64 * 1024, 0, 512 * 1024,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	next_set_join_pathlist = set_join_pathlist_hook;
+	set_join_pathlist_hook = set_join_pathlist;
+}

@@ -1,0 +1,352 @@
+/*
+ * ship_query.c - the query of a draft whose rows are joined, on the nodes, with
+ * rows that are computed here and shipped: arrays, one for each column, which
+ * come as the last parameters.
+ *
+ *   SELECT ... FROM (rows of the shard) shard, unnest($1, $2) shipped(c1, c2)
+ *   WHERE conditions of the join
+ *
+ * deparse/ cuts the shard's rows out of it, so that a node gets one statement
+ * for all of its shards, and the arrays once.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+#include "deparse/deparse.h"
+#include "plan/plan_internal.h"
+
+/* Entries of the outer query. */
+#define SHARD_ENTRY 1
+#define SHIPPED_ENTRY 2
+#define JOIN_ENTRY 3
+
+/* Columns ---------------------------------------------------------------- */
+
+/* The number of a Var in a list of them; added if it is not there. */
+static int
+var_number(List **vars, const Var *var)
+{
+	ListCell *cell;
+
+	foreach(cell, *vars)
+	{
+		const Var *known = lfirst_node(Var, cell);
+
+		if (known->varno == var->varno && known->varattno == var->varattno)
+			return foreach_current_index(cell) + 1;
+	}
+	*vars = lappend(*vars, copyObject((Var *) var));
+	return list_length(*vars);
+}
+
+/* True if values of the type may be elements of an array that unnest makes one
+ * column of. */
+static bool
+can_be_shipped(const TessTravel *travel, Oid type)
+{
+	Oid array = get_array_type(type);
+
+	return OidIsValid(array) && tess_type_travels(travel, array) &&
+		   get_typtype(getBaseType(type)) != TYPTYPE_COMPOSITE;
+}
+
+/*
+ * A column of either side as a column of the outer query.  What cannot be sent
+ * becomes NULL.
+ */
+Node *
+tess_ship_var(TessShipment *ship, const TessTravel *travel, const Var *var)
+{
+	Var *column = copyObject((Var *) var);
+
+	if (var->varattno <= 0 || var->varlevelsup > 0)
+		return NULL;
+	column->varnosyn = 0;
+	column->varattnosyn = 0;
+	if (bms_is_member(var->varno, ship->outer->relids))
+	{
+		if (!tess_type_travels(travel, var->vartype))
+			return NULL;
+		column->varno = SHARD_ENTRY;
+		column->varattno = var_number(&ship->columns, var);
+		return (Node *) column;
+	}
+
+	if (!can_be_shipped(travel, var->vartype))
+		return NULL;
+	column->varno = SHIPPED_ENTRY;
+	column->varattno = var_number(&ship->shipped, var);
+	column->vartypmod = -1;
+	column->varcollid = get_typcollation(var->vartype);
+	if (var->varcollid != column->varcollid)
+	{
+		CollateExpr *collate = makeNode(CollateExpr);
+
+		/* elements have their type's collation: say which one they had */
+		collate->arg = (Expr *) column;
+		collate->collOid = var->varcollid;
+		collate->location = -1;
+		return (Node *) collate;
+	}
+	return (Node *) column;
+}
+
+/* Entries ---------------------------------------------------------------- */
+
+/* The rows of a shard, of which the outer query uses the columns chosen. */
+static RangeTblEntry *
+make_shard_entry(const TessShipment *ship, Query *source)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblEntry *table = linitial_node(RangeTblEntry, source->rtable);
+	List *names = NIL;
+	ListCell *cell;
+
+	foreach(cell, ship->columns)
+	{
+		Var *var = copyObject(lfirst_node(Var, cell));
+		char *name = strVal(list_nth(table->eref->colnames, var->varattno - 1));
+
+		var->varno = 1;
+		var->varnosyn = 0;
+		var->varattnosyn = 0;
+		names = lappend(names, makeString(name));
+		source->targetList = lappend(source->targetList,
+									 makeTargetEntry((Expr *) var,
+													 list_length(names), name,
+													 false));
+	}
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = source;
+	rte->alias = makeAlias("shard", NIL);
+	rte->eref = makeAlias("shard", names);
+	rte->inFromCl = true;
+	return rte;
+}
+
+/* unnest of one array, which is a parameter. */
+static RangeTblFunction *
+make_unnest(const Var *var, int param_number)
+{
+	RangeTblFunction *function = makeNode(RangeTblFunction);
+	Param *param = makeNode(Param);
+	Oid collation = get_typcollation(var->vartype);
+	FuncExpr *call;
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = param_number;
+	param->paramtype = get_array_type(var->vartype);
+	param->paramtypmod = -1;
+	param->paramcollid = get_typcollation(param->paramtype);
+	param->location = -1;
+	call = makeFuncExpr(F_UNNEST_ANYARRAY, var->vartype, list_make1(param),
+						collation, param->paramcollid, COERCE_EXPLICIT_CALL);
+	call->funcretset = true;
+	function->funcexpr = (Node *) call;
+	function->funccolcount = 1;
+	return function;
+}
+
+static RangeTblEntry *
+make_shipped_entry(const TessShipment *ship, int param_count)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	List *names = NIL;
+	ListCell *cell;
+
+	foreach(cell, ship->shipped)
+	{
+		names = lappend(names,
+						makeString(psprintf("c%d", list_length(names) + 1)));
+		rte->functions = lappend(rte->functions,
+								 make_unnest(lfirst_node(Var, cell),
+											 param_count + list_length(names)));
+	}
+	rte->rtekind = RTE_FUNCTION;
+	rte->alias = makeAlias("shipped", names);
+	rte->eref = makeAlias("shipped", copyObject(names));
+	rte->inFromCl = true;
+	return rte;
+}
+
+/* The join of both as an entry, as the parser would make it. */
+static RangeTblEntry *
+make_join_entry(const TessShipment *ship)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	List *names = NIL;
+	ListCell *cell;
+	const List *sides[] = {ship->columns, ship->shipped};
+
+	for (int side = 0; side < 2; side++)
+		foreach(cell, sides[side])
+		{
+			const Var *var = lfirst_node(Var, cell);
+			int number = foreach_current_index(cell) + 1;
+			bool is_shard = side == 0;
+			List **columns = is_shard ? &rte->joinleftcols : &rte->joinrightcols;
+
+			*columns = lappend_int(*columns, number);
+			names = lappend(names,
+							makeString(psprintf("j%d", list_length(names) + 1)));
+			rte->joinaliasvars = lappend(rte->joinaliasvars,
+										 makeVar(is_shard ? SHARD_ENTRY
+														  : SHIPPED_ENTRY,
+												 number, var->vartype,
+												 is_shard ? var->vartypmod : -1,
+												 is_shard ? var->varcollid
+														  : get_typcollation(
+																var->vartype),
+												 0));
+		}
+	rte->rtekind = RTE_JOIN;
+	rte->jointype = JOIN_LEFT;
+	rte->eref = makeAlias("unnamed_join", names);
+	rte->inFromCl = true;
+	return rte;
+}
+
+/* The query --------------------------------------------------------------- */
+
+/* Columns of the outer query as they are seen from inside EXISTS. */
+static Node *
+inward_mutator(Node *node, void *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var *var = (Var *) copyObject(node);
+
+		if (var->varno == SHIPPED_ENTRY)
+			var->varno = 1;
+		else
+			var->varlevelsup = 1;
+		return (Node *) var;
+	}
+	return expression_tree_mutator(node, inward_mutator, context);
+}
+
+/* (NOT) EXISTS (SELECT true FROM shipped WHERE conditions of the join). */
+static Node *
+make_exists(const TessShipment *ship, RangeTblEntry *shipped)
+{
+	Query *query = makeNode(Query);
+	SubLink *link = makeNode(SubLink);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Node *joins = inward_mutator((Node *) make_ands_explicit(ship->joins), NULL);
+
+	ref->rtindex = 1;
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->rtable = list_make1(shipped);
+	query->jointree = makeFromExpr(list_make1(ref), joins);
+	query->targetList = list_make1(
+		makeTargetEntry((Expr *) makeBoolConst(true, false), 1,
+						pstrdup("?column?"), false));
+	link->subLinkType = EXISTS_SUBLINK;
+	link->subselect = (Node *) query;
+	link->location = -1;
+	return ship->jointype == JOIN_ANTI ? (Node *) make_notclause((Expr *) link)
+									   : (Node *) link;
+}
+
+static RangeTblRef *
+make_ref(int number)
+{
+	RangeTblRef *ref = makeNode(RangeTblRef);
+
+	ref->rtindex = number;
+	return ref;
+}
+
+static void
+set_from(const TessShipment *ship, Query *query, RangeTblEntry *shipped)
+{
+	List *conditions = copyObject(ship->filters);
+	List *from = list_make1(make_ref(SHARD_ENTRY));
+
+	switch (ship->jointype)
+	{
+		case JOIN_SEMI:
+		case JOIN_ANTI:
+			query->hasSubLinks = true;
+			conditions = lcons(make_exists(ship, shipped), conditions);
+			break;
+		case JOIN_LEFT:
+		{
+			JoinExpr *join = makeNode(JoinExpr);
+
+			join->jointype = JOIN_LEFT;
+			join->larg = (Node *) make_ref(SHARD_ENTRY);
+			join->rarg = (Node *) make_ref(SHIPPED_ENTRY);
+			join->quals = (Node *) make_ands_explicit(copyObject(ship->joins));
+			join->rtindex = JOIN_ENTRY;
+			query->rtable = lappend(query->rtable, shipped);
+			query->rtable = lappend(query->rtable, make_join_entry(ship));
+			from = list_make1(join);
+			break;
+		}
+		default:
+			query->rtable = lappend(query->rtable, shipped);
+			from = lappend(from, make_ref(SHIPPED_ENTRY));
+			conditions = list_concat(copyObject(ship->joins), conditions);
+			break;
+	}
+	query->jointree = makeFromExpr(from,
+								   conditions == NIL
+									   ? NULL
+									   : (Node *) make_ands_explicit(conditions));
+}
+
+/*
+ * Writes a query over the outer query's columns (query, without FROM), which
+ * source gives the rows of a shard.  param_count: parameters that come before
+ * the arrays.  The shard's part becomes *template, what is around it
+ * ship->frame.  False with *reason if it cannot be sent.
+ */
+bool
+tess_ship_write(TessShipment *ship, Query *query, Query *source,
+				int param_count, List **template, const char **reason)
+{
+	query->rtable = list_make1(make_shard_entry(ship, source));
+	query->hasSubLinks = source->hasSubLinks;
+	set_from(ship, query, make_shipped_entry(ship, param_count));
+	return tess_deparse_framed(query, ship->jointype == JOIN_LEFT ? 2 : 1,
+							   template, &ship->frame, reason);
+}
+
+/* Fills what a fragment says of the shipment. */
+void
+tess_ship_describe(const TessShipment *ship, TessFragment *fragment)
+{
+	const List *columns = ship->path->pathtarget->exprs;
+	ListCell *cell;
+
+	fragment->frame = ship->frame;
+	fragment->shipped_join = ship->jointype;
+	fragment->ship_limit_kb = tess_ship_limit_kb();
+	foreach(cell, ship->shipped)
+	{
+		const Var *var = lfirst_node(Var, cell);
+		int position = 0;
+		ListCell *column;
+
+		foreach(column, columns)
+		{
+			if (equal(lfirst(column), var))
+				break;
+			position++;
+		}
+		if (column == NULL)
+			elog(ERROR, "a column that is to be shipped is not computed");
+		fragment->shipped = lappend_int(fragment->shipped, position);
+		fragment->param_types = lappend_oid(fragment->param_types,
+											get_array_type(var->vartype));
+	}
+}
