@@ -130,6 +130,11 @@ WITH e AS (DELETE FROM of_m RETURNING *) SELECT (SELECT count(*) FROM of_m) AS b
 WITH e AS (UPDATE m SET k = k - 100 WHERE id < 10 RETURNING *) INSERT INTO t SELECT k + 1000, v FROM e;
 MERGE INTO m USING t ON t.k = m.id WHEN MATCHED AND m.id > 5 THEN DELETE WHEN MATCHED THEN UPDATE SET v = t.v || '!' WHEN NOT MATCHED AND t.k > 1000 THEN INSERT VALUES (t.k, t.k);
 SELECT * FROM m ORDER BY id;
+-- a volatile function that computes a row of an INSERT sees the rows before it
+CREATE TABLE counted (k int, n int);
+SELECT tessera.create_distributed_table('counted', 'k', shard_count => 4);
+CREATE FUNCTION rows_so_far() RETURNS int LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT count(*) FROM counted); EXCEPTION WHEN division_by_zero THEN RETURN -1; END$$;
+INSERT INTO counted SELECT i, rows_so_far() FROM generate_series(1, 9) i RETURNING *;
 SELECT connections, statements FROM tessera_internal.net_counters();
 \c :maindb
 DROP DATABASE regress_exec_alone;

@@ -61,4 +61,32 @@ INSERT INTO t VALUES (22, 0, 'new') ON CONFLICT (k, n) DO UPDATE SET k = 23;
 INSERT INTO t VALUES (22, 0, 'new') ON CONFLICT (k, n) DO UPDATE SET (k, v) = (SELECT 22, v FROM loc);
 \set VERBOSITY default
 
+-- a volatile function that computes a row sees the rows before it
+CREATE FUNCTION rows_of_t() RETURNS int VOLATILE LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT count(*) FROM plan_insert.t WHERE n = 50); END$$;
+CREATE FUNCTION rows_of_t_sql() RETURNS int VOLATILE LANGUAGE sql AS 'SELECT count(*)::int FROM plan_insert.t WHERE n = 51';
+CREATE FUNCTION rows_of_r() RETURNS int VOLATILE LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT count(*) FROM plan_insert.r WHERE w = 50); END$$;
+INSERT INTO t SELECT i, 50, rows_of_t() FROM generate_series(1, 20) i;
+SELECT string_agg(v, ',' ORDER BY k) FROM t WHERE n = 50;
+INSERT INTO t SELECT i, 51, rows_of_t_sql() FROM generate_series(1, 20) i;
+SELECT string_agg(v, ',' ORDER BY k) FROM t WHERE n = 51;
+INSERT INTO t VALUES (1, 50, rows_of_t()), (25, 50, rows_of_t()), (26, 50, rows_of_t()) ON CONFLICT (k, n) DO UPDATE SET v = excluded.v RETURNING *;
+INSERT INTO r VALUES (50, rows_of_r(), 50), (51, rows_of_r(), 50), (52, rows_of_r(), 50) RETURNING *;
+SELECT count(DISTINCT result) FROM tessera.run_on_nodes('SELECT string_agg(r::text, '','' ORDER BY k) FROM plan_insert.r');
+-- a stable one, and queries of the statement itself, do not
+CREATE FUNCTION rows_before() RETURNS int STABLE LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT count(*) FROM plan_insert.t WHERE n = 52); END$$;
+INSERT INTO t SELECT i, 52, rows_before() FROM generate_series(1, 20) i;
+INSERT INTO t SELECT i, 52, (SELECT count(*) FROM t WHERE n = 52 AND k < i) FROM generate_series(21, 24) i;
+SELECT v, count(*) FROM t WHERE n = 52 GROUP BY v ORDER BY v;
+-- what could not see them is refused: while all rows are computed before the first is inserted, ...
+\set VERBOSITY sqlstate
+INSERT INTO t SELECT k, 53, rows_of_t() FROM t WHERE n = 52;
+-- ... and where the rows would go with a savepoint (some of them may be on this server)
+CREATE FUNCTION rows_of_t_safely() RETURNS int VOLATILE LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT count(*) FROM plan_insert.t WHERE n = 53); EXCEPTION WHEN division_by_zero THEN RETURN -1; END$$;
+INSERT INTO t SELECT i, 53, rows_of_t_safely() FROM generate_series(1, 20) i;
+\set VERBOSITY default
+SELECT count(*) FROM t WHERE n = 53;
+-- one row is no problem
+INSERT INTO t SELECT k, 53, rows_of_t() FROM t WHERE k = 1 AND n = 52;
+INSERT INTO t VALUES (2, 53, rows_of_t_safely()) RETURNING *;
+
 DROP SCHEMA plan_insert CASCADE;

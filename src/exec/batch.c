@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include "exec/exec_internal.h"
-#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -346,7 +345,8 @@ tess_batches_add(TessBatches *batches, int shard_index, int64 ordinal,
 
 	if (batches->open_bytes >= MAX_OPEN_BYTES)
 		send_batches(batches, batches->open, open_size(batches));
-	else if (batch->rows >= MAX_ROWS || batch->bytes >= MAX_BYTES ||
+	else if ((batches->write->sends_here_at_once && goes_here(batch)) ||
+			 batch->rows >= MAX_ROWS || batch->bytes >= MAX_BYTES ||
 			 (batch->rows + 1) * batches->column_count + batches->args->count >
 				 MAX_PARAMS)
 		send_batches(batches, &batches->open[at], 1);
@@ -439,23 +439,6 @@ ordinal_of(Batch *batch, int number)
 	return batch->ordinals[number >= 0 ? number : next];
 }
 
-/* The number that comes with a numbered row, as its last column. */
-static int
-number_in_result(const PGresult *result, int row)
-{
-	int column = PQnfields(result) - 1;
-	const char *value = PQgetvalue(result, row, column);
-	uint32 number;
-
-	if (PQfformat(result, column) == 0)
-		return pg_strtoint32(value);
-	if (PQgetlength(result, row, column) != sizeof(number))
-		elog(ERROR, "a number of %d bytes came",
-			 PQgetlength(result, row, column));
-	memcpy(&number, value, sizeof(number));
-	return (int) pg_ntoh32(number);
-}
-
 /* TessSlotSink */
 static void
 returned_here(void *owner, TupleTableSlot *slot)
@@ -487,7 +470,7 @@ returned_remote(void *owner, void *tag, const PGresult *result, int row)
 	if (batch->branch == NULL || !batches->write->returns)
 		return; /* this server's copy has answered for all */
 	returned.ordinal = ordinal_of(batch, is_numbered(batches->write)
-											 ? number_in_result(result, row)
+											 ? tess_returned_number(result, row)
 											 : -1);
 	returned.shard_index = batch->shard_index;
 	returned.replies = batches->replies;
@@ -658,6 +641,23 @@ send_batches(TessBatches *batches, Batch **open, int count)
 	list_free(here);
 }
 
+/* True if rows have gathered that were not sent. */
+bool
+tess_batches_are_waiting(const TessBatches *batches)
+{
+	for (int i = 0; i < open_size(batches); i++)
+		if (batches->open[i] != NULL)
+			return true;
+	return false;
+}
+
+/* Sends what has gathered. */
+void
+tess_batches_send(TessBatches *batches)
+{
+	send_batches(batches, batches->open, open_size(batches));
+}
+
 /* True if all rows went, or go, out in one statement, or in statements one
  * after the other: then RETURNING rows come in the order of the rows added. */
 bool
@@ -680,7 +680,7 @@ tess_batches_finish(TessBatches *batches, TessScanFigures *figures)
 {
 	batches->is_one = batches->sent == 0 &&
 					  bms_membership(batches->shards) == BMS_SINGLETON;
-	send_batches(batches, batches->open, open_size(batches));
+	tess_batches_send(batches);
 	tess_replies_collect(batches->replies, NULL, 0);
 	figures->executed = true;
 	tess_replies_add_figures(batches->replies, figures);

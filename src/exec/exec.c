@@ -80,6 +80,7 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 	enter_call(true);
 	PG_TRY();
 	{
+		tess_pending_check(query_desc);
 		if (hooks.next_run)
 			hooks.next_run(query_desc, direction, count, execute_once);
 		else

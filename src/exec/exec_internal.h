@@ -5,6 +5,7 @@
 #ifndef TESS_EXEC_INTERNAL_H
 #define TESS_EXEC_INTERNAL_H
 
+#include "executor/execdesc.h"
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
 #include "nodes/params.h"
@@ -204,6 +205,8 @@ extern TessBatches *tess_batches_begin(const TessFragment *fragment,
 									   TessReturnedSink put_returned);
 extern void tess_batches_add(TessBatches *batches, int shard_index, int64 ordinal,
 							 const Datum *values, const bool *nulls);
+extern bool tess_batches_are_waiting(const TessBatches *batches);
+extern void tess_batches_send(TessBatches *batches);
 extern uint64 tess_batches_finish(TessBatches *batches, TessScanFigures *figures);
 extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
@@ -224,6 +227,18 @@ extern void tess_returned_finish(TessReturnedRows *rows,
 								 TupleTableSlot *child_slot);
 extern bool tess_returned_next(TessReturnedRows *rows, TupleTableSlot *slot);
 extern void tess_returned_end(TessReturnedRows *rows);
+extern int tess_returned_number(const PGresult *result, int row);
+
+/* pending.c: rows of an INSERT that were not sent, when they are read -------- */
+typedef struct TessPending TessPending;
+/* Somebody is about to read; in_place: in the subtransaction of the INSERT. */
+typedef void (*TessPendingWanted)(void *arg, bool in_place);
+
+extern TessPending *tess_pending_begin(const TessFragment *fragment,
+									   Snapshot snapshot,
+									   TessPendingWanted wanted, void *arg);
+extern void tess_pending_end(TessPending *pending);
+extern void tess_pending_check(const QueryDesc *query_desc);
 
 /* conflicts.c: ON CONFLICT DO UPDATE changes no row twice ------------------- */
 typedef struct TessConflicts TessConflicts;

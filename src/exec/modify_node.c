@@ -49,6 +49,8 @@ typedef struct TesseraModifyState
 	bool done;
 	const TessGroup *group; /* NULL: reference table */
 	HTAB *seen;				/* rows of the target that were found */
+	TessPending *pending;	/* of an INSERT; NULL if it does not run */
+	int64 rows_kept;		/* in the store */
 	Tuplestorestate *store; /* the child's rows; NULL: not kept */
 	TupleTableSlot *slot;	/* to read them */
 	TessReturnedRows *returned;
@@ -249,7 +251,10 @@ read_child_first(TesseraModifyState *state)
 										 ExecGetResultType(child),
 										 &TTSOpsMinimalTuple);
 	while ((slot = next_of_child(state)) != NULL)
+	{
 		tuplestore_puttupleslot(state->store, slot);
+		state->rows_kept++;
+	}
 }
 
 /* The next row for the current write. */
@@ -352,6 +357,28 @@ run_write(TesseraModifyState *state, const TessWrite *write)
 	state->batches = NULL;
 }
 
+/* TessPendingWanted */
+static void
+rows_are_wanted(void *arg, bool in_place)
+{
+	TesseraModifyState *state = arg;
+
+	if (state->batches != NULL ? !tess_batches_are_waiting(state->batches)
+							   : state->rows_kept == 0)
+		return;
+	/* sent in a subtransaction, rows would go with it */
+	if (state->batches == NULL || !in_place)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a function of an INSERT cannot read table \"%s\", which it inserts into",
+						tess_exec_table(state->fragment)->name),
+				 errdetail(
+					 "Rows that were computed before have not been inserted yet."),
+				 errhint(
+					 "Insert the rows one at a time; or declare the function STABLE, if it need not see them.")));
+	tess_batches_send(state->batches);
+}
+
 static void
 run(TesseraModifyState *state)
 {
@@ -366,12 +393,17 @@ run(TesseraModifyState *state)
 	old_context = MemoryContextSwitchTo(estate->es_query_cxt);
 	state->group = table->group;
 	(void) tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext, NULL);
+	if (!spec->finds_rows)
+		state->pending = tess_pending_begin(state->fragment, estate->es_snapshot,
+											rows_are_wanted, state);
 	if (spec->reads_first || spec->finds_rows)
 		read_child_first(state);
 	tess_order_write(state->fragment, state->first_reader,
 					 state->store != NULL ? state->last_reader : 0);
 	foreach(cell, spec->writes)
 		run_write(state, lfirst(cell));
+	if (state->pending != NULL)
+		tess_pending_end(state->pending);
 	if (state->returned != NULL)
 		tess_returned_finish(state->returned, state->store, state->slot);
 	MemoryContextSwitchTo(old_context);

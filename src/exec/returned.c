@@ -12,6 +12,8 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "exec/exec_internal.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -226,4 +228,21 @@ tess_returned_end(TessReturnedRows *rows)
 		tuplestore_end(rows->store);
 	if (rows->sort != NULL)
 		tuplesort_end(rows->sort);
+}
+
+/* The number that comes with a numbered row, as its last column. */
+int
+tess_returned_number(const PGresult *result, int row)
+{
+	int column = PQnfields(result) - 1;
+	const char *value = PQgetvalue(result, row, column);
+	uint32 number;
+
+	if (PQfformat(result, column) == 0)
+		return pg_strtoint32(value);
+	if (PQgetlength(result, row, column) != sizeof(number))
+		elog(ERROR, "a number of %d bytes came",
+			 PQgetlength(result, row, column));
+	memcpy(&number, value, sizeof(number));
+	return (int) pg_ntoh32(number);
 }

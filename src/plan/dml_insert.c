@@ -8,11 +8,14 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/transam.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "deparse/deparse.h"
 #include "plan/plan_internal.h"
@@ -33,25 +36,47 @@ tess_null_entry(const TessTable *table)
 }
 
 static bool
-is_stable_of_user(Oid function, void *context)
+is_in_c(Oid function)
 {
-	return function >= FirstNormalObjectId &&
-		   func_volatile(function) == PROVOLATILE_STABLE;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool result = HeapTupleIsValid(tuple) &&
+				  ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
 }
 
-/* True for a function that may read the target and must not see the rows that
- * have been sent already. */
+/* For check_functions_in_node: a function of this volatility that may read the
+ * target.  A volatile one in C makes up values, as of UUIDs. */
 static bool
-stable_function_walker(Node *node, void *context)
+may_read_target(Oid function, void *volatility)
+{
+	return function >= FirstNormalObjectId &&
+		   func_volatile(function) == *(const char *) volatility &&
+		   (*(const char *) volatility != PROVOLATILE_VOLATILE ||
+			!is_in_c(function));
+}
+
+static bool
+reading_function_walker(Node *node, void *volatility)
 {
 	if (node == NULL)
 		return false;
-	if (check_functions_in_node(node, is_stable_of_user, context))
+	if (check_functions_in_node(node, may_read_target, volatility))
 		return true;
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, stable_function_walker,
-								 context, 0);
-	return expression_tree_walker(node, stable_function_walker, context);
+		return query_tree_walker((Query *) node, reading_function_walker,
+								 volatility, 0);
+	return expression_tree_walker(node, reading_function_walker, volatility);
+}
+
+/* True if the source of an INSERT calls functions of users that may read the
+ * target. */
+static bool
+calls_function(Query *source, char volatility)
+{
+	return query_tree_walker(source, reading_function_walker, &volatility, 0);
 }
 
 /* The SELECT of the rows; what they consist of goes to write. */
@@ -135,11 +160,12 @@ tess_insert_source(TessJob *job)
 		tess_refuse_target(job, "Write the statement in a simpler form.");
 	tess_on_conflict_note(job->parse->onConflict, write);
 	write->returns = tess_wants_rows(job->parse);
+	write->sends_here_at_once = calls_function(source, PROVOLATILE_VOLATILE);
 
 	spec->writes = list_make1(write);
 	spec->has_returning = write->returns;
-	spec->reads_first = query_tree_walker(source, stable_function_walker, NULL,
-										  0);
+	/* a stable one must not see rows that have been sent already */
+	spec->reads_first = calls_function(source, PROVOLATILE_STABLE);
 	tess_change_describe(job, fragment, columns);
 	fragment->param_types = tess_binding_types(&bindings);
 	fragment->modify = spec;

@@ -72,23 +72,23 @@ static const Field modify_fields[] =
 	 FIELD(TessModifySpec, key_columns, FIELD_NODE),
 	 {NULL}};
 
-static const Field write_fields[] = {FIELD(TessWrite, command, FIELD_INT),
-									 FIELD(TessWrite, rows, FIELD_INT),
-									 FIELD(TessWrite, action, FIELD_INT),
-									 FIELD(TessWrite, counts, FIELD_BOOL),
-									 FIELD(TessWrite, returns, FIELD_BOOL),
-									 FIELD(TessWrite, columns, FIELD_NODE),
-									 FIELD(TessWrite, positions, FIELD_NODE),
-									 FIELD(TessWrite, row_types, FIELD_NODE),
-									 FIELD(TessWrite, row_casts, FIELD_NODE),
-									 FIELD(TessWrite, head, FIELD_NODE),
-									 FIELD(TessWrite, tail, FIELD_NODE),
-									 FIELD(TessWrite, key_position, FIELD_INT),
-									 FIELD(TessWrite, conflict_positions,
-										   FIELD_NODE),
-									 FIELD(TessWrite, has_opaque_conflict,
-										   FIELD_BOOL),
-									 {NULL}};
+static const Field write_fields[] =
+	{FIELD(TessWrite, command, FIELD_INT),
+	 FIELD(TessWrite, rows, FIELD_INT),
+	 FIELD(TessWrite, action, FIELD_INT),
+	 FIELD(TessWrite, counts, FIELD_BOOL),
+	 FIELD(TessWrite, returns, FIELD_BOOL),
+	 FIELD(TessWrite, columns, FIELD_NODE),
+	 FIELD(TessWrite, positions, FIELD_NODE),
+	 FIELD(TessWrite, row_types, FIELD_NODE),
+	 FIELD(TessWrite, row_casts, FIELD_NODE),
+	 FIELD(TessWrite, head, FIELD_NODE),
+	 FIELD(TessWrite, tail, FIELD_NODE),
+	 FIELD(TessWrite, key_position, FIELD_INT),
+	 FIELD(TessWrite, conflict_positions, FIELD_NODE),
+	 FIELD(TessWrite, has_opaque_conflict, FIELD_BOOL),
+	 FIELD(TessWrite, sends_here_at_once, FIELD_BOOL),
+	 {NULL}};
 
 StaticAssertDecl(sizeof(CmdType) == sizeof(int) &&
 					 sizeof(TessTarget) == sizeof(int) &&

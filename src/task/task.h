@@ -185,6 +185,9 @@ typedef struct TessWrite
 	 * NIL where no row can conflict with another */
 	List *conflict_positions;
 	bool has_opaque_conflict; /* ... are about something else (too) */
+	/* rows for this server are not to wait, since computing the next one may
+	 * read them */
+	bool sends_here_at_once;
 } TessWrite;
 
 extern TessFragment *tess_fragment_make(void);
