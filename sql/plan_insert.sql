@@ -28,6 +28,7 @@ INSERT INTO t VALUES (10, 0, 'new') ON CONFLICT (k, n) DO UPDATE SET v = 'set' W
 -- over WITH queries, in a part of WITH, and with parameters
 WITH q AS (SELECT 1 AS a, 'with' AS b) INSERT INTO t VALUES (11, 0, (SELECT b || ' inserted' FROM q)) ON CONFLICT (k, n) DO UPDATE SET v = (SELECT b || ' updated' FROM q WHERE a = 1 LIMIT 1) RETURNING *;
 WITH i AS (INSERT INTO t VALUES (12, 0) ON CONFLICT (k, n) DO UPDATE SET v = (SELECT v FROM loc WHERE loc.k = 2) RETURNING *) SELECT * FROM i JOIN loc USING (v);
+WITH q AS (SELECT 'outer' AS v), i AS (INSERT INTO t VALUES (12, 0, '!') ON CONFLICT (k, n) DO UPDATE SET v = (SELECT v FROM q) || excluded.v RETURNING *) SELECT * FROM i;
 PREPARE put(int, int) AS INSERT INTO t VALUES ($1, 0, 'new') ON CONFLICT (k, n) DO UPDATE SET v = (SELECT v || $2 FROM loc WHERE k = $2) RETURNING *;
 EXECUTE put(13, 1);
 SET plan_cache_mode = force_generic_plan;
@@ -45,6 +46,17 @@ INSERT INTO r VALUES (2, 'new', 2) ON CONFLICT (k) DO UPDATE SET (w, v) = (SELEC
 \set VERBOSITY terse
 INSERT INTO t VALUES (18, 0, 'new'), (100, 0, 'new') ON CONFLICT (k, n) DO UPDATE SET v = (SELECT v FROM loc);
 SELECT * FROM t WHERE k IN (18, 100);
+-- nor does a table of it that may not be read
+CREATE ROLE regress_upserter;
+GRANT USAGE ON SCHEMA plan_insert TO regress_upserter;
+GRANT SELECT, INSERT, UPDATE ON t TO regress_upserter;
+SET ROLE regress_upserter;
+INSERT INTO t VALUES (18, 0, 'new') ON CONFLICT (k, n) DO UPDATE SET v = (SELECT max(v) FROM loc);
+RESET ROLE;
+REVOKE ALL ON t FROM regress_upserter;
+DROP OWNED BY regress_upserter;
+SELECT count(*) FROM tessera.run_on_nodes($$DO 'BEGIN SET LOCAL client_min_messages = error; LOCK pg_authid; DROP ROLE IF EXISTS regress_upserter; END'$$) WHERE NOT success;
+DROP ROLE IF EXISTS regress_upserter;
 -- refused: what depends on the row, would have effects, or might not be run at all
 INSERT INTO t VALUES (19, 0, 'new') ON CONFLICT (k, n) DO UPDATE SET v = (SELECT v FROM loc WHERE loc.k = t.k);
 INSERT INTO t VALUES (19, 0, 'new') ON CONFLICT (k, n) DO UPDATE SET v = (SELECT v FROM loc WHERE loc.k = excluded.k);
