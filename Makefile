@@ -4,6 +4,7 @@
 #   make demo-stop  ends and removes it
 #   make test       every check; ends with "N passed, N failed"
 #   make tpch       TPC-H at a larger scale than make test's, with times
+#   make bench      CPU of joins that are not colocated, beside plain PostgreSQL's
 #   make regression-compare
 #                   PostgreSQL's own regression queries over distributed tables
 #
@@ -53,7 +54,7 @@ endif
 
 # What follows asks for PG_CONFIG only when the set-up is done.
 .PHONY: setup demo demo-stop test test-regress test-isolation test-tap tpch \
-	regression-compare lint format
+	bench regression-compare lint format
 
 # packages (unless PG_CONFIG is given: then the server is the caller's), build, install
 setup:
@@ -69,6 +70,11 @@ test-regress test-isolation test-tap: setup
 tpch: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_TPCH_SCALE='$(or $(SCALE),0.05)' TESS_TIMES=1 \
 		TESTS=050_tpch test/run tap
+
+# ROWS=200000 chooses another number of rows
+bench: setup
+	@PG_CONFIG='$(PG_CONFIG)' TESS_BENCH_ROWS='$(or $(ROWS),1000000)' TESS_TIMES=1 \
+		TESTS=../bench/ship_join test/run tap
 
 # FILES="join with" chooses files
 regression-compare: setup

@@ -151,7 +151,7 @@ find_subquery(const Query *query, TessNormalized *normalized, QueryText *text)
 							   text->end - text->start);
 		appendStringInfoChar(&sql, ')');
 	}
-	appendStringInfoString(&sql, text->sql + text->end);
+	appendStringInfo(&sql, " OFFSET 0%s", text->sql + text->end);
 	if (!columns_are_equal(query,
 						   analyze_text(sql.data, tess_names_parse(sql.data),
 										normalized)))

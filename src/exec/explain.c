@@ -141,7 +141,8 @@ explain_sql(const TessFragment *fragment, const TessShard *shard,
 
 		/* as for one shard */
 		if (fragment->frame != NIL)
-			sql = psprintf("%s%s%s", strVal(linitial(fragment->frame)), sql,
+			sql = psprintf("%s%s%s%s", strVal(linitial(fragment->frame)), sql,
+						   fragment->is_fenced ? " OFFSET 0" : "",
 						   strVal(lsecond(fragment->frame)));
 		ExplainPropertyText("Remote SQL", one_line(sql), es);
 		return;

@@ -75,7 +75,8 @@ tess_statement_sql(const TessFragment *fragment, int shard_count,
 		pfree(part);
 	}
 	if (is_framed)
-		appendStringInfoString(&sql, strVal(lsecond(fragment->frame)));
+		appendStringInfo(&sql, "%s%s", fragment->is_fenced ? " OFFSET 0" : "",
+						 strVal(lsecond(fragment->frame)));
 	else
 		append_order(&sql, fragment);
 	return sql.data;

@@ -349,6 +349,7 @@ typedef struct TessShipment
 	Path *path;		   /* of what is shipped */
 	JoinType jointype; /* JOIN_INNER, _LEFT, _SEMI or _ANTI */
 	Cost remote;	   /* what the nodes pay for the join */
+	bool is_fenced;	   /* the nodes shall read all rows of the shards */
 
 	/* conditions of the join, and those above an outer one, as the node's
 	 * query has them */

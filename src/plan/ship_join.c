@@ -33,6 +33,12 @@
  * to be sent at once. */
 #define SAFETY 4
 
+/*
+ * To find one row by an index costs as much as to read so many.  A node does
+ * not know how many rows of a union join, and would rather look them up.
+ */
+#define ROWS_A_PROBE 4
+
 /* A join that can be shipped, as far as is known without writing its text. */
 typedef struct Candidate
 {
@@ -96,6 +102,18 @@ tess_ship_may_write(Query *query)
 
 /* The draft ------------------------------------------------------------------ */
 
+/* True if the nodes can find what joins without looking at all pairs. */
+static bool
+can_hash(const Candidate *candidate)
+{
+	ListCell *cell;
+
+	foreach(cell, candidate->clauses)
+		if (OidIsValid(lfirst_node(RestrictInfo, cell)->hashjoinoperator))
+			return true;
+	return false;
+}
+
 /* The join's conditions; false if one that has to be checked by the nodes
  * cannot be. */
 static bool
@@ -153,6 +171,10 @@ make_draft(PlannerInfo *root, const Candidate *candidate)
 	ship->path = candidate->path;
 	ship->jointype = candidate->jointype;
 	ship->remote = candidate->remote;
+	ship->is_fenced = can_hash(candidate) &&
+					  candidate->path->rows * ROWS_A_PROBE *
+							  tess_draft_shard_count(root, draft) >
+						  candidate->outer->rows;
 	draft->ship = ship;
 	draft->columns = tess_columns_make(InvalidOid, 0);
 	return send_clauses(draft, candidate) ? draft : NULL;
@@ -199,18 +221,6 @@ write_join(PlannerInfo *root, const Candidate *candidate)
 }
 
 /* Costs ---------------------------------------------------------------------- */
-
-/* True if the nodes can find what joins without looking at all pairs. */
-static bool
-can_hash(const Candidate *candidate)
-{
-	ListCell *cell;
-
-	foreach(cell, candidate->clauses)
-		if (OidIsValid(lfirst_node(RestrictInfo, cell)->hashjoinoperator))
-			return true;
-	return false;
-}
 
 static void
 set_costs(PlannerInfo *root, Candidate *candidate)

@@ -329,6 +329,7 @@ tess_ship_describe(const TessShipment *ship, TessFragment *fragment)
 	ListCell *cell;
 
 	fragment->frame = ship->frame;
+	fragment->is_fenced = ship->is_fenced;
 	fragment->shipped_join = ship->jointype;
 	fragment->ship_limit_kb = tess_ship_limit_kb();
 	foreach(cell, ship->shipped)

@@ -43,6 +43,7 @@ static const Field fragment_fields[] =
 	 FIELD(TessFragment, param_types, FIELD_NODE),
 	 FIELD(TessFragment, has_prune, FIELD_BOOL),
 	 FIELD(TessFragment, frame, FIELD_NODE),
+	 FIELD(TessFragment, is_fenced, FIELD_BOOL),
 	 FIELD(TessFragment, shipped, FIELD_NODE),
 	 FIELD(TessFragment, shipped_join, FIELD_INT),
 	 FIELD(TessFragment, ship_limit_kb, FIELD_INT),

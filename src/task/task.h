@@ -65,6 +65,7 @@ typedef struct TessFragment
 	 * texts stand as a union between the two.
 	 */
 	List *frame;
+	bool is_fenced; /* nothing moves from the frame into the shards' texts */
 
 	/*
 	 * A join with rows that are computed here: columns of the child plan
