@@ -261,7 +261,6 @@ WITH q AS (DELETE FROM a), p AS (INSERT INTO a (k, n) VALUES (5000, 1)) SELECT 1
 BEGIN; DECLARE c CURSOR FOR SELECT * FROM a; FETCH 0 FROM c; DELETE FROM a WHERE CURRENT OF c; ROLLBACK;
 INSERT INTO vc VALUES (1, 0, 'x');
 INSERT INTO vc SELECT k, 2 - i, 'many' FROM generate_series(0, 2) i, generate_series(8000, 8009) k;
-INSERT INTO vc VALUES (2, 2, 'c') ON CONFLICT (k, n) DO UPDATE SET n = 0;
 UPDATE vc SET n = n - 40 WHERE n > 38;
 UPDATE vc SET k = k + 1, n = 1 WHERE n = 5;
 UPDATE vd SET k = 1;

@@ -104,4 +104,19 @@ SELECT tessera.create_reference_table('nothing');
 SELECT DISTINCT result FROM tessera.run_on_nodes('SELECT count(*) FROM table_reference.nothing');
 DROP TABLE nothing;
 
+-- SET DEFAULT is done by each server: not where the default differs
+CREATE TABLE kinds (id int PRIMARY KEY);
+SELECT tessera.create_reference_table('kinds');
+CREATE SEQUENCE any_kind;
+CREATE TABLE drawn (id int PRIMARY KEY, kind int DEFAULT (random() * 8)::int REFERENCES kinds ON DELETE SET DEFAULT);
+CREATE TABLE counted (id int PRIMARY KEY, kind int DEFAULT nextval('any_kind') REFERENCES kinds ON UPDATE SET DEFAULT);
+CREATE TABLE fixed (id int PRIMARY KEY, kind int DEFAULT 1 REFERENCES kinds ON DELETE SET DEFAULT);
+SELECT tessera.create_reference_table('drawn');
+SELECT tessera.create_distributed_table('counted', 'id');
+SELECT tessera.create_reference_table('fixed');
+INSERT INTO kinds VALUES (1), (2);
+INSERT INTO fixed VALUES (1, 2);
+DELETE FROM kinds WHERE id = 2;
+SELECT DISTINCT result FROM tessera.run_on_nodes('SELECT kind FROM table_reference.fixed');
+
 DROP SCHEMA table_reference CASCADE;

@@ -255,7 +255,7 @@ add_row(Repeater *repeater, TupleTableSlot *slot)
 
 /*
  * Makes the captured changes on all other copies, and waits for them.  Errors
- * are the nodes'; another number of rows there than here is XX001.
+ * are the nodes'; another number of rows there than here is 40001.
  */
 void
 tess_rows_repeat(const TessFragment *fragment, TessCapture *capture,

@@ -302,14 +302,14 @@ tess_copy_compare(Oid table, const TessBranch *branch, uint64 rows_here,
 	if (rows_here == rows_there)
 		return;
 	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("the copies of reference table %s differ",
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not change the copies of reference table %s alike",
 					tess_relation_qualified_name(table)),
 			 errdetail("The statement changed " UINT64_FORMAT
 					   " rows on this server and " UINT64_FORMAT
 					   " rows on node \"%s\".",
 					   rows_here, rows_there,
 					   tess_session_node_name(branch->session)),
-			 errhint("Compare the table on node \"%s\" with the coordinator's, and make it equal.",
+			 errhint("Run the transaction again: another one may be committing. If it fails again, compare the table on node \"%s\" with the coordinator's.",
 					 tess_session_node_name(branch->session))));
 }

@@ -209,7 +209,7 @@ tess_plan_broadcast(TessJob *job)
 	}
 	if (!names_target_alone(parse))
 	{
-		job->reason = "It names other tables.";
+		job->reason = "It uses more than the table itself.";
 		return NULL;
 	}
 	if (table->kind == TESS_REFERENCE && !suits_copies(job))

@@ -78,6 +78,20 @@ refuse_referenced(TessJob *job)
 					 get_rel_name(table->foreign_referrer))));
 }
 
+/*
+ * Late minor versions of PostgreSQL have a kind of check more, the last: the row
+ * that conflicts has to satisfy the conditions of the view.  It is on its node.
+ */
+static void
+refuse_conflict_check(TessJob *job)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot run INSERT with ON CONFLICT DO UPDATE on table \"%s\" through a view with conditions",
+					job->survey->target->name),
+			 errhint("Insert into the table itself.")));
+}
+
 /* Conditions that come with the role.  Those of a view are checked here: in
  * their order, as rows are read; and check options on what nodes return. */
 static void
@@ -89,8 +103,14 @@ refuse_security(TessJob *job)
 	ListCell *cell;
 
 	foreach(cell, parse->withCheckOptions)
-		if (lfirst_node(WithCheckOption, cell)->kind != WCO_VIEW_CHECK)
+	{
+		WCOKind kind = lfirst_node(WithCheckOption, cell)->kind;
+
+		if (kind > WCO_RLS_MERGE_DELETE_CHECK)
+			refuse_conflict_check(job);
+		if (kind != WCO_VIEW_CHECK)
 			is_view_check = false;
+	}
 	if (is_view_check && (rte->securityQuals == NIL || !parse->hasRowSecurity))
 		return;
 	ereport(ERROR,

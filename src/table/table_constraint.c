@@ -14,6 +14,8 @@
 #include "catalog/index.h"
 #include "catalog/pg_constraint.h"
 #include "commands/trigger.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -30,6 +32,7 @@ static void check_foreign_key(const TessTableRequest *request,
 static int position_of(const AttrNumber *columns, int count, AttrNumber column);
 static void check_actions(const TessTableRequest *request,
 						  const ForeignKeyCacheInfo *key, const char *name);
+static void check_set_default(Relation rel, const ForeignKeyCacheInfo *key);
 static List *referrers_of(Relation rel);
 static char *constraint_name(Oid constraint);
 
@@ -143,6 +146,7 @@ check_foreign_key(const TessTableRequest *request,
 	AttrNumber referenced_key;
 	int position;
 
+	check_set_default(request->rel, key);
 	if (!is_self && referenced == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -234,6 +238,41 @@ check_actions(const TessTableRequest *request, const ForeignKeyCacheInfo *key,
 					 "Use another action, or name the columns: ON DELETE SET NULL (...).")));
 }
 
+/* SET DEFAULT is done by each server for its own rows: the default has to be
+ * the same there. */
+static void
+check_set_default(Relation rel, const ForeignKeyCacheInfo *key)
+{
+	HeapTuple tuple;
+	Form_pg_constraint form;
+	bool sets_default;
+
+	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(key->conoid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", key->conoid);
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	sets_default = form->confdeltype == FKCONSTR_ACTION_SETDEFAULT ||
+				   form->confupdtype == FKCONSTR_ACTION_SETDEFAULT;
+	ReleaseSysCache(tuple);
+	if (!sets_default)
+		return;
+
+	for (int i = 0; i < key->nkeys; i++)
+	{
+		Node *expr = build_column_default(rel, key->conkey[i]);
+
+		if (expr != NULL && contain_mutable_functions(expr))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("foreign key \"%s\" may set a default that is not the same on all servers",
+							constraint_name(key->conoid)),
+					 errdetail("Each server sets the default of column \"%s\" for its own rows.",
+							   get_attname(RelationGetRelid(rel),
+										   key->conkey[i], false)),
+					 errhint("Use another action, or an immutable default.")));
+	}
+}
+
 /* Foreign keys of a table that is to be a reference table: only to others. */
 void
 tess_table_check_reference_keys(Relation rel)
@@ -245,6 +284,7 @@ tess_table_check_reference_keys(Relation rel)
 		const ForeignKeyCacheInfo *key = lfirst(lc);
 		const TessTable *referenced;
 
+		check_set_default(rel, key);
 		if (key->confrelid == RelationGetRelid(rel))
 			continue;
 		referenced = tess_meta_table(key->confrelid);
