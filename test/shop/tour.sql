@@ -31,15 +31,13 @@ GROUP BY u.country, c.name
 ORDER BY revenue DESC LIMIT 3;
 
 \echo '== The shards join and group, the coordinator adds up'
-EXPLAIN (COSTS OFF) SELECT u.country, c.name AS category, count(*) AS items, sum(i.amount) AS revenue
+EXPLAIN (COSTS OFF) SELECT u.country, count(*) AS items, sum(i.amount) AS revenue
 FROM users u
 JOIN orders o USING (user_id)
 JOIN order_items i USING (user_id, order_id)
-JOIN products p USING (product_id)
-JOIN categories c USING (category_id)
-WHERE o.status = 'sent' AND p.attributes ->> 'colour' = 'red'
-GROUP BY u.country, c.name
-ORDER BY revenue DESC LIMIT 3;
+WHERE o.status = 'sent'
+GROUP BY u.country
+ORDER BY revenue DESC;
 
 \echo '== Where the rows of a user live'
 SELECT * FROM tessera.shard_of('users', 4711);
