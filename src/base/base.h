@@ -26,6 +26,14 @@ extern char *tess_relation_qualified_name(Oid relation);
 /* "a", "b", "c": names (char *) for messages.  Palloc'd. */
 extern char *tess_name_list(List *names);
 
+/* cascades.c */
+
+/* Adds to tables (OID list, changed) those that foreign keys take along when
+ * rows of relation go or get other keys, and theirs in turn; with_checks: also
+ * those that are only looked at.  Locks each AccessShare, to the end of the
+ * transaction. */
+extern List *tess_relation_cascades(List *tables, Oid relation, bool with_checks);
+
 /* types.c */
 
 /* True for aliases of oid (regclass, regtype ...): their values stand for

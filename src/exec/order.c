@@ -16,16 +16,13 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
 #include "access/xact.h"
 #include "base/base.h"
-#include "commands/trigger.h"
 #include "exec/exec_internal.h"
 #include "lib/ilist.h"
 #include "storage/proc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/resowner.h"
 
 /* A scan between its begin and its end. */
@@ -154,32 +151,6 @@ covers_one_of(const TessFragment *fragment, const List *relations)
 	return false;
 }
 
-/* Adds the tables whose rows go, or get other keys, with those of relation.
- * The shell has the triggers that its shards have. */
-static List *
-add_cascades(List *written, Oid relation)
-{
-	Relation rel = relation_open(relation, AccessShareLock);
-	int count = rel->trigdesc != NULL ? rel->trigdesc->numtriggers : 0;
-	List *added = NIL;
-	ListCell *cell;
-
-	for (int i = 0; i < count; i++)
-	{
-		const Trigger *trigger = &rel->trigdesc->triggers[i];
-
-		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK &&
-			OidIsValid(trigger->tgconstrrelid) &&
-			!list_member_oid(written, trigger->tgconstrrelid))
-			added = list_append_unique_oid(added, trigger->tgconstrrelid);
-	}
-	relation_close(rel, NoLock);
-	written = list_concat(written, added);
-	foreach(cell, added)
-		written = add_cascades(written, lfirst_oid(cell));
-	return written;
-}
-
 /* The tables of ours that a statement may change. */
 static List *
 written_tables(const TessFragment *fragment)
@@ -187,7 +158,7 @@ written_tables(const TessFragment *fragment)
 	List *written = list_make1_oid(fragment->changed);
 
 	if (fragment->command != CMD_INSERT)
-		written = add_cascades(written, fragment->changed);
+		written = tess_relation_cascades(written, fragment->changed, true);
 	return written;
 }
 

@@ -149,17 +149,14 @@ mark_of(const Query *query)
 										: NIL;
 }
 
+/* The only path of final_rel: ours over core's.  parent says whose columns
+ * EXPLAIN shows. */
 static void
-put_modify_on_top(PlannerInfo *root, RelOptInfo *final_rel, List *mark)
+put_on_top(PlannerInfo *root, RelOptInfo *final_rel, RelOptInfo *parent,
+		   List *custom_private, const CustomPathMethods *methods)
 {
 	CustomPath *path = makeNode(CustomPath);
-	RelOptInfo *parent = makeNode(RelOptInfo);
 	Path *child = linitial(final_rel->pathlist);
-
-	/* EXPLAIN shows columns of the target */
-	*parent = *final_rel;
-	if (lsecond(mark) != NIL)
-		parent->relids = bms_make_singleton(root->parse->resultRelation);
 
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = parent;
@@ -169,10 +166,22 @@ put_modify_on_top(PlannerInfo *root, RelOptInfo *final_rel, List *mark)
 													  child->rows * ROW_COST;
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->custom_paths = list_make1(child);
-	path->custom_private = mark;
-	path->methods = &path_methods;
-
+	path->custom_private = custom_private;
+	path->methods = methods;
 	final_rel->pathlist = list_make1(path);
+}
+
+static void
+put_modify_on_top(PlannerInfo *root, RelOptInfo *final_rel, List *mark)
+{
+	RelOptInfo *parent = makeNode(RelOptInfo);
+
+	/* EXPLAIN shows columns of the target */
+	*parent = *final_rel;
+	if (lsecond(mark) != NIL)
+		parent->relids = bms_make_singleton(root->parse->resultRelation);
+
+	put_on_top(root, final_rel, parent, mark, &path_methods);
 	final_rel->partial_pathlist = NIL;
 	final_rel->consider_parallel = false;
 }
@@ -189,20 +198,8 @@ is_repeated(const Query *query)
 static void
 put_repeat_on_top(PlannerInfo *root, RelOptInfo *final_rel)
 {
-	CustomPath *path = makeNode(CustomPath);
-	Path *child = linitial(final_rel->pathlist);
-
-	path->path.pathtype = T_CustomScan;
-	path->path.parent = final_rel;
-	path->path.pathtarget = create_pathtarget(root, root->parse->returningList);
-	path->path.rows = child->rows;
-	path->path.startup_cost = path->path.total_cost = child->total_cost +
-													  child->rows * ROW_COST;
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-	path->custom_paths = list_make1(child);
-	path->custom_private = castNode(List, root->parse->utilityStmt);
-	path->methods = &repeat_path_methods;
-	final_rel->pathlist = list_make1(path);
+	put_on_top(root, final_rel, final_rel,
+			   castNode(List, root->parse->utilityStmt), &repeat_path_methods);
 }
 
 static void

@@ -97,26 +97,13 @@ flatten_inner(Node *node, List **items, List **quals, Relids *joins)
 
 /* Conditions -------------------------------------------------------------------- */
 
-static bool
-has_sublinks(Node *node)
+/* What nodes know by the part's tables. */
+static TessTravel
+part_travel(Part *part)
 {
-	return checkExprHasSubLink(node);
-}
-
-/* True if a condition could be evaluated in the part's shards, as far as it
- * alone can tell. */
-static bool
-fits_part(Part *part, Node *qual)
-{
-	Relids used = pull_varnos(NULL, qual);
-	TessTravel travel = {NIL};
-	TessBindings bindings = {&travel};
+	TessTravel travel = {.sublinks = true};
 	int rti = -1;
 
-	if (bms_is_empty(used) || !bms_is_subset(used, part->relids) ||
-		tess_refers_outside(qual) || contain_volatile_functions(qual) ||
-		(part->without_ctes && tess_names_cte(part->level, qual)))
-		return false;
 	while ((rti = bms_next_member(part->relids, rti)) >= 0)
 	{
 		RangeTblEntry *rte = rt_fetch(rti, part->level->rtable);
@@ -124,8 +111,22 @@ fits_part(Part *part, Node *qual)
 		if (rte->rtekind == RTE_RELATION)
 			tess_travel_add(&travel, rte->relid);
 	}
-	travel.sublinks = true;
-	return tess_travels(&travel, tess_bind(&bindings, qual));
+	return travel;
+}
+
+/* True if a condition could be evaluated in the part's shards, as far as it
+ * alone can tell. */
+static bool
+fits_part(Part *part, const TessTravel *travel, Node *qual)
+{
+	Relids used = pull_varnos(NULL, qual);
+	TessBindings bindings = {travel};
+
+	if (bms_is_empty(used) || !bms_is_subset(used, part->relids) ||
+		tess_refers_outside(qual) || contain_volatile_functions(qual) ||
+		(part->without_ctes && tess_names_cte(part->level, qual)))
+		return false;
+	return tess_travels(travel, tess_bind(&bindings, qual));
 }
 
 static bool
@@ -141,17 +142,20 @@ is_sharded(Part *part, List *quals)
 static List *
 part_quals(Part *part)
 {
+	TessTravel travel = part_travel(part);
 	List *quals = NIL;
 	ListCell *cell;
 
 	foreach(cell, part->quals)
-		if (!has_sublinks(lfirst(cell)) && fits_part(part, lfirst(cell)))
+		if (!checkExprHasSubLink(lfirst(cell)) &&
+			fits_part(part, &travel, lfirst(cell)))
 			quals = lappend(quals, lfirst(cell));
 	foreach(cell, part->quals)
 	{
 		List *more;
 
-		if (!has_sublinks(lfirst(cell)) || !fits_part(part, lfirst(cell)))
+		if (!checkExprHasSubLink(lfirst(cell)) ||
+			!fits_part(part, &travel, lfirst(cell)))
 			continue;
 		more = lappend(list_copy(quals), lfirst(cell));
 		if (is_sharded(part, more))
@@ -172,7 +176,7 @@ is_joined(Part *part, Relids item)
 		Relids used = pull_varnos(NULL, lfirst(cell));
 
 		if (bms_overlap(used, item) && bms_overlap(used, part->relids) &&
-			!has_sublinks(lfirst(cell)))
+			!checkExprHasSubLink(lfirst(cell)))
 			return true;
 	}
 	return false;
@@ -396,26 +400,6 @@ part_query(Part *part, Relids entries, List *quals)
 	return query;
 }
 
-/* Walks what is left of the level, from (the rest of FROM) included. */
-static void
-walk_rest(Query *level, ColumnWalk *walk)
-{
-	(void) query_tree_walker(level, columns_walker, walk, QTW_IGNORE_JOINALIASES);
-}
-
-/* Output columns by which the fragment's rows are sharded. */
-static List *
-part_keys(Part *part, Query *query)
-{
-	TessLocus locus = tess_locus_of_query(part->table, query);
-	List *keys = NIL;
-	ListCell *cell;
-
-	foreach(cell, locus.keys)
-		keys = lappend_int(keys, ((TessTerm *) lfirst(cell))->attno);
-	return keys;
-}
-
 /*
  * Takes the part out of the level and puts a fragment in its place; from is
  * the node of the level's join tree whose inner join the part is of, holding
@@ -441,12 +425,14 @@ put_part(Part *part, FromExpr *from)
 							 ref);
 	from->quals = (Node *) list_difference_ptr(part->quals, quals);
 	level->rtable = range_table(rtable, entries, false);
-	walk_rest(level, &walk);
+	(void) query_tree_walker(level, columns_walker, &walk,
+							 QTW_IGNORE_JOINALIASES);
 
 	query->targetList = target_list(query, walk.vars);
 	if (can_come_out(query, walk.vars) && tess_part_add_ctes(level, query))
 		fragment = tess_fragment_query_make(part->table, copyObject(query),
-											part_keys(part, query));
+											tess_locus_of_query(part->table, query)
+												.keys);
 	if (fragment == NULL)
 	{
 		*from = saved;
@@ -456,7 +442,8 @@ put_part(Part *part, FromExpr *from)
 
 	level->cteList = list_difference_ptr(level->cteList, query->cteList);
 	walk.rti = ref->rtindex;
-	walk_rest(level, &walk);
+	(void) query_tree_walker(level, columns_walker, &walk,
+							 QTW_IGNORE_JOINALIASES);
 	part->items = from->fromlist;
 	part->quals = (List *) from->quals;
 	level->rtable = lappend(level->rtable, tess_fragment_entry(fragment));
@@ -472,7 +459,7 @@ is_worthwhile(Part *part)
 	if (list_length(part->members) > 1 || IsA(linitial(part->members), JoinExpr))
 		return true;
 	foreach(cell, part_quals(part))
-		if (has_sublinks(lfirst(cell)))
+		if (checkExprHasSubLink(lfirst(cell)))
 			return true;
 	return false;
 }

@@ -138,7 +138,8 @@ has_only_ours(Query *query, const TessTable *table, TessFragmentQuery *fragment)
 
 /*
  * A fragment of the query, which has to be sharded by table's group
- * (locus.c).  NULL if it cannot be sent as it is.  The query is kept, and gets
+ * (locus.c), with these keys (TessTerm *, output columns).  NULL if it cannot
+ * be sent as it is.  The query is kept, and gets
  * column names that do not repeat; junk columns are none of its output.
  */
 TessFragmentQuery *
@@ -169,7 +170,9 @@ tess_fragment_query_make(const TessTable *table, Query *query, List *keys)
 	fragment->query = query;
 	fragment->anchor = table->relation;
 	fragment->exprs = bindings.exprs;
-	fragment->keys = keys;
+	foreach(cell, keys)
+		fragment->keys = lappend_int(fragment->keys,
+									 ((TessTerm *) lfirst(cell))->attno);
 	fragment->prune = tess_locus_prune(table, query);
 	return fragment;
 }

@@ -372,8 +372,6 @@ tess_locus_of_node(const TessTable *table, Query *query, Node *node)
 
 /* Pruning -------------------------------------------------------------------- */
 
-static Expr *prune_of_query(const TessTable *table, Query *query);
-
 static Expr *
 combine(Expr *left, Expr *right, Expr *(*make)(List *) )
 {
@@ -432,7 +430,7 @@ prune_of_node(const TessTable *table, Query *query, Node *node)
 		/* not those that have a row though no table has */
 		if (rte->rtekind == RTE_SUBQUERY && !tess_query_is_simple(rte->subquery) &&
 			tess_locus_of_query(table, rte->subquery).kind == TESS_SHARDED)
-			prune = prune_of_query(table, rte->subquery);
+			prune = tess_locus_prune(table, rte->subquery);
 	}
 	else if (IsA(node, FromExpr))
 	{
@@ -461,7 +459,7 @@ prune_of_arms(const TessTable *table, Query *query, Node *node)
 	Expr *right;
 
 	if (IsA(node, RangeTblRef))
-		return prune_of_query(table, arm_entry(query, node)->subquery);
+		return tess_locus_prune(table, arm_entry(query, node)->subquery);
 	left = prune_of_arms(table, query, operation->larg);
 	right = prune_of_arms(table, query, operation->rarg);
 	return left == NULL || right == NULL
@@ -469,8 +467,9 @@ prune_of_arms(const TessTable *table, Query *query, Node *node)
 			   : make_orclause(list_make2(left, right));
 }
 
-static Expr *
-prune_of_query(const TessTable *table, Query *query)
+/* See locus.h. */
+Expr *
+tess_locus_prune(const TessTable *table, Query *query)
 {
 	TessScope scope = {query, NULL, NIL};
 	TessFacts facts = {NIL};
@@ -496,11 +495,4 @@ prune_of_query(const TessTable *table, Query *query)
 								make_andclause);
 	}
 	return prune;
-}
-
-/* See locus.h. */
-Expr *
-tess_locus_prune(const TessTable *table, Query *query)
-{
-	return prune_of_query(table, query);
 }

@@ -11,13 +11,10 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
-#include "commands/trigger.h"
 #include "parser/parsetree.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 
+#include "base/base.h"
 #include "plan/plan_internal.h"
 
 /* The change of a table of ours that a part of WITH is, or NULL. */
@@ -33,35 +30,6 @@ change_in(CommonTableExpr *cte)
 	return query;
 }
 
-/* The tables whose rows a trigger of the table's foreign keys changes. */
-static List *
-add_cascades(List *written, Oid relation)
-{
-	Relation rel = relation_open(relation, AccessShareLock);
-	int count = rel->trigdesc != NULL ? rel->trigdesc->numtriggers : 0;
-	List *added = NIL;
-	ListCell *cell;
-
-	for (int i = 0; i < count; i++)
-	{
-		const Trigger *trigger = &rel->trigdesc->triggers[i];
-
-		if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK ||
-			trigger->tgfoid == F_RI_FKEY_NOACTION_DEL ||
-			trigger->tgfoid == F_RI_FKEY_NOACTION_UPD ||
-			trigger->tgfoid == F_RI_FKEY_RESTRICT_DEL ||
-			trigger->tgfoid == F_RI_FKEY_RESTRICT_UPD ||
-			list_member_oid(written, trigger->tgconstrrelid))
-			continue;
-		added = list_append_unique_oid(added, trigger->tgconstrrelid);
-	}
-	relation_close(rel, NoLock);
-	written = list_concat(written, added);
-	foreach(cell, added)
-		written = add_cascades(written, lfirst_oid(cell));
-	return written;
-}
-
 /* Adds what a change writes to; fails if it is written to already. */
 static List *
 add_written(List *written, const Query *query)
@@ -71,7 +39,7 @@ add_written(List *written, const Query *query)
 	ListCell *cell;
 
 	if (query->commandType != CMD_INSERT)
-		own = add_cascades(own, relation);
+		own = tess_relation_cascades(own, relation, false);
 	foreach(cell, own)
 	{
 		if (list_member_oid(written, lfirst_oid(cell)))

@@ -137,11 +137,13 @@ tess_plan_rest(TessJob *job, Query *query)
 	rechecks = tess_row_marks_move(query);
 	if (!query->hasModifyingCTE)
 	{
+		TessSurvey *survey = tess_survey_make(query);
+
 		frame->ships = !rechecks && !job->parse->hasModifyingCTE &&
 					   !tess_ship_may_write(query);
 		if (!rechecks)
-			tess_decorrelate(tess_survey_make(query), query);
-		tess_split(tess_survey_make(query), query);
+			tess_decorrelate(survey, query);
+		tess_split(survey, query);
 	}
 	if (rechecks)
 		tess_row_marks_fence(query);

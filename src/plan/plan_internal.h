@@ -334,7 +334,8 @@ extern Expr *tess_draft_bind(TessDraft *draft, Expr *expr);
 extern void tess_draft_split(TessDraft *draft, List *clauses);
 extern void tess_draft_keep_all(TessDraft *draft, List *clauses);
 extern void tess_draft_add_columns(TessDraft *draft, const PathTarget *target);
-extern Index tess_draft_column_ref(TessDraft *draft, int column);
+extern SortGroupClause *tess_draft_clause(TessDraft *draft, Expr *expr,
+										  Expr *bound, Oid equality);
 extern bool tess_draft_write(TessDraft *draft, const char **reason);
 extern CustomScan *tess_draft_plan(const TessDraft *draft, const Path *path,
 								   List *tlist);

@@ -232,15 +232,20 @@ tess_draft_add_columns(TessDraft *draft, const PathTarget *target)
 	tess_columns_add_any(draft->columns, false);
 }
 
-/* The number by which a clause of the node's query names one of its columns. */
-Index
-tess_draft_column_ref(TessDraft *draft, int column)
+/* A clause of the node's query by an expression, which becomes one of its
+ * columns if it is none yet; bound is the expression for the node. */
+SortGroupClause *
+tess_draft_clause(TessDraft *draft, Expr *expr, Expr *bound, Oid equality)
 {
+	int column = tess_columns_add_expr(draft->columns, expr, bound);
 	TargetEntry *entry = list_nth_node(TargetEntry, draft->columns->node_tlist,
 									   column);
+	SortGroupClause *clause = makeNode(SortGroupClause);
 
 	entry->ressortgroupref = column + 1;
-	return entry->ressortgroupref;
+	clause->tleSortGroupRef = entry->ressortgroupref;
+	clause->eqop = equality;
+	return clause;
 }
 
 /* The fragment's own query in FROM, without the fence. */

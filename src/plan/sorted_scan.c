@@ -64,7 +64,6 @@ send_sort_expression(TessDraft *draft, const PathKey *key, Oid operator,
 {
 	SortGroupClause *clause;
 	Expr *bound;
-	int column;
 
 	if (IsA(expr, Var) ? ((Var *) expr)->varattno <= 0 : draft->local != NIL)
 		return false;
@@ -74,11 +73,10 @@ send_sort_expression(TessDraft *draft, const PathKey *key, Oid operator,
 	if (bound == NULL)
 		return false;
 
-	column = tess_columns_add_expr(draft->columns, expr, bound);
-	clause = makeNode(SortGroupClause);
-	clause->tleSortGroupRef = tess_draft_column_ref(draft, column);
-	clause->eqop = lookup_type_cache(exprType((Node *) expr), TYPECACHE_EQ_OPR)
-					   ->eq_opr;
+	clause = tess_draft_clause(draft, expr, bound,
+							   lookup_type_cache(exprType((Node *) expr),
+												 TYPECACHE_EQ_OPR)
+								   ->eq_opr);
 	clause->sortop = operator;
 	clause->nulls_first = key->pk_nulls_first;
 	draft->sort_clause = lappend(draft->sort_clause, clause);

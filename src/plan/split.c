@@ -186,8 +186,6 @@ split_whole(const TessTable *table, Query *query)
 	TessFragmentQuery *fragment;
 	TessLocus locus;
 	Query *body;
-	List *keys = NIL;
-	ListCell *cell;
 
 	/* the source of a change has its mark, and what it needs for that */
 	if (query->commandType != CMD_SELECT || tess_change_is_source(query) ||
@@ -202,9 +200,7 @@ split_whole(const TessTable *table, Query *query)
 	locus = tess_locus_of_query(table, body);
 	if (locus.kind != TESS_SHARDED)
 		return false;
-	foreach(cell, locus.keys)
-		keys = lappend_int(keys, ((TessTerm *) lfirst(cell))->attno);
-	fragment = tess_fragment_query_make(table, body, keys);
+	fragment = tess_fragment_query_make(table, body, locus.keys);
 	if (fragment == NULL)
 		return false;
 	put_fragment(query, fragment);

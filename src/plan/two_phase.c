@@ -160,9 +160,7 @@ static bool
 send_key(Phases *phases, Expr *expr, Oid equality)
 {
 	TessDraft *draft = phases->draft;
-	SortGroupClause *clause;
 	Expr *bound;
-	int column;
 
 	if (!OidIsValid(equality) || equality != default_equality(expr))
 		return false;
@@ -174,11 +172,8 @@ send_key(Phases *phases, Expr *expr, Oid equality)
 	if (bound == NULL)
 		return false;
 
-	column = tess_columns_add_expr(draft->columns, expr, bound);
-	clause = makeNode(SortGroupClause);
-	clause->tleSortGroupRef = tess_draft_column_ref(draft, column);
-	clause->eqop = equality;
-	draft->group_clause = lappend(draft->group_clause, clause);
+	draft->group_clause = lappend(draft->group_clause,
+								  tess_draft_clause(draft, expr, bound, equality));
 	return true;
 }
 
