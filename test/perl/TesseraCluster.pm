@@ -11,16 +11,19 @@ package TesseraCluster;
 
 use strict;
 use warnings;
+use LoopbackProxy;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use TesseraClient;
 use Test::More;
 
 # The database that tests use, on the coordinator and on each node.
 our $DATABASE = 'shop';
 
-# new(nodes => N, conf => TEXT, node_conf => TEXT, add => 0) - starts the
-# coordinator and N nodes named node1 ... nodeN, creates the extension, and adds
-# the nodes unless add is 0.
+# new(nodes => N, conf => TEXT, node_conf => TEXT, add => 0, network => 1) -
+# starts the coordinator and N nodes named node1 ... nodeN, creates the extension,
+# and adds the nodes unless add is 0; with network, they are reached through a
+# network that can be slowed down, silenced and cut (LoopbackProxy).
 sub new
 {
 	my ($class, %params) = @_;
@@ -32,6 +35,8 @@ sub new
 		push @{ $self->{nodes} },
 		  TesseraServer->make("node$n", $params{node_conf});
 	}
+	$self->{network} = LoopbackProxy->new(map { $_->port } @{ $self->{nodes} })
+	  if $params{network};
 	$self->query('CREATE EXTENSION tessera');
 	if ($params{add} // 1)
 	{
@@ -45,11 +50,15 @@ sub coordinator { return $_[0]->{coordinator}; }
 # Node N, counted from 1.
 sub node { return $_[0]->{nodes}[ $_[1] - 1 ]; }
 
+# What lies between the coordinator and the nodes: a LoopbackProxy, or undef.
+sub network { return $_[0]->{network}; }
+
 sub add_node
 {
 	my ($self, $n) = @_;
+	my $port = $self->network ? $self->network->port($n) : $self->node($n)->port;
 	return $self->query(sprintf "SELECT tessera.add_node('%s', '%s', %d, '%s')",
-		"node$n", $self->node($n)->loopback, $self->node($n)->port, $DATABASE);
+		"node$n", $self->node($n)->loopback, $port, $DATABASE);
 }
 
 # The output of SQL on the coordinator; dies if a statement fails.  role => NAME
@@ -65,6 +74,13 @@ sub node_query
 {
 	my ($self, $n, $sql, %params) = @_;
 	return $self->node($n)->query($sql, %params);
+}
+
+# A psql on the coordinator that stays connected: see TesseraClient.
+sub client
+{
+	my ($self) = @_;
+	return TesseraClient->new($self->{coordinator}->connstr($DATABASE));
 }
 
 # One test: SQL on the coordinator gives this output.

@@ -5,7 +5,6 @@
 # allow in server logs: terminating connection because of crash
 use strict;
 use warnings;
-use IPC::Run;
 use TesseraCluster;
 use Test::More;
 use Time::HiRes qw(time);
@@ -13,59 +12,8 @@ use Time::HiRes qw(time);
 my $cluster = TesseraCluster->new(nodes => 2);
 my $coordinator = $cluster->coordinator;
 
-# A psql on the coordinator that stays connected; ask() gives what one input
-# brings, errors included.
-package Client
-{
-	use Test::More;
-
-	sub new
-	{
-		my ($class) = @_;
-		my $self = bless { in => '', out => '' }, $class;
-
-		$self->{timer} = IPC::Run::timeout(60);
-		$self->{run} = IPC::Run::start(
-			[ 'psql', '-XqAt', '-v', 'VERBOSITY=verbose', '-d',
-				$coordinator->connstr($TesseraCluster::DATABASE) ],
-			'<', \$self->{in}, '>', \$self->{out}, '2>&1', $self->{timer});
-		return $self;
-	}
-
-	sub send
-	{
-		my ($self, $sql) = @_;
-		$self->{in} .= "$sql\n;\n\\echo == end of answer ==\n";
-		$self->{run}->pump_nb;
-		return $self;
-	}
-
-	sub answer
-	{
-		my ($self) = @_;
-		$self->{timer}->start(60);
-		my $end = "== end of answer ==\n";
-		my $at;
-		$self->{run}->pump while ($at = index($self->{out}, $end)) < 0;
-		my $answer = substr($self->{out}, 0, $at, '');
-		substr($self->{out}, 0, length $end, '');
-		chomp $answer;
-		return $answer;
-	}
-
-	sub ask { return $_[0]->send($_[1])->answer; }
-
-	sub finish
-	{
-		my ($self) = @_;
-		$self->{in} .= "\\q\n";
-		$self->{run}->finish;
-		return;
-	}
-}
-
-my $client = Client->new;
-my $pid = $client->ask('SELECT pg_backend_pid()');
+my $client = $cluster->client;
+my $pid = $client->pid;
 
 $cluster->query(q{
 	CREATE TABLE t (id int PRIMARY KEY, v text);
@@ -162,8 +110,8 @@ is($client->ask("ROLLBACK TO a;\n$read;\nCOMMIT;"),
 
 # a session that is terminated
 lock_node();
-my $victim = Client->new;
-my $victim_pid = $victim->ask('SELECT pg_backend_pid()');
+my $victim = $cluster->client;
+my $victim_pid = $victim->pid;
 $victim->send($update);
 wait_until_node_waits();
 $cluster->query("SELECT pg_terminate_backend($victim_pid)");
@@ -193,7 +141,7 @@ is($client->ask($read), "v$id", 'the next statement uses another connection');
 
 # a node that accepts connections and says nothing
 $client->finish;
-$client = Client->new;
+$client = $cluster->client;
 my $postmaster = $cluster->node(1)->{_pid};
 kill 'STOP', $postmaster or die "cannot stop process $postmaster: $!";
 like($client->ask("SET tessera.connect_timeout = '300ms';\n$read;\nRESET tessera.connect_timeout;"),
@@ -242,8 +190,8 @@ sub peak_memory_kb
 }
 
 $client->finish;
-$client = Client->new;
-$pid = $client->ask('SELECT pg_backend_pid()');
+$client = $cluster->client;
+$pid = $client->pid;
 is($client->ask(q{
 	BEGIN;
 	DECLARE c NO SCROLL CURSOR FOR SELECT * FROM large;
