@@ -24,6 +24,7 @@
 #include "base/base.h"
 #include "catalog/catalog.h"
 #include "tessera.h"
+#include "xact/barrier.h"
 #include "xact/xact_internal.h"
 
 #define GID_RANDOM_BYTES 16
@@ -381,6 +382,7 @@ commit_two_phase(void)
 	TESS_FAULT_POINT("xact_after_prepare");
 	record_decision();
 	TESS_FAULT_POINT("xact_after_record");
+	tess_barrier_enter_commit();
 }
 
 /* Everything that may fail.  After it only this server's own commit. */

@@ -17,6 +17,7 @@
 
 #include "meta/meta.h"
 #include "tessera.h"
+#include "xact/barrier.h"
 #include "xact/xact.h"
 #include "xact/xact_internal.h"
 
@@ -360,6 +361,8 @@ xact_callback(XactEvent event, void *arg)
 			tess_xact_committed();
 			break;
 		case XACT_EVENT_ABORT:
+			/* before nodes are waited for */
+			tess_barrier_abort(1);
 			tess_xact_aborted();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
@@ -379,6 +382,8 @@ static void
 subxact_callback(SubXactEvent event, SubTransactionId subid,
 				 SubTransactionId parent, void *arg)
 {
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		tess_barrier_abort(GetCurrentTransactionNestLevel());
 	if (joined.count == 0)
 		return;
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
@@ -397,6 +402,7 @@ tess_xact_init(void)
 							&tess_commit_wait_ms, 1000, 1, INT_MAX / 2,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	tess_slots_init();
+	tess_barrier_init();
 	tess_recovery_init();
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);

@@ -1,0 +1,41 @@
+/*
+ * barrier.h - keeps commits of several servers and the taking of snapshots
+ * over several servers apart.
+ */
+#ifndef TESS_BARRIER_H
+#define TESS_BARRIER_H
+
+#include "tessera.h"
+
+/*
+ * Before a decision that several servers will carry out: from here to the end
+ * of the transaction no snapshot is being taken.  May wait, and may be
+ * cancelled, so it is the last act that may fail; goes with the transaction's
+ * locks.
+ */
+extern void tess_barrier_enter_commit(void);
+
+/*
+ * Between the answer of a node that has committed, or was read, and telling the
+ * client: waits until the windows that are open now are closed, so that nothing
+ * the client does next is in one of their snapshots while this is not.
+ * Costs a look at shared memory if none is open.  Never raises: a cancel or a
+ * termination that is pending ends the wait.
+ */
+extern void tess_barrier_wait_windows(void);
+
+/*
+ * While a window is open, no commit of several servers is between its parts:
+ * what is then taken on each server is one snapshot.  Not nested.  An error
+ * closes it with the (sub)transaction.  Opening may wait, and be cancelled.
+ */
+extern void tess_barrier_open_window(void);
+extern void tess_barrier_close_window(void);
+extern bool tess_barrier_has_window(void);
+
+/* At the abort of the (sub)transaction at this nesting level. */
+extern void tess_barrier_abort(int level);
+
+extern void tess_barrier_init(void);
+
+#endif
