@@ -200,7 +200,7 @@ launch_what_is_due(void)
 		tess_xact_forget_quiet();
 		launcher.last_relook = now;
 	}
-	if (next_round_ms() == 0)
+	if (tess_xact_wants_recovery() || next_round_ms() == 0)
 	{
 		launcher.last_round = now;
 		start_round();
@@ -217,6 +217,7 @@ tess_maintenance_launch(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	pgstat_report_appname("tessera");
+	tess_xact_wake_for_recovery();
 
 	for (;;)
 	{

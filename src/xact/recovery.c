@@ -20,10 +20,13 @@
 #include "datatype/timestamp.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "base/base.h"
 #include "catalog/catalog.h"
@@ -42,6 +45,10 @@ PG_FUNCTION_INFO_V1(tess_transactions_in_doubt);
  * DROP DATABASE waits for 5 s before it fails. */
 #define WORKER_TIMEOUT_MS 4000
 #define WORKER_NODE_MS 2000
+/* Between looks at a node on which somebody else ends a part. */
+#define BUSY_WAIT_MS 10
+/* Of the advisory locks, of which users have classes 1 and 2. */
+#define RESOLVE_LOCK_CLASS 101
 /* Records that are deleted after one look. */
 #define RECORD_BATCH 1000
 #define DAY_S (24 * 60 * 60)
@@ -90,6 +97,8 @@ typedef struct Visit
 	TimestampTz deadline; /* 0: none */
 	List *parts;
 	int ended;
+	uint64 marks;	/* see dirty.c; before the list was read */
+	bool is_behind; /* something that is decided was not done there */
 } Visit;
 
 static int commit_record_keep_s = DAY_S;
@@ -211,11 +220,13 @@ carry_out(Visit *visit, TessSession *session, const Part *part)
 		visit->ended++;
 		return true;
 	}
+	if (failure->sqlerrcode == ERRCODE_UNDEFINED_OBJECT)
+		return true; /* somebody else has done it */
 
-	/* somebody else has done it, or is doing it */
-	if (failure->sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
-		failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
-		return true;
+	if (part->decision == DECISION_COMMIT)
+		visit->is_behind = true;
+	if (failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+		return true; /* somebody else is doing it */
 
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
@@ -228,15 +239,16 @@ carry_out(Visit *visit, TessSession *session, const Part *part)
 	return !tess_session_is_broken(session) && !tess_session_is_busy(session);
 }
 
+/* One look, and what is to be done after it. */
 static void
-visit_node(void *arg)
+look(Visit *visit, TessSession *session)
 {
-	Visit *visit = arg;
-	TessSession *session;
 	ErrorData *failure;
 	ListCell *cell;
 
-	tess_net_acquire(1, &visit->node_id, tess_extension_owner(), &session);
+	visit->parts = NIL;
+	visit->is_behind = false;
+	visit->marks = tess_node_marks();
 	failure = ask(session, LIST_SQL, visit);
 	if (failure != NULL)
 	{
@@ -256,6 +268,18 @@ visit_node(void *arg)
 				break;
 		}
 	}
+	if (visit->resolve && !visit->is_behind)
+		tess_node_note_clean(visit->node_id, visit->marks);
+}
+
+static void
+visit_node(void *arg)
+{
+	Visit *visit = arg;
+	TessSession *session;
+
+	tess_net_acquire(1, &visit->node_id, tess_extension_owner(), &session);
+	look(visit, session);
 	tess_net_release(session);
 }
 
@@ -279,6 +303,18 @@ try_visit(Visit *visit)
 	return false;
 }
 
+static Visit *
+make_visit(const TessNode *node, bool resolve, const char *prefix)
+{
+	Visit *visit = palloc0(sizeof(Visit));
+
+	visit->node_id = node->node_id;
+	visit->name = pstrdup(node->name);
+	visit->resolve = resolve;
+	visit->prefix = prefix;
+	return visit;
+}
+
 static List *
 make_visits(bool resolve)
 {
@@ -289,18 +325,78 @@ make_visits(bool resolve)
 
 	for (int i = 0; i < count; i++)
 	{
-		Visit *visit;
-
-		if (nodes[i]->is_local)
-			continue;
-		visit = palloc0(sizeof(Visit));
-		visit->node_id = nodes[i]->node_id;
-		visit->name = pstrdup(nodes[i]->name);
-		visit->resolve = resolve;
-		visit->prefix = prefix;
-		visits = lappend(visits, visit);
+		if (!nodes[i]->is_local)
+			visits = lappend(visits, make_visit(nodes[i], resolve, prefix));
 	}
 	return visits;
+}
+
+/* What was decided is being done there by somebody who may take a while. */
+static void
+wait_for_others(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 BUSY_WAIT_MS, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Until the node is clean, or an error.  One backend at a time. */
+static void
+catch_up(const TessNode *node)
+{
+	Visit *visit = make_visit(node, true, tess_xact_gid_prefix());
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   ANSWER_TIMEOUT_MS);
+	TessSession *session;
+
+	tess_net_acquire(1, &visit->node_id, tess_extension_owner(), &session);
+	for (;;)
+	{
+		look(visit, session);
+		if (!visit->is_behind)
+			break;
+		if (tess_session_is_broken(session) || tess_session_is_busy(session) ||
+			GetCurrentTimestamp() >= deadline)
+		{
+			tess_net_release(session);
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("node \"%s\" has not committed all that was decided",
+							visit->name),
+					 errdetail(
+						 "Without it, what it has would be older than what other sessions were told."),
+					 errhint("See tessera.in_doubt.")));
+		}
+		wait_for_others();
+	}
+	tess_net_release(session);
+}
+
+/*
+ * Makes sure that a node has done all that was decided and acknowledged until
+ * now: before anything is sent there.  Costs next to nothing unless a node is
+ * dirty.  Errors: those of a node that does not answer; 55000.
+ */
+void
+tess_node_resolve(int32 node_id)
+{
+	uint64 marks = tess_node_marks();
+	LOCKTAG tag;
+
+	if (tess_node_is_clean(node_id))
+		return;
+	if (tess_cat_commit_records_before(DT_NOEND, 1) == NIL)
+	{
+		/* nothing was decided, so nobody was told of a commit */
+		tess_node_note_clean(node_id, marks);
+		return;
+	}
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, node_id, RESOLVE_LOCK_CLASS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	if (!tess_node_is_clean(node_id))
+		catch_up(tess_meta_node(node_id));
+	(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
 bool

@@ -53,6 +53,13 @@ extern int tess_xact_recover(void);
 /* False if this database has no other server to leave something on. */
 extern bool tess_xact_has_nodes(void);
 
+/* dirty.c: recovery that should not wait for its next turn. */
+
+/* This process is woken when there is something to recover. */
+extern void tess_xact_wake_for_recovery(void);
+/* True once after that. */
+extern bool tess_xact_wants_recovery(void);
+
 /* slots.c: databases in which nothing can be in doubt, because they have no
  * nodes; until the next two-phase commit there. */
 

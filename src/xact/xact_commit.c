@@ -477,9 +477,11 @@ note_confirmations(void)
 
 		if (remote->phase != TESS_PHASE_PREPARED)
 			continue;
-		remote->phase = TESS_PHASE_ENDED;
 		if (is_confirmed(remote))
+		{
+			remote->phase = TESS_PHASE_ENDED;
 			continue;
+		}
 		all = false;
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
@@ -491,6 +493,24 @@ note_confirmations(void)
 					 "Its part is a prepared transaction there, which is committed as soon as the node answers: see tessera.in_doubt.")));
 	}
 	return all;
+}
+
+/*
+ * Nobody reads from a node that has not confirmed, until it has done what was
+ * decided.  After the slot is cleared: who looks at the node then finds a part
+ * that is nobody's any more.
+ */
+static void
+mark_unconfirmed(void)
+{
+	int count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (remotes[i]->phase == TESS_PHASE_PREPARED)
+			tess_node_mark_dirty(remotes[i]->node_id);
+	}
 }
 
 /* The records that this commit deleted are gone; its own may go next time. */
@@ -554,6 +574,10 @@ tess_xact_committed(void)
 				 errdetail_internal("%s", error->message)));
 	}
 	PG_END_TRY();
+	tess_slot_clear();
+	mark_unconfirmed();
+	if (commit.gid[0] != '\0')
+		QueryCancelPending = false; /* it ended the wait, and ends no more */
 
 	PG_TRY();
 	{
@@ -566,6 +590,5 @@ tess_xact_committed(void)
 	}
 	PG_END_TRY();
 	tess_remotes_forget();
-	tess_slot_clear();
 	commit.gid[0] = '\0';
 }

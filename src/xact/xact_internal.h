@@ -82,7 +82,15 @@ extern void tess_slot_clear(void);
 extern bool tess_slot_is_taken(const char *gid);
 extern void tess_slots_init(void);
 
+/* dirty.c */
+extern uint64 tess_node_marks(void);
+extern bool tess_node_is_clean(int32 node_id);
+extern void tess_node_mark_dirty(int32 node_id);
+extern void tess_node_note_clean(int32 node_id, uint64 marks);
+extern void tess_dirty_init(void);
+
 /* recovery.c */
+extern void tess_node_resolve(int32 node_id);
 extern void tess_recovery_init(void);
 
 /* xact_abort.c */

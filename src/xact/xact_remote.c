@@ -307,7 +307,10 @@ tess_xact_sessions(int count, const int32 *node_ids, Oid role,
 		role = GetUserId();
 	refuse_access(access);
 	for (int i = 0; i < count; i++)
+	{
 		refuse_second_role(node_ids[i], role);
+		tess_node_resolve(node_ids[i]);
+	}
 
 	join_nodes(count, node_ids, role);
 	for (int i = 0; i < count; i++)
@@ -403,6 +406,7 @@ tess_xact_init(void)
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	tess_slots_init();
 	tess_barrier_init();
+	tess_dirty_init();
 	tess_recovery_init();
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
