@@ -1,9 +1,9 @@
 /*
- * cancel.c - asks a node to stop the statement it runs for a session.
+ * cancel.c - asks nodes to stop the statements that they run for sessions.
  *
  * PQcancel() blocks until the node has taken the request, without regard to
- * interrupts: for ever if its machine or its postmaster is silent.  So a
- * non-blocking connection knocks first, within the deadline: a postmaster
+ * interrupts: for long if its machine or its postmaster is silent.  So a
+ * non-blocking connection knocks first, at all nodes at once: a postmaster
  * that answers an SSLRequest is one that takes the cancel request at once.
  * One that does not answer costs the session.
  */
@@ -12,74 +12,150 @@
 #include <sys/socket.h>
 
 #include "libpq/pqcomm.h"
+#include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "storage/latch.h"
 
 #include "net/net_internal.h"
 
-/* Connects, asks, waits for the one byte of an answer. */
-static bool
-knock(pgsocket sock, const struct sockaddr_storage *address,
-	  socklen_t address_length, TimestampTz deadline)
+/* A node that takes longer than this to answer a knock is silent. */
+#define KNOCK_TIMEOUT_MS 500
+
+typedef struct Knock
 {
-	uint32 request[2];
-	int failure = 0;
-	socklen_t failure_length = sizeof(failure);
-	char answer;
+	TessSession *session;
+	pgsocket sock; /* PGINVALID_SOCKET: done, or failed */
+	bool asked;	   /* connected, and the request is sent */
+	bool answered;
+} Knock;
 
-	if (!pg_set_noblock(sock))
-		return false;
-	if (connect(sock, (const struct sockaddr *) address, address_length) != 0 &&
-		errno != EINPROGRESS && errno != EINTR)
-		return false;
-	if (!tess_wait_socket(sock, WL_SOCKET_CONNECTED, deadline))
-		return false;
-	if (getsockopt(sock, SOL_SOCKET, SO_ERROR, &failure, &failure_length) != 0 ||
-		failure != 0)
-		return false;
-
-	request[0] = pg_hton32(sizeof(request));
-	request[1] = pg_hton32(NEGOTIATE_SSL_CODE);
-	if (send(sock, request, sizeof(request), 0) != sizeof(request))
-		return false;
-	if (!tess_wait_socket(sock, WL_SOCKET_READABLE, deadline))
-		return false;
-	return recv(sock, &answer, 1, 0) == 1;
+static void
+end_knock(Knock *knock)
+{
+	if (knock->sock != PGINVALID_SOCKET)
+		closesocket(knock->sock);
+	knock->sock = PGINVALID_SOCKET;
 }
 
-static bool
-is_answering(TessSession *session, TimestampTz deadline)
+/* Begins to connect. */
+static void
+start_knock(Knock *knock, TessSession *session)
 {
 	struct sockaddr_storage address;
-	socklen_t address_length = sizeof(address);
-	pgsocket sock;
-	bool answers;
+	socklen_t length = sizeof(address);
 
-	if (getpeername(PQsocket(session->conn), (struct sockaddr *) &address,
-					&address_length) != 0)
-		return false;
-	sock = socket(address.ss_family, SOCK_STREAM, 0);
-	if (sock == PGINVALID_SOCKET)
-		return false;
-	answers = knock(sock, &address, address_length, deadline);
-	closesocket(sock);
-	return answers;
+	memset(knock, 0, sizeof(*knock));
+	knock->session = session;
+	knock->sock = PGINVALID_SOCKET;
+	if (session->broken ||
+		getpeername(PQsocket(session->conn), (struct sockaddr *) &address,
+					&length) != 0)
+		return;
+	knock->sock = socket(address.ss_family, SOCK_STREAM, 0);
+	if (knock->sock == PGINVALID_SOCKET)
+		return;
+	if (!pg_set_noblock(knock->sock) ||
+		(connect(knock->sock, (struct sockaddr *) &address, length) != 0 &&
+		 errno != EINPROGRESS && errno != EINTR))
+		end_knock(knock);
 }
 
-/* True if the node has taken the request.  No errors. */
-bool
-tess_cancel_send(TessSession *session, TimestampTz deadline)
+/* The next step, when the socket is ready: to ask, or to hear one byte. */
+static void
+go_on(Knock *knock)
 {
-	PGcancel *cancel;
+	uint32 request[2] = {pg_hton32(sizeof(request)),
+						 pg_hton32(NEGOTIATE_SSL_CODE)};
+	int failure = 0;
+	socklen_t length = sizeof(failure);
+	char answer;
+
+	if (!knock->asked)
+	{
+		if (getsockopt(knock->sock, SOL_SOCKET, SO_ERROR, &failure, &length) == 0 &&
+			failure == 0 &&
+			send(knock->sock, request, sizeof(request), 0) == sizeof(request))
+			knock->asked = true;
+		else
+			end_knock(knock);
+		return;
+	}
+	knock->answered = recv(knock->sock, &answer, 1, 0) == 1;
+	end_knock(knock);
+}
+
+static bool
+request_cancel(TessSession *session)
+{
+	PGcancel *cancel = PQgetCancel(session->conn);
 	char message[256];
 	bool sent;
 
-	if (session->broken || !is_answering(session, deadline))
-		return false;
-	cancel = PQgetCancel(session->conn);
 	if (cancel == NULL)
 		return false;
 	sent = PQcancel(cancel, message, sizeof(message)) != 0;
 	PQfreeCancel(cancel);
 	return sent;
+}
+
+/* Waits for the knocks that are under way, and cancels where one is answered. */
+static void
+finish_knocks(int count, Knock *knocks, TimestampTz deadline)
+{
+	TessSocketWait *waits = palloc(sizeof(TessSocketWait) * count);
+	Knock **waiting = palloc(sizeof(Knock *) * count);
+
+	for (;;)
+	{
+		int open = 0;
+
+		for (int i = 0; i < count; i++)
+		{
+			if (knocks[i].sock == PGINVALID_SOCKET)
+				continue;
+			waits[open].sock = knocks[i].sock;
+			waits[open].events = knocks[i].asked ? WL_SOCKET_READABLE
+												 : WL_SOCKET_CONNECTED;
+			waiting[open++] = &knocks[i];
+		}
+		if (open == 0 || !tess_wait_sockets(open, waits, deadline))
+			break;
+		for (int i = 0; i < open; i++)
+		{
+			if (!waits[i].ready)
+				continue;
+			go_on(waiting[i]);
+			if (waiting[i]->answered)
+				waiting[i]->answered = request_cancel(waiting[i]->session);
+		}
+	}
+	pfree(waits);
+	pfree(waiting);
+}
+
+/*
+ * Asks the nodes to stop what runs for these sessions.  A session whose node
+ * has not taken the request is broken afterwards.  No errors; interrupts are
+ * held, and end the wait.
+ */
+void
+tess_cancel_send(int count, TessSession *const *sessions, TimestampTz deadline)
+{
+	Knock *knocks = palloc(sizeof(Knock) * count);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz knock_deadline;
+
+	/* Time is left for those who answer, to end their transactions. */
+	knock_deadline = TimestampTzPlusMilliseconds(now, KNOCK_TIMEOUT_MS);
+	knock_deadline = Min(knock_deadline, now + (deadline - now) / 2);
+	for (int i = 0; i < count; i++)
+		start_knock(&knocks[i], sessions[i]);
+	finish_knocks(count, knocks, knock_deadline);
+	for (int i = 0; i < count; i++)
+	{
+		end_knock(&knocks[i]);
+		if (!knocks[i].answered)
+			tess_session_break(sessions[i], _("The node did not answer."));
+	}
+	pfree(knocks);
 }

@@ -135,8 +135,12 @@ extern void tess_session_unclaim(TessSession *session, void *owner);
 extern bool tess_session_is_claimed(const TessSession *session,
 									const void *owner);
 /* Cancels the running statement at the node and reads up to the Sync.
- * Bounded by deadline; the session is broken if that does not work. */
+ * Bounded by deadline, and by half a second if the node is silent; the session
+ * is broken if that does not work.  No errors; interrupts are held, and end it. */
 extern void tess_session_abandon(TessSession *session, TimestampTz deadline);
+/* The same for several at once: a silent one does not keep others waiting. */
+extern void tess_session_abandon_all(int count, TessSession *const *sessions,
+									 TimestampTz deadline);
 
 /* simple.c: for everything that is not on a statement's hot path --------- */
 

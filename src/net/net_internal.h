@@ -94,16 +94,28 @@ extern void tess_session_break(TessSession *session, const char *reason);
 extern void tess_session_forget_replies(TessSession *session);
 extern bool tess_session_owes_silent(const TessSession *session);
 extern bool tess_session_sync(TessSession *session);
+extern void tess_session_read(TessSession *session);
 /* The result of the last poll becomes the caller's, who clears it. */
 extern PGresult *tess_session_take_result(TessSession *session);
 extern void tess_session_init(void);
 
 /* wait.c */
 extern void tess_wait_forget(void);
-extern bool tess_wait_socket(pgsocket sock, int events, TimestampTz deadline);
+
+/* A socket that is no session's, and what to wait for there. */
+typedef struct TessSocketWait
+{
+	pgsocket sock;
+	uint32 events;
+	bool ready;
+} TessSocketWait;
+
+extern bool tess_wait_sockets(int count, TessSocketWait *waits,
+							  TimestampTz deadline);
 
 /* cancel.c */
-extern bool tess_cancel_send(TessSession *session, TimestampTz deadline);
+extern void tess_cancel_send(int count, TessSession *const *sessions,
+							 TimestampTz deadline);
 
 /* report.c */
 extern ErrorData *tess_report_result(TessSession *session,

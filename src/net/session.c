@@ -245,6 +245,26 @@ note_block(TessSession *session, const PGresult *result)
 		session->in_block = true;
 }
 
+/* Reads the socket if a wait saw something there; breaks a session that is lost. */
+void
+tess_session_read(TessSession *session)
+{
+	/* TLS may hold back a part of a record that the socket shows no more. */
+	int reads = PQsslInUse(session->conn) ? 2 : 1;
+
+	if (!session->may_read)
+		return;
+	session->may_read = false;
+	while (reads-- > 0)
+	{
+		if (!PQconsumeInput(session->conn))
+		{
+			tess_session_break(session, NULL);
+			return;
+		}
+	}
+}
+
 /*
  * True if libpq has the next result, so that PQgetResult does not block.
  * Reads the socket only if a wait saw something there: the rest stays in the
@@ -253,23 +273,9 @@ note_block(TessSession *session, const PGresult *result)
 static bool
 result_is_there(TessSession *session)
 {
-	int reads = PQsslInUse(session->conn) ? 2 : 1;
-
-	if (!PQisBusy(session->conn))
-		return true;
-	if (!session->may_read)
-		return false;
-	session->may_read = false;
-	/* TLS may hold back a part of a record that the socket shows no more. */
-	while (reads-- > 0)
-	{
-		if (!PQconsumeInput(session->conn))
-		{
-			tess_session_break(session, NULL);
-			return true;
-		}
-	}
-	return !PQisBusy(session->conn);
+	if (PQisBusy(session->conn))
+		tess_session_read(session);
+	return session->broken || !PQisBusy(session->conn);
 }
 
 /*

@@ -101,99 +101,138 @@ tess_session_is_claimed(const TessSession *session, const void *owner)
 	return session->owner == owner;
 }
 
-/* Ends a COPY that the node waits for; false if the session is broken. */
+/* Reads what is there of a COPY that was ended; true at its end, or if the
+ * session is broken. */
 static bool
-abandon_copy(TessSession *session, TimestampTz deadline)
+read_copy_end(TessSession *session)
 {
-	/* Refused if the node has ended the COPY by itself: all the same. */
-	(void) PQputCopyEnd(session->conn, _("COPY was cancelled"));
-	for (;;)
+	while (!session->broken)
 	{
 		PGresult *result;
 
-		if (session->broken)
-			return false;
 		if (PQisBusy(session->conn))
 		{
-			if (!tess_net_wait_held(1, &session, deadline))
-				return false;
-			if (!PQconsumeInput(session->conn))
+			tess_session_read(session);
+			if (!session->broken && PQisBusy(session->conn))
 				return false;
 			continue;
 		}
 		result = PQgetResult(session->conn);
 		if (result == NULL)
-			break;
+		{
+			session->copying = false;
+			session->in_block = PQtransactionStatus(session->conn) !=
+								PQTRANS_IDLE;
+			if (!PQenterPipelineMode(session->conn))
+				tess_session_break(session, NULL);
+			return true;
+		}
 		if (PQresultStatus(result) == PGRES_COPY_IN)
 			(void) PQputCopyEnd(session->conn, _("COPY was cancelled"));
 		PQclear(result);
 	}
-	session->copying = false;
-	session->in_block = PQtransactionStatus(session->conn) != PQTRANS_IDLE;
-	return PQenterPipelineMode(session->conn) != 0;
+	return true;
 }
 
-/* Reads replies up to idle, and asks the node to stop now and then. */
+/* Reads what is there; true when nothing is owed, or the session is broken. */
 static bool
-cancel_to_idle(TessSession *session, TimestampTz deadline)
+is_quiet(TessSession *session)
 {
-	TimestampTz cancel_at;
+	TessPoll poll = TESS_POLL_IDLE;
 
-	cancel_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											CANCEL_AFTER_MS);
-	for (;;)
+	if (session->broken)
+		return true;
+	if (session->copying)
+		return read_copy_end(session);
+	do
 	{
 		PGresult *result;
 		void *tag;
 		ErrorData *error;
-		TimestampTz now;
-		TessPoll poll;
 
 		poll = tess_session_poll_quiet(session, &result, &tag, &error);
 		if (error)
 			FreeErrorData(error);
-		if (session->broken)
-			return false;
-		if (poll == TESS_POLL_IDLE)
-			return true;
-		if (poll != TESS_POLL_WAIT)
-			continue;
+	} while (!session->broken &&
+			 (poll == TESS_POLL_ROWS || poll == TESS_POLL_DONE));
+	return session->broken || poll == TESS_POLL_IDLE;
+}
 
-		now = GetCurrentTimestamp();
-		if (now >= deadline)
-			return false;
+/* Nobody reads the session's replies any more, and nothing is unsynced. */
+static void
+stop_using(TessSession *session)
+{
+	session->owner = NULL;
+	session->drain = NULL;
+	if (session->broken || !tess_session_is_busy(session))
+		return;
+	/* Refused if the node has ended the COPY by itself: all the same. */
+	if (session->copying)
+		(void) PQputCopyEnd(session->conn, _("COPY was cancelled"));
+	else
+		(void) tess_session_sync(session);
+}
+
+/* Those that are not quiet yet. */
+static int
+find_unquiet(int count, TessSession *const *sessions, TessSession **unquiet)
+{
+	int found = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (tess_session_is_busy(sessions[i]) && !is_quiet(sessions[i]))
+			unquiet[found++] = sessions[i];
+	}
+	return found;
+}
+
+/* Reads replies up to idle, and asks the nodes to stop now and then. */
+static void
+cancel_to_idle(int count, TessSession *const *sessions, TimestampTz deadline)
+{
+	TessSession **unquiet = palloc(sizeof(TessSession *) * Max(count, 1));
+	int waiting;
+	TimestampTz cancel_at;
+
+	cancel_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											CANCEL_AFTER_MS);
+	while ((waiting = find_unquiet(count, sessions, unquiet)) > 0)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (now >= deadline || QueryCancelPending || ProcDiePending)
+			break;
 		if (now >= cancel_at)
 		{
-			if (!tess_cancel_send(session, deadline))
-				return false;
+			tess_cancel_send(waiting, unquiet, deadline);
 			cancel_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													CANCEL_AGAIN_MS);
+			continue;
 		}
-		if (!tess_net_wait_held(1, &session, Min(cancel_at, deadline)) &&
-			(QueryCancelPending || ProcDiePending))
-			return false;
+		(void) tess_net_wait_held(waiting, unquiet, Min(cancel_at, deadline));
+	}
+	for (int i = 0; i < waiting; i++)
+		tess_session_break(unquiet[i], _("The node did not stop in time."));
+	pfree(unquiet);
+}
+
+void
+tess_session_abandon_all(int count, TessSession *const *sessions,
+						 TimestampTz deadline)
+{
+	for (int i = 0; i < count; i++)
+		stop_using(sessions[i]);
+	cancel_to_idle(count, sessions, deadline);
+	for (int i = 0; i < count; i++)
+	{
+		if (sessions[i]->broken)
+			tess_session_forget_replies(sessions[i]);
 	}
 }
 
 void
 tess_session_abandon(TessSession *session, TimestampTz deadline)
 {
-	bool done;
-
-	session->owner = NULL;
-	session->drain = NULL;
-	if (!session->broken && tess_session_is_busy(session))
-	{
-		if (session->copying)
-			done = abandon_copy(session, deadline);
-		else
-		{
-			(void) tess_session_sync(session);
-			done = cancel_to_idle(session, deadline);
-		}
-		if (!done)
-			tess_session_break(session, _("The node did not stop in time."));
-	}
-	if (session->broken)
-		tess_session_forget_replies(session);
+	tess_session_abandon_all(1, &session, deadline);
 }

@@ -215,30 +215,48 @@ tess_net_wait_held(int count, TessSession *const *sessions, TimestampTz deadline
 }
 
 /*
- * Waits for a socket that is not a session's, with interrupts held.  False
- * when the deadline has passed or an interrupt wants us elsewhere.
+ * Waits with interrupts held until one of the sockets, which are not those of
+ * sessions, has what is waited for, and notes which have.  False when the
+ * deadline has passed or an interrupt wants us elsewhere.
  */
 bool
-tess_wait_socket(pgsocket sock, int events, TimestampTz deadline)
+tess_wait_sockets(int count, TessSocketWait *waits, TimestampTz deadline)
 {
-	for (;;)
+	WaitEventSet *set = CreateWaitEventSet(CurrentMemoryContext,
+										   count + OTHER_EVENTS);
+	WaitEvent *events = palloc(sizeof(WaitEvent) * (count + OTHER_EVENTS));
+	int occurred = 0;
+	bool ready = false;
+
+	for (int i = 0; i < count; i++)
+	{
+		waits[i].ready = false;
+		AddWaitEventToSet(set, waits[i].events, waits[i].sock, NULL, &waits[i]);
+	}
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+
+	while (!ready && !QueryCancelPending && !ProcDiePending)
 	{
 		long timeout_ms;
-		int occurred;
 
-		if (QueryCancelPending || ProcDiePending)
-			return false;
 		timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 													 deadline);
 		if (timeout_ms <= 0)
-			return false;
-		occurred = WaitLatchOrSocket(MyLatch,
-									 events | WL_LATCH_SET | WL_TIMEOUT |
-										 WL_EXIT_ON_PM_DEATH,
-									 sock, timeout_ms, PG_WAIT_EXTENSION);
-		if (occurred & WL_LATCH_SET)
-			ResetLatch(MyLatch);
-		if (occurred & events)
-			return true;
+			break;
+		occurred = WaitEventSetWait(set, timeout_ms, events,
+									count + OTHER_EVENTS, PG_WAIT_EXTENSION);
+		for (int i = 0; i < occurred; i++)
+		{
+			TessSocketWait *wait = events[i].user_data;
+
+			if (events[i].events & WL_LATCH_SET)
+				ResetLatch(MyLatch);
+			else if (wait != NULL)
+				ready = wait->ready = true;
+		}
 	}
+	FreeWaitEventSet(set);
+	pfree(events);
+	return ready;
 }

@@ -18,12 +18,27 @@
  * answer the whole transaction is lost. */
 #define SUBABORT_WAIT_MS 10000
 
-/* Leaves the session idle (in a transaction or not), or broken; and nobody's,
- * since who claimed it may be gone with the memory of its statement. */
+static bool reaches_level(const TessRemote *remote, int level);
+
+/* Leaves the sessions that have something of the level (0: all) idle, in a
+ * transaction or not, or broken; and nobody's, since who claimed them may be
+ * gone with the memory of his statement. */
 static void
-make_quiet(TessRemote *remote, TimestampTz deadline)
+make_quiet(int level, TimestampTz deadline)
 {
-	tess_session_abandon(remote->session, deadline);
+	int count;
+	int found = 0;
+	TessRemote **remotes = tess_remotes(&count);
+	TessSession **sessions = palloc(sizeof(TessSession *) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+	{
+		/* others may be streaming for a scan outside the subtransaction */
+		if (level == 0 || reaches_level(remotes[i], level))
+			sessions[found++] = remotes[i]->session;
+	}
+	tess_session_abandon_all(found, sessions, deadline);
+	pfree(sessions);
 }
 
 static void
@@ -32,9 +47,7 @@ roll_back_open(TimestampTz deadline)
 	int count;
 	TessRemote **remotes = tess_remotes(&count);
 
-	for (int i = 0; i < count; i++)
-		make_quiet(remotes[i], deadline);
-
+	make_quiet(0, deadline);
 	tess_round_begin();
 	for (int i = 0; i < count; i++)
 	{
@@ -103,8 +116,7 @@ tess_xact_aborted(void)
 		return;
 	}
 
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   tess_commit_wait_ms);
+	deadline = tess_round_deadline();
 	PG_TRY();
 	{
 		roll_back_open(deadline);
@@ -212,13 +224,7 @@ roll_back_to(int level)
 
 	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 										   SUBABORT_WAIT_MS);
-	for (int i = 0; i < count; i++)
-	{
-		/* others may be streaming for a scan outside the subtransaction */
-		if (reaches_level(remotes[i], level))
-			make_quiet(remotes[i], deadline);
-	}
-
+	make_quiet(level, deadline);
 	tess_round_begin();
 	command = psprintf("ROLLBACK TO SAVEPOINT tessera_%d", level);
 	for (int i = 0; i < count; i++)

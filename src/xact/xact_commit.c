@@ -450,8 +450,7 @@ send_decision(void)
 				 !tess_session_is_broken(remote->session))
 			tess_round_send(remote, "COMMIT", "COMMIT");
 	}
-	tess_round_finish_held(TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   tess_commit_wait_ms));
+	tess_round_finish_held(tess_round_deadline());
 }
 
 static bool

@@ -69,6 +69,7 @@ extern void tess_round_send(TessRemote *remote, const char *command,
 extern void tess_round_finish(void);
 extern void tess_round_finish_held(TimestampTz deadline);
 extern bool tess_round_lost_connection(const TessRemote *remote);
+extern TimestampTz tess_round_deadline(void);
 
 /* xact_commit.c */
 extern void tess_xact_pre_commit(void);

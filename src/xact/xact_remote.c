@@ -12,8 +12,10 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 
 #include "meta/meta.h"
 #include "tessera.h"
@@ -352,13 +354,40 @@ tess_xact_has_written(int32 node_id)
 	return false;
 }
 
+/*
+ * statement_timeout goes on: PostgreSQL stops it before it commits, which is
+ * no wait for anybody else's servers.  True if the timer is ours to stop.
+ */
+static bool
+resume_statement_timeout(void)
+{
+	if (StatementTimeout == 0 || MyBackendType != B_BACKEND ||
+		get_timeout_active(STATEMENT_TIMEOUT))
+		return false;
+	enable_timeout_at(STATEMENT_TIMEOUT,
+					  TimestampTzPlusMilliseconds(GetCurrentStatementStartTimestamp(),
+												  StatementTimeout));
+	return true;
+}
+
+static void
+pre_commit(void)
+{
+	bool resumed = joined.count > 0 && resume_statement_timeout();
+
+	/* after an error PostgreSQL stops all timers */
+	tess_xact_pre_commit();
+	if (resumed)
+		disable_timeout(STATEMENT_TIMEOUT, false);
+}
+
 static void
 xact_callback(XactEvent event, void *arg)
 {
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			tess_xact_pre_commit();
+			pre_commit();
 			break;
 		case XACT_EVENT_COMMIT:
 			tess_xact_committed();

@@ -9,10 +9,14 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 
 #include "tessera.h"
 #include "xact/xact_internal.h"
+
+/* Nodes are told the end even if statement_timeout has left no time for it. */
+#define MIN_END_WAIT_MS 500
 
 /* Ends a PG_CATCH in a callback that must go on.  Raising an error has let
  * go of the interrupts that the callback's caller holds: take them again. */
@@ -185,4 +189,24 @@ tess_round_lost_connection(const TessRemote *remote)
 		return true;
 	return ERRCODE_TO_CATEGORY(remote->error->sqlerrcode) ==
 		   ERRCODE_CONNECTION_EXCEPTION;
+}
+
+/*
+ * Until when the end of a transaction waits for nodes: commit_wait, or what
+ * statement_timeout has left if that is less, but some time in any case.
+ */
+TimestampTz
+tess_round_deadline(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz deadline;
+	TimestampTz timeout;
+
+	deadline = TimestampTzPlusMilliseconds(now, tess_commit_wait_ms);
+	if (StatementTimeout == 0 || MyBackendType != B_BACKEND)
+		return deadline;
+	timeout = TimestampTzPlusMilliseconds(GetCurrentStatementStartTimestamp(),
+										  StatementTimeout);
+	timeout = Max(timeout, TimestampTzPlusMilliseconds(now, MIN_END_WAIT_MS));
+	return Min(deadline, timeout);
 }

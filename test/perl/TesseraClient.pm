@@ -24,6 +24,7 @@ sub new
 	$self->{run} = IPC::Run::start(
 		[ 'psql', '-XqAt', '-v', 'VERBOSITY=verbose', '-d', $connection ],
 		'<', \$self->{in}, '>', \$self->{out}, '2>&1', $self->{timer});
+	$self->{pid} = $self->ask('SELECT pg_backend_pid()');
 	return $self;
 }
 
@@ -58,7 +59,7 @@ sub answer
 sub ask { return $_[0]->send($_[1])->answer; }
 
 # The process of its server session.
-sub pid { return $_[0]->{pid} //= $_[0]->ask('SELECT pg_backend_pid()'); }
+sub pid { return $_[0]->{pid}; }
 
 sub finish
 {

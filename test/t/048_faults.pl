@@ -1,0 +1,107 @@
+
+# Nodes that say nothing (packets are dropped) or are lost, at every step of a
+# transaction: statement_timeout, cancel and pg_terminate_backend end the wait, other
+# nodes can be used at once and this one as soon as it is back, by the same session, and
+# nothing stays behind.  No timeout of Tessera's own ends a wait here: they are all set to
+# ten minutes, and a test that waits for that long has failed.
+# allow in server logs: was terminated by signal 9
+use strict;
+use warnings;
+use TesseraCluster;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $cluster = TesseraCluster->new(
+	nodes => 2,
+	network => 1,
+	conf => "tessera.connect_timeout = '10min'\ntessera.commit_wait = '10min'\ntessera.recover_interval = 0\n");
+my $network = $cluster->network;
+
+$cluster->query(q{CREATE TABLE t (k int PRIMARY KEY, v int NOT NULL);
+	SELECT tessera.create_distributed_table('t', 'k', shard_count => 4);
+	INSERT INTO t SELECT i, 0 FROM generate_series(1, 100) i;});
+
+# A row of each node.
+my @k = map { $cluster->query("SELECT min(k) FROM t WHERE (tessera.shard_of('t', k)).node = 'node$_'") } 1, 2;
+my $write = "UPDATE t SET v = v + 1 WHERE k = $k[0]";
+my $write_both = "UPDATE t SET v = v + 1 WHERE k IN ($k[0], $k[1])";
+my $client = $cluster->client;
+
+# Waits until SQL on node N gives 't'.
+sub wait_for_node
+{
+	my ($n, $sql) = @_;
+	return $cluster->node($n)->poll_query_until($TesseraCluster::DATABASE, $sql)
+	  || die "never became true on node $n: $sql";
+}
+
+# What every fault has to leave behind: nothing.
+sub nothing_stays
+{
+	my ($name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$cluster->query('SELECT tessera.recover_transactions()');
+	for my $n (1, 2)
+	{
+		wait_for_node($n, q{SELECT count(*) = 0 FROM pg_stat_activity
+			WHERE application_name = 'tessera' AND state <> 'idle'});
+		# a PREPARE that was held may have come in meanwhile
+		wait_for_node($n, 'SELECT count(*) = 0 FROM pg_prepared_xacts')
+		  if $cluster->query('SELECT tessera.recover_transactions()') >= 0;
+	}
+	return $cluster->gives('SELECT count(*), count(DISTINCT v) FROM t WHERE k IN (' . join(', ', @k) . ')',
+		'2|1', "$name: nothing stays behind");
+}
+
+# Ends the statement that $client waits for.
+my %end = (
+	statement_timeout => sub { },
+	cancel => sub { $cluster->query('SELECT pg_cancel_backend(' . $client->pid . ')'); },
+	termination => sub { $cluster->query('SELECT pg_terminate_backend(' . $client->pid . ')'); });
+my %sqlstate = (
+	statement_timeout => qr/ERROR:  57014: canceling statement due to statement timeout/,
+	cancel => qr/ERROR:  57014: canceling statement due to user request/,
+	termination => qr/FATAL:  57P01: terminating connection due to administrator command/);
+
+# One silence: before is run while all is well; then statement is sent, in which node 1 falls
+# silent: at the first bytes to it, or where they match the pattern.
+sub silence
+{
+	my ($name, %case) = @_;
+
+	for my $how (qw(statement_timeout cancel termination))
+	{
+		my $timeout = $how eq 'statement_timeout' ? "SET statement_timeout = '300ms';\n" : '';
+
+		$client = $cluster->client if $case{new_session};
+		$client->ask($case{before}) if $case{before};
+		$network->when(1, $case{at} // qr/./s, 'silent');
+		$client->send("$timeout$case{statement};\nRESET statement_timeout");
+		$network->wait_until_fired(1);
+		$end{$how}->() ;
+		my $answer = $client->answer;
+		like($answer, $case{outcome} && $how ne 'termination' ? $case{outcome} : $sqlstate{$how},
+			"$how works: $name") unless $case{outcome} && $how eq 'termination';
+		unlike($answer, qr/XX000/, 'as an error of its own kind');
+
+		$client = $cluster->client if $how eq 'termination';
+		is($client->ask("ROLLBACK;\nSELECT k FROM t WHERE k = $k[1]") =~ s/^(WARNING|LOCATION):.*\n//mgr, $k[1],
+			'and the other node can be used at once');
+		$network->pass(1);
+		is($client->ask("SELECT k FROM t WHERE k = $k[0]"), $k[0], 'this one when it is back');
+		nothing_stays($name);
+	}
+	return;
+}
+
+silence('a new connection', new_session => 1, statement => $write);
+silence('a read', before => "SELECT count(*) FROM t", statement => 'SELECT count(*) FROM t');
+silence('a write in a block', before => "BEGIN;\n$write_both", statement => $write);
+silence('PREPARE', before => "BEGIN;\n$write_both", statement => 'COMMIT', at => qr/PREPARE TRANSACTION/);
+silence('COMMIT PREPARED', before => "BEGIN;\n$write_both", statement => 'COMMIT', at => qr/COMMIT PREPARED/,
+	outcome => qr/WARNING: .*committed, but node "node1"/);
+silence('ROLLBACK', before => "BEGIN;\n$write_both", statement => 'ROLLBACK', at => qr/ROLLBACK/, outcome => qr/^/);
+silence('ROLLBACK TO', before => "BEGIN;\nSAVEPOINT a;\n$write_both", statement => 'ROLLBACK TO a', at => qr/ROLLBACK TO/,
+	outcome => qr/^/);
+
+done_testing();
