@@ -202,6 +202,53 @@ FETCH c;
 COMMIT;
 SELECT copies('r');
 
+-- INSERT whose ON CONFLICT only this server can compute: rows that are inserted and
+-- those that are changed instead, in their order
+CREATE TABLE upserted (id int PRIMARY KEY, v text, n float8 DEFAULT random(), no bigint GENERATED ALWAYS AS IDENTITY, length int GENERATED ALWAYS AS (length(v)) STORED);
+SELECT tessera.create_reference_table('upserted');
+INSERT INTO upserted (id, v) SELECT i, 'old' FROM generate_series(1, 4) i;
+INSERT INTO upserted (id, v) VALUES (1, 'new'), (50, 'new'), (2, 'new') ON CONFLICT (id) DO UPDATE SET v = (SELECT here.v FROM here WHERE here.id = upserted.id) || length(excluded.v), n = random() RETURNING id, v, length, (SELECT count(*) FROM spread);
+INSERT INTO upserted (id, v) SELECT k + 2, v FROM spread ON CONFLICT (id) DO UPDATE SET (v, n) = (SELECT spread.v || excluded.id, random() FROM spread WHERE k = upserted.id) WHERE upserted.id <> (SELECT 3 FROM here WHERE id = excluded.id) OR random() < 0;
+CREATE FUNCTION volatile_text() RETURNS text LANGUAGE plpgsql AS $$BEGIN RETURN 'sees ' || (SELECT count(*) FROM upserted); END$$;
+WITH i AS (INSERT INTO upserted (id, v) VALUES (61, 'with'), (1, 'with'), (60, 'with') ON CONFLICT (id) DO UPDATE SET v = volatile_text() RETURNING id, v) SELECT i.*, spread.v FROM i LEFT JOIN spread ON k = id ORDER BY id;
+\set VERBOSITY sqlstate
+INSERT INTO upserted (id) VALUES (1), (1) ON CONFLICT (id) DO UPDATE SET n = random();
+INSERT INTO upserted (id) VALUES (70), (1) ON CONFLICT (id) DO UPDATE SET n = 1 / (random() * 0);
+\set VERBOSITY default
+SELECT id, v, length FROM upserted ORDER BY id;
+SELECT copies('upserted');
+-- its own key may change places
+INSERT INTO upserted (id, v) VALUES (60, 'a'), (90, 'b') ON CONFLICT (id) DO UPDATE SET id = 91 + 0 * random() RETURNING id, v;
+SELECT copies('upserted');
+
+-- MERGE
+MERGE INTO upserted u USING here ON here.id = u.id WHEN MATCHED AND u.id = 1 THEN UPDATE SET v = here.v, n = random() WHEN MATCHED AND u.id < 4 THEN DELETE WHEN MATCHED THEN UPDATE SET v = 'merged' WHEN NOT MATCHED THEN INSERT (id, v) VALUES (here.id + 100, here.v);
+SELECT copies('upserted'), count(*) FROM upserted;
+MERGE INTO upserted u USING spread s ON s.k = u.id - 100 WHEN MATCHED THEN UPDATE SET id = -k WHEN NOT MATCHED AND k < 5 THEN INSERT (id, v) VALUES (k * -10, s.v) WHEN NOT MATCHED THEN DO NOTHING;
+SELECT copies('upserted'), array_agg(id ORDER BY id) FROM upserted;
+-- a key that is deleted may be inserted again, and what checks the table as a whole sees the end of it
+CREATE TABLE above (id int PRIMARY KEY, v text);
+CREATE TABLE below (n int PRIMARY KEY, up int REFERENCES above);
+SELECT tessera.create_reference_table(t) FROM unnest('{above, below}'::regclass[]) t;
+INSERT INTO above VALUES (1, 'old'), (2, 'old');
+INSERT INTO below VALUES (1, 1);
+MERGE INTO above USING (VALUES (1, 1), (7, 1)) x (old, new) ON id = old WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (new, 'new');
+SELECT copies('above'), array_agg(above ORDER BY id) FROM above;
+\set VERBOSITY sqlstate
+MERGE INTO above USING (VALUES (1)) x (old) ON id = old WHEN MATCHED THEN DELETE;
+MERGE INTO above USING (VALUES (2), (2)) x (old) ON id = old WHEN MATCHED THEN UPDATE SET v = 'twice';
+MERGE INTO upserted u USING here ON false WHEN NOT MATCHED THEN INSERT (id, v) VALUES (1, 'there');
+\set VERBOSITY default
+SELECT copies('above'), copies('below'), copies('upserted');
+-- a table without a key can be inserted into
+CREATE TABLE keyless (a int, b text);
+SELECT tessera.create_reference_table('keyless');
+MERGE INTO keyless USING here ON a = id WHEN NOT MATCHED THEN INSERT VALUES (id, v);
+MERGE INTO keyless USING here ON a = id WHEN MATCHED THEN DELETE;
+SELECT copies('keyless'), count(*) FROM keyless;
+SELECT planned('MERGE INTO above USING here ON here.id = above.id WHEN MATCHED THEN UPDATE SET v = here.v WHEN NOT MATCHED THEN INSERT (id) VALUES (here.id)');
+DROP TABLE upserted, below, above, keyless;
+
 -- views; a check option is kept
 CREATE VIEW part AS SELECT id, v FROM r WHERE id < 5 WITH CHECK OPTION;
 UPDATE part SET v = here.v FROM here WHERE here.id = part.id AND part.id = 3 RETURNING *;
@@ -283,14 +330,17 @@ SELECT count(*) FILTER (WHERE v = 'changed') FROM other;
 
 -- what nodes run is of no use to others than its caller, and judges its arguments
 \set VERBOSITY sqlstate
-SELECT tessera_internal.run_for_rows('SELECT 1', '{int}', '{1}');
-SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{int}', '{a}');
-SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{int,int}', '{1}');
-SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{}', '{1}');
-SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{anyelement}', '{1}');
-SELECT tessera_internal.run_for_rows('BEGIN', '{int}', '{1}');
+SELECT tessera_internal.run_for_rows('{SELECT 1}', '{int}', '{1,1}');
+SELECT tessera_internal.run_for_rows('{DELETE FROM here WHERE id = $1}', '{int}', '{1,a}');
+SELECT tessera_internal.run_for_rows('{DELETE FROM here WHERE id = $1}', '{int}', '{1}');
+SELECT tessera_internal.run_for_rows('{DELETE FROM here WHERE id = $1}', '{int}', '{2,1}');
+SELECT tessera_internal.run_for_rows('{DELETE FROM here WHERE id = $1}', '{int}', '{NULL,1}');
+SELECT tessera_internal.run_for_rows('{NULL}', '{int}', '{1,1}');
+SELECT tessera_internal.run_for_rows('{DELETE FROM here WHERE id = $1}', '{}', '{1}');
+SELECT tessera_internal.run_for_rows('{DELETE FROM here WHERE id = $1}', '{anyelement}', '{1,1}');
+SELECT tessera_internal.run_for_rows('{BEGIN}', '{int}', '{1,1}');
 \set VERBOSITY default
-SELECT tessera_internal.run_for_rows('DELETE FROM here WHERE id = $1', '{int}', '{1,2,NULL,99}');
+SELECT tessera_internal.run_for_rows(ARRAY['DELETE FROM here WHERE id = $1', 'INSERT INTO here VALUES ($1, ''x'')'], '{int}', '{1,1,1,2,2,1,1,NULL,1,99}');
 
 DROP SCHEMA reference_change CASCADE;
 SELECT count(*) FROM tessera.run_on_nodes('DROP SCHEMA IF EXISTS reference_change CASCADE') WHERE NOT success;

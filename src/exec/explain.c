@@ -150,9 +150,10 @@ explain_sql(const TessFragment *fragment, const TessShard *shard,
 	foreach(cell, fragment->modify->writes)
 	{
 		const TessWrite *write = lfirst(cell);
-		char *sql = psprintf("%s...%s", template_text(write->head, shard),
-							 template_text(write->tail, shard));
+		char *sql = template_text(write->head, shard);
 
+		if (write->tail != NIL)
+			sql = psprintf("%s...%s", sql, template_text(write->tail, shard));
 		texts = lappend(texts, one_line(sql));
 	}
 	if (list_length(texts) == 1)

@@ -81,10 +81,10 @@ REVOKE ALL ON FUNCTION tessera_internal.partial_state_add(internal, text),
 
 
 /* exec: what a node does with rows that another server has changed */
-CREATE FUNCTION tessera_internal.run_for_rows(statement text, types regtype[], rows text[]) RETURNS bigint
+CREATE FUNCTION tessera_internal.run_for_rows(statements text[], types regtype[], rows text[]) RETURNS bigint
 	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_run_for_rows';
-COMMENT ON FUNCTION tessera_internal.run_for_rows(text, regtype[], text[])
-	IS 'runs an UPDATE or DELETE for each row of parameter values as if it were one statement; the number of rows changed';
+COMMENT ON FUNCTION tessera_internal.run_for_rows(text[], regtype[], text[])
+	IS 'runs for each row, the number of an INSERT, UPDATE or DELETE and values of its parameters, that statement, as if all of it were one; the number of rows changed';
 
 /* exec: plans of nodes in EXPLAIN */
 CREATE FUNCTION tessera_internal.generic_plan(statement text, parameter_types oid[])

@@ -2,9 +2,9 @@
  * repeat_rows.c - captured changes of a reference table on their way to its
  * other copies.
  *
- * A node gets the statement that changes one row, and values for many rows: it
- * runs the statement for each, in the order of the writes on this server
- * (run_for_rows.c).  At each step it has the rows that this server had at that
+ * A node gets the statements that change one row, and for many rows their
+ * values and which statement is meant: it runs that for each, in the order of
+ * the writes on this server (run_for_rows.c).  At each step it has the rows that this server had at that
  * step, so what was possible here is possible there, whatever the statement
  * did to unique columns.
  *
@@ -89,46 +89,69 @@ ignore_row(void *owner, void *tag, const PGresult *result, int row)
 {
 }
 
-static char *
-call_text(const TessFragment *fragment, const List *types)
+/* ARRAY['...', ...] */
+static void
+append_array(StringInfo sql, const List *texts)
 {
+	ListCell *cell;
+
+	appendStringInfoString(sql, "ARRAY[");
+	foreach(cell, texts)
+		appendStringInfo(sql, "%s%s",
+						 foreach_current_index(cell) == 0 ? "" : ", ",
+						 quote_literal_cstr(lfirst(cell)));
+	appendStringInfoChar(sql, ']');
+}
+
+/* The call, with the statements and the types of their parameters; $1 are the
+ * rows. */
+static char *
+call_text(const TessFragment *fragment, TupleDesc desc)
+{
+	List *statements = NIL;
+	List *types = NIL;
 	StringInfoData sql;
 	ListCell *cell;
 
+	foreach(cell, fragment->modify->writes)
+		statements = lappend(statements,
+							 tess_template_sql(((const TessWrite *) lfirst(cell))
+												   ->head,
+											   0));
+	for (int i = 1; i < desc->natts; i++)
+		types = lappend(types,
+						format_type_extended(TupleDescAttr(desc, i)->atttypid,
+											 -1, FORMAT_TYPE_FORCE_QUALIFY));
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT tessera_internal.run_for_rows(%s, ARRAY[",
-					 quote_literal_cstr(tess_template_sql(fragment->template, 0)));
-	foreach(cell, types)
-		appendStringInfo(&sql, "%s%s",
-						 foreach_current_index(cell) == 0 ? "" : ", ",
-						 quote_literal_cstr(
-							 format_type_extended(lfirst_oid(cell), -1,
-												  FORMAT_TYPE_FORCE_QUALIFY)));
-	appendStringInfoString(&sql, "]::pg_catalog.regtype[], $1)");
+	appendStringInfoString(&sql, "SELECT tessera_internal.run_for_rows(");
+	append_array(&sql, statements);
+	appendStringInfoString(&sql, ", ");
+	append_array(&sql, types);
+	appendStringInfoString(&sql, "::pg_catalog.regtype[], $1)");
 	return sql.data;
 }
 
 static Repeater *
-begin_repeater(const TessFragment *fragment, bool at_once)
+begin_repeater(const TessFragment *fragment, TupleDesc desc, bool at_once)
 {
-	const List *types = ((TessWrite *) linitial(fragment->modify->writes))->row_types;
 	Repeater *repeater = palloc0(sizeof(Repeater));
 	Oid type = TEXTARRAYOID;
 	ListCell *cell;
 
 	repeater->fragment = fragment;
 	repeater->at_once = at_once;
-	repeater->sql = call_text(fragment, types);
+	repeater->sql = call_text(fragment, desc);
 	repeater->encoder = tess_encoder_make(1, &type);
-	repeater->width = list_length(types);
+	repeater->width = desc->natts;
 	repeater->output = palloc(repeater->width * sizeof(FmgrInfo));
-	foreach(cell, types)
+	for (int i = 0; i < repeater->width; i++)
 	{
 		Oid function;
 		bool is_varlena;
 
-		getTypeOutputInfo(lfirst_oid(cell), &function, &is_varlena);
-		fmgr_info(function, &repeater->output[foreach_current_index(cell)]);
+		getTypeOutputInfo(TupleDescAttr(desc, i)->atttypid, &function,
+						  &is_varlena);
+		fmgr_info(function, &repeater->output[i]);
 	}
 	repeater->replies = tess_replies_make(repeater, ignore_row, statement_done);
 	foreach(cell, tess_meta_remote_nodes())
@@ -265,9 +288,9 @@ tess_rows_repeat(const TessFragment *fragment, TessCapture *capture,
 												  "tessera repetition",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
-	Repeater *repeater = begin_repeater(fragment, at_once);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(tess_capture_desc(capture),
-													&TTSOpsMinimalTuple);
+	TupleDesc desc = tess_capture_desc(capture);
+	Repeater *repeater = begin_repeater(fragment, desc, at_once);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 
 	while (repeater->branches != NIL && tess_capture_next(capture, slot))
 	{

@@ -1,6 +1,7 @@
 /*
  * run_for_rows.c - what a node does when changes of a reference table are
- * repeated: one statement for many rows of values, as if it were one change.
+ * repeated: statements of one row each, for many rows of values, as if they were
+ * one change.
  *
  * Each row sees what the ones before it did, and what triggers are to do after
  * the statement is done after the last row.  Everything happens with the
@@ -22,7 +23,7 @@
 
 PG_FUNCTION_INFO_V1(tess_run_for_rows);
 
-/* Parameters of the statement. */
+/* Parameters of the statements. */
 typedef struct RowInput
 {
 	int width;
@@ -32,6 +33,19 @@ typedef struct RowInput
 	Datum *values;
 	char *nulls; /* as SPI wants them */
 } RowInput;
+
+/* One of them; plan NULL: no row has wanted it yet. */
+typedef struct RowStatement
+{
+	char *text;
+	SPIPlanPtr plan;
+} RowStatement;
+
+typedef struct RowStatements
+{
+	int count;
+	RowStatement *statements;
+} RowStatements;
 
 static RowInput *
 make_input(ArrayType *types)
@@ -77,27 +91,75 @@ read_row(RowInput *input, const Datum *texts, const bool *nulls)
 	}
 }
 
-static SPIPlanPtr
-prepare(const char *statement, const RowInput *input)
+static RowStatements
+make_statements(ArrayType *texts)
 {
-	SPIPlanPtr plan = SPI_prepare_cursor(statement, input->width, input->types,
-										 CURSOR_OPT_GENERIC_PLAN);
+	RowStatements statements;
+	Datum *elements;
+	bool *nulls;
 
-	if (plan == NULL)
+	deconstruct_array(texts, TEXTOID, -1, false, TYPALIGN_INT, &elements,
+					  &nulls, &statements.count);
+	statements.statements = palloc0(statements.count * sizeof(RowStatement));
+	for (int i = 0; i < statements.count; i++)
+		statements.statements[i].text = nulls[i]
+											? pstrdup("")
+											: TextDatumGetCString(elements[i]);
+	return statements;
+}
+
+/* The statement of a number, as it is written in a row. */
+static RowStatement *
+find_statement(const RowStatements *statements, Datum number_text, bool is_null)
+{
+	int number = is_null ? 0 : pg_strtoint32(TextDatumGetCString(number_text));
+
+	if (number < 1 || number > statements->count)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a row is not for any of the statements"),
+				 errhint("Begin each row with the number of its statement.")));
+	return &statements->statements[number - 1];
+}
+
+static void
+prepare(RowStatement *statement, const RowInput *input)
+{
+	if (statement->plan != NULL)
+		return;
+	statement->plan = SPI_prepare_cursor(statement->text, input->width,
+										 input->types, CURSOR_OPT_GENERIC_PLAN);
+	if (statement->plan == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("could not prepare the statement: %s",
 							   SPI_result_code_string(SPI_result)),
-						errhint("Give one UPDATE or DELETE.")));
-	return plan;
+						errhint("Give INSERT, UPDATE or DELETE.")));
 }
 
-/* Runs the plan for each row; the number of rows it has changed. */
+/* Runs it with the values that were read; the number of rows it has changed. */
 static uint64
-run_rows(SPIPlanPtr plan, RowInput *input, ArrayType *rows)
+run_statement(SPIPlanPtr plan, const RowInput *input)
+{
+	int code = SPI_execute_snapshot(plan, input->values, input->nulls,
+									InvalidSnapshot, InvalidSnapshot, false,
+									false, 0);
+
+	if (code != SPI_OK_INSERT && code != SPI_OK_UPDATE && code != SPI_OK_DELETE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("statement is not a plain INSERT, UPDATE or DELETE"),
+				 errhint("Give INSERT, UPDATE or DELETE without RETURNING.")));
+	return SPI_processed;
+}
+
+/* Runs for each row its statement; the number of rows they have changed. */
+static uint64
+run_rows(const RowStatements *statements, RowInput *input, ArrayType *rows)
 {
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext,
 													  "tessera row",
 													  ALLOCSET_DEFAULT_SIZES);
+	int row_length = input->width + 1;
 	Datum *texts;
 	bool *nulls;
 	int count;
@@ -105,49 +167,44 @@ run_rows(SPIPlanPtr plan, RowInput *input, ArrayType *rows)
 
 	deconstruct_array(rows, TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls,
 					  &count);
-	if (input->width == 0 || count % input->width != 0)
+	if (count % row_length != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("rows of %d values cannot be made of %d values",
-						input->width, count),
-				 errhint("Give each row as many values as there are types.")));
-	for (int i = 0; i < count; i += input->width)
+						row_length, count),
+				 errhint(
+					 "Give each row the number of a statement, and as many values as there are types.")));
+	for (int i = 0; i < count; i += row_length)
 	{
 		MemoryContext old_context;
-		int code;
+		RowStatement *statement;
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(row_context);
+		statement = find_statement(statements, texts[i], nulls[i]);
+		prepare(statement, input);
 		old_context = MemoryContextSwitchTo(row_context);
-		read_row(input, texts + i, nulls + i);
-		code = SPI_execute_snapshot(plan, input->values, input->nulls,
-									InvalidSnapshot, InvalidSnapshot, false,
-									false, 0);
+		read_row(input, texts + i + 1, nulls + i + 1);
+		changed += run_statement(statement->plan, input);
 		MemoryContextSwitchTo(old_context);
-		if (code != SPI_OK_UPDATE && code != SPI_OK_DELETE)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("statement is not a plain UPDATE or DELETE"),
-					 errhint("Give one UPDATE or DELETE without RETURNING.")));
-		changed += SPI_processed;
 	}
 	return changed;
 }
 
-/* tessera_internal.run_for_rows(statement, types, rows) */
+/* tessera_internal.run_for_rows(statements, types, rows) */
 Datum
 tess_run_for_rows(PG_FUNCTION_ARGS)
 {
-	char *statement = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	ArrayType *texts = PG_GETARG_ARRAYTYPE_P(0);
 	ArrayType *types = PG_GETARG_ARRAYTYPE_P(1);
 	ArrayType *rows = PG_GETARG_ARRAYTYPE_P(2);
+	RowStatements statements;
 	uint64 changed;
-	RowInput *input;
 
 	SPI_connect();
-	input = make_input(types);
+	statements = make_statements(texts);
 	AfterTriggerBeginQuery();
-	changed = run_rows(prepare(statement, input), input, rows);
+	changed = run_rows(&statements, make_input(types), rows);
 	AfterTriggerEndQuery(NULL);
 	SPI_finish();
 	PG_RETURN_INT64((int64) changed);

@@ -190,9 +190,8 @@ put_modify_on_top(PlannerInfo *root, RelOptInfo *final_rel, List *mark)
 static bool
 is_repeated(const Query *query)
 {
-	return (query->commandType == CMD_UPDATE ||
-			query->commandType == CMD_DELETE) &&
-		   query->utilityStmt != NULL;
+	return query->commandType != CMD_SELECT &&
+		   query->commandType != CMD_UTILITY && query->utilityStmt != NULL;
 }
 
 static void

@@ -1,17 +1,16 @@
 /*
- * dml_repeat.c - UPDATE and DELETE of a reference table that only this server
- * can compute: PostgreSQL's own plan of the statement changes this server's
- * copy, and every row it has changed is repeated on the other copies.
+ * dml_repeat.c - changes of a reference table that only this server can
+ * compute: PostgreSQL's own plan of the statement changes this server's copy,
+ * and every row it has changed is repeated on the other copies.
  *
  * Rows are found there by key: ctids differ between copies.  So nothing is
- * asked of the statement; what is needed is a unique index whose columns are
- * never NULL, and which no row may break in between.
+ * asked of the statement; where it updates or deletes, what is needed is a
+ * unique index whose columns are never NULL, and which no row may break in
+ * between.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/relation.h"
-#include "catalog/pg_operator.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/planmain.h"
@@ -19,105 +18,89 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 #include "base/base.h"
 #include "plan/plan_internal.h"
 
-/* Columns of an index that tell rows apart, and how they are compared. */
-typedef struct RowKey
+/* What a statement does to rows. */
+typedef struct Changes
 {
-	List *columns;	 /* int list; NIL: none found */
-	List *operators; /* OID list: equality of each */
-	bool is_primary;
-} RowKey;
+	bool inserts;
+	bool updates;
+	bool deletes;
+	List *assigned; /* int list: columns that updates set */
+} Changes;
 
-/* True if no two rows can ever agree in the index, and no row is missing. */
-static bool
-tells_rows_apart(Relation rel, Relation index)
+static void
+add_assigned(Changes *changes, List *target_list)
 {
-	Form_pg_index form = index->rd_index;
+	ListCell *cell;
 
-	if (!form->indisunique || !form->indimmediate || !form->indisvalid ||
-		RelationGetIndexPredicate(index) != NIL)
-		return false;
-	for (int i = 0; i < form->indnkeyatts; i++)
+	changes->updates = true;
+	foreach(cell, target_list)
 	{
-		AttrNumber attno = form->indkey.values[i];
-		Form_pg_attribute att;
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
 
-		if (attno <= 0)
-			return false;
-		att = TupleDescAttr(RelationGetDescr(rel), attno - 1);
-		if (!att->attnotnull || att->attcollation != index->rd_indcollation[i])
-			return false;
+		if (!tle->resjunk)
+			changes->assigned = list_append_unique_int(changes->assigned,
+													   tle->resno);
 	}
-	return true;
 }
 
 static void
-use_index(RowKey *key, Relation index)
+add_command(Changes *changes, CmdType command, List *target_list)
 {
-	key->columns = NIL;
-	key->operators = NIL;
-	key->is_primary = index->rd_index->indisprimary;
-	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
-	{
-		Oid type = index->rd_opcintype[i];
-
-		key->columns = lappend_int(key->columns,
-								   index->rd_index->indkey.values[i]);
-		key->operators = lappend_oid(key->operators,
-									 get_opfamily_member(index->rd_opfamily[i],
-														 type, type,
-														 BTEqualStrategyNumber));
-	}
+	if (command == CMD_INSERT)
+		changes->inserts = true;
+	else if (command == CMD_DELETE)
+		changes->deletes = true;
+	else if (command == CMD_UPDATE)
+		add_assigned(changes, target_list);
 }
 
-/* The primary key, or another index that will do. */
-static RowKey
-choose_key(Oid relation)
+static Changes
+changes_of(Query *parse, const TessTable *table)
 {
-	Relation rel = relation_open(relation, NoLock);
-	RowKey key = {NIL};
+	Changes changes = {false};
 	ListCell *cell;
 
-	foreach(cell, RelationGetIndexList(rel))
+	add_command(&changes, parse->commandType, parse->targetList);
+	if (parse->onConflict != NULL &&
+		parse->onConflict->action == ONCONFLICT_UPDATE)
+		add_assigned(&changes, parse->onConflict->onConflictSet);
+	foreach(cell, parse->mergeActionList)
 	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+		MergeAction *action = lfirst_node(MergeAction, cell);
 
-		if (tells_rows_apart(rel, index) &&
-			(key.columns == NIL || index->rd_index->indisprimary))
-			use_index(&key, index);
-		index_close(index, NoLock);
-		if (key.is_primary)
-			break;
+		add_command(&changes, action->commandType, action->targetList);
 	}
+	/* SET generated = DEFAULT */
+	if (changes.updates && changes.assigned == NIL)
+		changes.assigned = list_make1_int(tess_column_to_name(table, 1)->varattno);
+	return changes;
+}
+
+/* All columns that have values of their own. */
+static List *
+columns_of(Oid relation)
+{
+	Relation rel = relation_open(relation, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	List *columns = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped &&
+			!TupleDescAttr(desc, i)->attgenerated)
+			columns = lappend_int(columns, i + 1);
 	relation_close(rel, NoLock);
-	return key;
+	return columns;
 }
 
 /* See plan_internal.h. */
 bool
 tess_can_repeat(const TessTable *table)
 {
-	return choose_key(table->relation).columns != NIL;
-}
-
-/* Equality as it is written for any search_path. */
-static void
-append_operator(StringInfo text, Oid oid)
-{
-	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(oid));
-	Form_pg_operator form;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", oid);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	appendStringInfo(text, " OPERATOR(%s.%s) ",
-					 quote_identifier(get_namespace_name(form->oprnamespace)),
-					 NameStr(form->oprname));
-	ReleaseSysCache(tuple);
+	return tess_row_key_find(table->relation).columns != NIL;
 }
 
 static const char *
@@ -126,59 +109,121 @@ column_name(Oid relation, int attno)
 	return quote_identifier(get_attname(relation, attno, false));
 }
 
-/* What changes one row of a copy: its old key is $1 ..., the new values of
- * columns follow. */
-static char *
-row_statement(const TessTable *table, const RowKey *key, const TessWrite *write)
+/* The parameter that has the new value of a column. */
+static int
+value_param(const TessModifySpec *spec, int attno)
 {
-	const char *name = tess_quote_qualified(table->schema, table->name);
-	int param = list_length(key->columns);
-	StringInfoData text;
+	int param = list_length(spec->key_columns);
 	ListCell *cell;
 
-	initStringInfo(&text);
-	appendStringInfo(&text,
-					 write->command == CMD_DELETE ? "DELETE FROM ONLY %s"
-												  : "UPDATE ONLY %s",
-					 name);
-	foreach(cell, write->columns)
-		appendStringInfo(&text, "%s%s = $%d",
-						 foreach_current_index(cell) == 0 ? " SET " : ", ",
-						 column_name(table->relation, lfirst_int(cell)), ++param);
+	foreach(cell, spec->value_columns)
+	{
+		param++;
+		if (lfirst_int(cell) == attno)
+			return param;
+	}
+	elog(ERROR, "column %d is not among those that are repeated", attno);
+}
+
+/* WHERE key = $1 ... */
+static void
+append_condition(StringInfo text, const TessTable *table, const TessRowKey *key)
+{
+	ListCell *cell;
+
 	foreach(cell, key->columns)
 	{
 		int i = foreach_current_index(cell);
 
-		appendStringInfo(&text, "%s%s", i == 0 ? " WHERE " : " AND ",
+		appendStringInfo(text, "%s%s", i == 0 ? " WHERE " : " AND ",
 						 column_name(table->relation, lfirst_int(cell)));
-		append_operator(&text, list_nth_oid(key->operators, i));
-		appendStringInfo(&text, "$%d", i + 1);
+		tess_row_key_append_operator(text, key, i);
+		appendStringInfo(text, "$%d", i + 1);
 	}
+}
+
+/* INSERT INTO table (a, ...) OVERRIDING SYSTEM VALUE VALUES ($n, ...) */
+static char *
+insert_statement(const TessTable *table, const TessModifySpec *spec)
+{
+	StringInfoData names;
+	StringInfoData values;
+	ListCell *cell;
+
+	initStringInfo(&names);
+	initStringInfo(&values);
+	foreach(cell, spec->value_columns)
+	{
+		const char *separator = foreach_current_index(cell) == 0 ? "" : ", ";
+
+		appendStringInfo(&names, "%s%s", separator,
+						 column_name(table->relation, lfirst_int(cell)));
+		appendStringInfo(&values, "%s$%d", separator,
+						 value_param(spec, lfirst_int(cell)));
+	}
+	return psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE VALUES (%s)",
+					tess_quote_qualified(table->schema, table->name),
+					names.data, values.data);
+}
+
+static char *
+update_statement(const TessTable *table, const TessModifySpec *spec,
+				 const TessRowKey *key, const List *assigned)
+{
+	StringInfoData text;
+	ListCell *cell;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "UPDATE ONLY %s",
+					 tess_quote_qualified(table->schema, table->name));
+	foreach(cell, assigned)
+		appendStringInfo(&text, "%s%s = $%d",
+						 foreach_current_index(cell) == 0 ? " SET " : ", ",
+						 column_name(table->relation, lfirst_int(cell)),
+						 value_param(spec, lfirst_int(cell)));
+	append_condition(&text, table, key);
 	return text.data;
 }
 
-/* What a row of the repetition consists of. */
+static char *
+delete_statement(const TessTable *table, const TessRowKey *key)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "DELETE FROM ONLY %s",
+					 tess_quote_qualified(table->schema, table->name));
+	append_condition(&text, table, key);
+	return text.data;
+}
+
+static void
+add_write(TessModifySpec *spec, CmdType command, char *statement)
+{
+	TessWrite *write = tess_write_make(command);
+
+	write->head = list_make1(makeString(statement));
+	spec->writes = lappend(spec->writes, write);
+}
+
+/* What a row of the repetition consists of, and the statements for one. */
 static TessModifySpec *
-make_spec(Query *parse, Oid relation, const RowKey *key)
+make_spec(Query *parse, const TessTable *table, const Changes *changes,
+		  const TessRowKey *key)
 {
 	TessModifySpec *spec = tess_modify_spec_make();
-	TessWrite *write = tess_write_make(parse->commandType);
-	ListCell *cell;
 
-	if (parse->commandType == CMD_UPDATE)
-		foreach(cell, parse->targetList)
-		{
-			TargetEntry *tle = lfirst_node(TargetEntry, cell);
-
-			if (!tle->resjunk)
-				write->columns = lappend_int(write->columns, tle->resno);
-		}
-	foreach(cell, list_concat_copy(key->columns, write->columns))
-		write->row_types = lappend_oid(write->row_types,
-									   get_atttype(relation, lfirst_int(cell)));
-	spec->key_columns = key->columns;
 	spec->has_returning = parse->returningList != NIL;
-	spec->writes = list_make1(write);
+	spec->key_columns = key->columns;
+	spec->value_columns = changes->inserts ? columns_of(table->relation)
+										   : changes->assigned;
+	if (changes->inserts)
+		add_write(spec, CMD_INSERT, insert_statement(table, spec));
+	if (changes->updates)
+		add_write(spec, CMD_UPDATE,
+				  update_statement(table, spec, key, changes->assigned));
+	if (changes->deletes)
+		add_write(spec, CMD_DELETE, delete_statement(table, key));
 	return spec;
 }
 
@@ -231,21 +276,24 @@ make_fragment(TessJob *job)
 	Query *parse = job->parse;
 	const TessTable *table = job->survey->target;
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
-	RowKey key = choose_key(table->relation);
+	Changes changes = changes_of(parse, table);
+	TessRowKey key = {NIL};
 	TessFragment *fragment = tess_fragment_make();
 
-	if (key.columns == NIL)
-		tess_refuse_target(job,
-						   "Create a unique index on columns that are NOT NULL, so that its rows can be found in every copy.");
+	if (changes.updates || changes.deletes)
+	{
+		key = tess_row_key_find(table->relation);
+		if (key.columns == NIL)
+			tess_refuse_target(job,
+							   "Create a unique index on columns that are NOT NULL, so that its rows can be found in every copy.");
+	}
 
 	fragment->command = parse->commandType;
 	fragment->target = TESS_TO_ALL_COPIES;
 	fragment->anchor = fragment->changed = table->relation;
 	fragment->relations = list_make1_oid(table->relation);
 	fragment->role = rte->checkAsUser;
-	fragment->modify = make_spec(parse, table->relation, &key);
-	fragment->template = list_make1(makeString(
-		row_statement(table, &key, linitial(fragment->modify->writes))));
+	fragment->modify = make_spec(parse, table, &changes, &key);
 	return fragment;
 }
 

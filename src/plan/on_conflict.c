@@ -81,6 +81,22 @@ tess_on_conflict_bind(TessJob *job, Query *query, TessBindings *bindings)
 	return true;
 }
 
+/* True if ON CONFLICT of the statement, if it has one, can be evaluated where
+ * the rows are sent. */
+bool
+tess_on_conflict_suits_nodes(TessJob *job)
+{
+	TessTravel travel = {NIL};
+	TessBindings bindings = {&travel};
+
+	if (job->parse->onConflict == NULL ||
+		job->parse->onConflict->action != ONCONFLICT_UPDATE)
+		return true;
+	tess_travel_add(&travel, job->survey->target->relation);
+	return tess_on_conflict_bind(job, tess_query_make(job, CMD_INSERT),
+								 &bindings);
+}
+
 /* The columns that an ON CONFLICT is about; NIL, and *opaque, if these are not
  * all: it names an expression or a partial index. */
 static List *

@@ -94,8 +94,7 @@ tess_parts_plan(TessJob *job)
 		part.changes_key = false;
 		part.reason = NULL;
 		tess_refuse_unsupported(&part);
-		if (part.survey->target->kind == TESS_REFERENCE &&
-			query->commandType != CMD_INSERT)
+		if (tess_must_repeat(&part))
 		{
 			tess_repeat_mark(&part);
 			continue;

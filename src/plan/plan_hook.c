@@ -186,8 +186,7 @@ plan_change(TessJob *job)
 		if (stmt != NULL)
 			return stmt;
 	}
-	if (job->survey->target->kind == TESS_REFERENCE &&
-		job->parse->commandType != CMD_INSERT)
+	if (tess_must_repeat(job))
 		return tess_plan_repeat(job);
 	return tess_change_plan(job, tess_change_source(job));
 }

@@ -8,6 +8,7 @@
 #ifndef TESS_PLAN_INTERNAL_H
 #define TESS_PLAN_INTERNAL_H
 
+#include "lib/stringinfo.h"
 #include "nodes/pathnodes.h"
 #include "nodes/plannodes.h"
 
@@ -36,7 +37,6 @@ typedef struct TessSurvey
 	bool has_local;			 /* any other relation is read or written */
 	const TessTable *target; /* of the top level, if it is ours */
 	Oid nested_target;		 /* ours, changed below the top level */
-	Oid merged;				 /* ours, named by a MERGE */
 	bool has_security;		 /* row security, barriers, check options */
 	bool has_other_role;	 /* some table is read as another role */
 	bool locks_reference;	 /* FOR UPDATE/SHARE over a reference table */
@@ -56,6 +56,8 @@ extern Bitmapset *tess_survey_used(Query *query);
 extern void tess_refuse_unsupported(TessJob *job);
 /* Raises 0A000 for ctid and its like outside of RETURNING. */
 extern void tess_refuse_system_columns(TessJob *job);
+/* True if a change of a reference table is to be made by core, and repeated. */
+extern bool tess_must_repeat(TessJob *job);
 extern void tess_refuse_target(TessJob *job, const char *hint)
 	pg_attribute_noreturn();
 
@@ -262,6 +264,18 @@ extern void tess_repeat_mark(TessJob *job);				/* ... in WITH */
 /* True if the rows of a reference table can be found in all its copies. */
 extern bool tess_can_repeat(const TessTable *table);
 
+/* row_key.c: columns that tell rows apart ------------------------------------ */
+
+typedef struct TessRowKey
+{
+	List *columns;	 /* int list; NIL: none found */
+	List *operators; /* OID list: equality of each */
+} TessRowKey;
+
+extern TessRowKey tess_row_key_find(Oid relation);
+extern void tess_row_key_append_operator(StringInfo text, const TessRowKey *key,
+										 int i);
+
 /* Sources of changes, or an error: of any kind (plan_hook.c), and those of
  * dml_insert.c, dml_apply.c and dml_merge.c. */
 extern Query *tess_change_source(TessJob *job);
@@ -275,6 +289,7 @@ extern TargetEntry *tess_null_entry(const TessTable *table);
  * with job->reason if it cannot be. */
 extern bool tess_on_conflict_bind(TessJob *job, Query *query,
 								  TessBindings *bindings);
+extern bool tess_on_conflict_suits_nodes(TessJob *job);
 extern void tess_on_conflict_note(const OnConflictExpr *conflict,
 								  TessWrite *write);
 

@@ -92,26 +92,32 @@ refuse_conflict_check(TessJob *job)
 			 errhint("Insert into the table itself.")));
 }
 
-/* Conditions that come with the role.  Those of a view are checked here: in
- * their order, as rows are read; and check options on what nodes return. */
+/* True if conditions that come with the role apply to the rows that are
+ * written, or more than check options of views. */
+static bool
+is_secured(const Query *parse)
+{
+	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
+	ListCell *cell;
+
+	foreach(cell, parse->withCheckOptions)
+		if (lfirst_node(WithCheckOption, cell)->kind != WCO_VIEW_CHECK)
+			return true;
+	return rte->securityQuals != NIL && parse->hasRowSecurity;
+}
+
+/* Conditions of a view are checked here: in their order, as rows are read; and
+ * check options on what nodes return. */
 static void
 refuse_security(TessJob *job)
 {
 	Query *parse = job->parse;
-	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
-	bool is_view_check = true;
 	ListCell *cell;
 
 	foreach(cell, parse->withCheckOptions)
-	{
-		WCOKind kind = lfirst_node(WithCheckOption, cell)->kind;
-
-		if (kind > WCO_RLS_MERGE_DELETE_CHECK)
+		if (lfirst_node(WithCheckOption, cell)->kind > WCO_RLS_MERGE_DELETE_CHECK)
 			refuse_conflict_check(job);
-		if (kind != WCO_VIEW_CHECK)
-			is_view_check = false;
-	}
-	if (is_view_check && (rte->securityQuals == NIL || !parse->hasRowSecurity))
+	if (!is_secured(parse))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -121,14 +127,16 @@ refuse_security(TessJob *job)
 				 "Change the table itself, as a role that bypasses row-level security.")));
 }
 
-/* Changes that PostgreSQL's own plan makes in this server's copy: whatever it
- * can do is right. */
-static bool
-may_be_repeated(const TessJob *job)
+/* Whether a change is to be one that PostgreSQL's own plan makes in this
+ * server's copy, and that is repeated: whatever it can do is right then.
+ * Rows of an INSERT are sent as they are where that is enough. */
+bool
+tess_must_repeat(TessJob *job)
 {
-	return job->survey->target->kind == TESS_REFERENCE &&
-		   (job->parse->commandType == CMD_UPDATE ||
-			job->parse->commandType == CMD_DELETE);
+	if (job->survey->target->kind != TESS_REFERENCE)
+		return false;
+	return job->parse->commandType != CMD_INSERT || is_secured(job->parse) ||
+		   !tess_on_conflict_suits_nodes(job);
 }
 
 /* Raises 0A000 for what no strategy may do. */
@@ -137,16 +145,9 @@ tess_refuse_unsupported(TessJob *job)
 {
 	TessSurvey *survey = job->survey;
 
-	if (OidIsValid(survey->merged) &&
-		tess_meta_table(survey->merged)->kind != TESS_DISTRIBUTED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("MERGE into reference table \"%s\" is not supported",
-						get_rel_name(survey->merged)),
-				 errhint("Use INSERT ... ON CONFLICT, or UPDATE and DELETE.")));
 	if (survey->target == NULL)
 		return;
-	if (may_be_repeated(job))
+	if (survey->target->kind == TESS_REFERENCE)
 	{
 		refuse_referenced(job);
 		return;
@@ -215,7 +216,7 @@ void
 tess_refuse_system_columns(TessJob *job)
 {
 	Query query = *job->parse;
-	Levels levels = {NIL, may_be_repeated(job)};
+	Levels levels = {NIL, job->survey->target->kind == TESS_REFERENCE};
 
 	query.returningList = NIL;
 	if (!system_column_walker((Node *) &query, &levels))

@@ -65,8 +65,6 @@ survey_target(Query *query, TessSurvey *survey, bool is_top)
 
 	if (table == NULL)
 		return;
-	if (query->commandType == CMD_MERGE)
-		survey->merged = rte->relid;
 	if (is_top)
 		survey->target = table;
 	else

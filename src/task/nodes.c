@@ -71,6 +71,7 @@ static const Field modify_fields[] =
 	 FIELD(TessModifySpec, has_returning, FIELD_BOOL),
 	 FIELD(TessModifySpec, reads_first, FIELD_BOOL),
 	 FIELD(TessModifySpec, key_columns, FIELD_NODE),
+	 FIELD(TessModifySpec, value_columns, FIELD_NODE),
 	 {NULL}};
 
 static const Field write_fields[] =

@@ -128,10 +128,11 @@ typedef struct TessFragment
  * found and locked; both are NULL where MERGE found none.  A row that is found
  * twice is written once; for MERGE, that is an error.
  *
- * TesseraRepeat: the child (lefttree) is core's plan of an UPDATE or DELETE of
- * this server's copy of a reference table.  The fragment's template changes
- * one row of another copy.  Its parameters, of the row_types of the one write,
- * are the row's old key_columns, then the new values of the write's columns.
+ * TesseraRepeat: the child (lefttree) is core's plan of a change of this
+ * server's copy of a reference table.  There is a write for each command that
+ * its rows may be changed by; its head is the statement that changes one row of
+ * another copy.  The parameters of all of them are the row's old key_columns,
+ * then its new value_columns.
  */
 typedef struct TessModifySpec
 {
@@ -141,8 +142,10 @@ typedef struct TessModifySpec
 	bool finds_rows;	 /* see above */
 	int action_position; /* child column (int4): the action of MERGE; or -1 */
 	bool has_returning;
-	bool reads_first;  /* finish the child before the first write */
-	List *key_columns; /* TesseraRepeat: attribute numbers */
+	bool reads_first; /* finish the child before the first write */
+	/* TesseraRepeat: attribute numbers */
+	List *key_columns;
+	List *value_columns;
 } TessModifySpec;
 
 /* Of which rows of the child a write is. */

@@ -146,3 +146,20 @@ INSERT INTO posts VALUES (7, 1, 'x'), (7, 904, 'y') ON CONFLICT (author, post_id
 INSERT INTO posts SELECT author, post_id, body, likes FROM posts ON CONFLICT (author, post_id) DO UPDATE SET (likes, body) = (SELECT count(*), max(follower)::text FROM follows) WHERE posts.author IN (1, 7) AND EXISTS (SELECT FROM follows WHERE follower = 1);
 WITH q AS (SELECT max(likes) AS likes FROM posts) INSERT INTO posts SELECT 7, 905 + i % 2, 'q', likes FROM q, generate_series(1, 2) i ON CONFLICT (author, post_id) DO UPDATE SET likes = (SELECT likes + 1 FROM q) RETURNING *;
 INSERT INTO posts VALUES (7, 1, 'x') ON CONFLICT (author, post_id) DO UPDATE SET likes = (SELECT likes FROM posts);
+
+-- ON CONFLICT and MERGE of reference tables, whatever they compute
+INSERT INTO categories (name, parent_id) VALUES ('books', 1), ('upserted', 2), ('music', 3) ON CONFLICT (name) DO UPDATE SET parent_id = (SELECT max(c.category_id) FROM categories c WHERE c.category_id < categories.category_id + EXCLUDED.parent_id) RETURNING name, parent_id;
+INSERT INTO categories (name, parent_id) SELECT 'books', note_id FROM notes WHERE note_id < 2 ON CONFLICT (name) DO UPDATE SET parent_id = (SELECT count(*) FROM posts WHERE post_id < categories.category_id) + volatile_one() RETURNING name, parent_id;
+INSERT INTO categories (name, parent_id) VALUES ('x', 1), ('x', 1) ON CONFLICT (name) DO UPDATE SET parent_id = volatile_one();
+INSERT INTO categories (name, parent_id) VALUES ('books', 1), ('music', 1) ON CONFLICT (name) DO UPDATE SET (parent_id, name) = (SELECT volatile_one(), EXCLUDED.name || count(*) FROM notes WHERE k > categories.category_id) WHERE categories.name LIKE 'b%' AND volatile_one() = 1 RETURNING name, parent_id;
+INSERT INTO categories (name, parent_id) VALUES ('y', 999), ('music', 1) ON CONFLICT (name) DO UPDATE SET parent_id = volatile_one();
+INSERT INTO products (category_id, sku, price, tags) SELECT 1, 'SKU-' || note_id, note_id + 1, ARRAY[body] FROM notes ON CONFLICT (sku) DO UPDATE SET price = (SELECT max(likes) + 1 FROM posts WHERE author = products.product_id), attributes = products.attributes || to_jsonb(EXCLUDED) - 'product_id' RETURNING sku, price;
+MERGE INTO categories c USING notes n ON n.note_id = c.category_id WHEN MATCHED AND n.note_id < 4 THEN UPDATE SET name = c.name || n.body WHEN NOT MATCHED THEN INSERT (name, parent_id) VALUES ('from ' || n.note_id, 1);
+MERGE INTO products p USING (SELECT post_id, min(likes) AS likes, max(body) AS body FROM posts WHERE author IS NOT NULL GROUP BY post_id) q ON post_id = product_id WHEN MATCHED AND likes > 4 THEN UPDATE SET price = p.price + likes, tags = p.tags || body WHEN MATCHED AND likes < 3 AND NOT EXISTS (SELECT FROM order_items i WHERE i.product_id = p.product_id) THEN DELETE WHEN NOT MATCHED AND post_id > 95 THEN INSERT (product_id, category_id, sku, price) VALUES (post_id + 10000, 1, 'post ' || post_id, volatile_one());
+MERGE INTO products p USING (VALUES (1, 1.5), (2, 2.5), (500, 3.5)) v(i, price) ON v.i = p.product_id WHEN MATCHED THEN UPDATE SET price = v.price WHEN NOT MATCHED THEN INSERT (product_id, category_id, sku, price) VALUES (i, 1, 'v' || i, v.price);
+MERGE INTO products p USING (VALUES (1, 1.5), (1, 2.5)) v(i, price) ON v.i = p.product_id WHEN MATCHED THEN UPDATE SET price = v.price;
+MERGE INTO products p USING (VALUES (1, -1.5)) v(i, price) ON v.i = p.product_id WHEN MATCHED THEN UPDATE SET price = v.price;
+WITH d AS (DELETE FROM notes WHERE note_id > 15 RETURNING *) MERGE INTO categories c USING d ON 'from ' || d.note_id = c.name WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (name) VALUES ('deleted ' || d.note_id);
+MERGE INTO products USING products p ON p.product_id = products.product_id + 1 WHEN MATCHED AND p.price > 3 THEN UPDATE SET price = p.price;
+SELECT name, parent_id FROM categories ORDER BY name;
+SELECT sku, price, tags FROM products ORDER BY sku;

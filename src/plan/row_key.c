@@ -1,0 +1,115 @@
+/*
+ * row_key.c - columns that tell the rows of a table apart, and how values are
+ * compared with them in text: the equality of the index that says so.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "catalog/pg_operator.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "plan/plan_internal.h"
+
+/* True if the index has all rows, and its columns compare as they do in
+ * conditions; no two rows ever agree in it, but for NULLs. */
+static bool
+covers_all_rows(Relation rel, Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (!form->indisunique || !form->indimmediate || !form->indisvalid ||
+		RelationGetIndexPredicate(index) != NIL)
+		return false;
+	for (int i = 0; i < form->indnkeyatts; i++)
+	{
+		AttrNumber attno = form->indkey.values[i];
+
+		if (attno <= 0 ||
+			TupleDescAttr(RelationGetDescr(rel), attno - 1)->attcollation !=
+				index->rd_indcollation[i])
+			return false;
+	}
+	return true;
+}
+
+/* True if none of its columns is ever NULL. */
+static bool
+has_no_nulls(Relation rel, Relation index)
+{
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		AttrNumber attno = index->rd_index->indkey.values[i];
+
+		if (!TupleDescAttr(RelationGetDescr(rel), attno - 1)->attnotnull)
+			return false;
+	}
+	return true;
+}
+
+static void
+use_index(TessRowKey *key, Relation index)
+{
+	key->columns = NIL;
+	key->operators = NIL;
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		Oid type = index->rd_opcintype[i];
+
+		key->columns = lappend_int(key->columns,
+								   index->rd_index->indkey.values[i]);
+		key->operators = lappend_oid(key->operators,
+									 get_opfamily_member(index->rd_opfamily[i],
+														 type, type,
+														 BTEqualStrategyNumber));
+	}
+}
+
+/* Of the primary key, or of another index that tells any two rows apart;
+ * columns NIL: there is none.  The table is locked. */
+TessRowKey
+tess_row_key_find(Oid relation)
+{
+	Relation rel = relation_open(relation, NoLock);
+	TessRowKey key = {NIL};
+	bool is_primary = false;
+	ListCell *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (covers_all_rows(rel, index) && has_no_nulls(rel, index) &&
+			(key.columns == NIL || index->rd_index->indisprimary))
+		{
+			use_index(&key, index);
+			is_primary = index->rd_index->indisprimary;
+		}
+		index_close(index, NoLock);
+		if (is_primary)
+			break;
+	}
+	relation_close(rel, NoLock);
+	return key;
+}
+
+/* " OPERATOR(schema.=) ", the equality of column number i of the key, for any
+ * search_path. */
+void
+tess_row_key_append_operator(StringInfo text, const TessRowKey *key, int i)
+{
+	Oid oid = list_nth_oid(key->operators, i);
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(oid));
+	Form_pg_operator form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", oid);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	appendStringInfo(text, " OPERATOR(%s.%s) ",
+					 quote_identifier(get_namespace_name(form->oprnamespace)),
+					 NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+}
