@@ -48,5 +48,6 @@ tess_net_init(void)
 	tess_connect_init();
 	tess_pool_init();
 	tess_session_init();
+	tess_origin_init();
 	tess_settings_init();
 }

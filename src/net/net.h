@@ -119,6 +119,30 @@ extern bool tess_net_wait(int count, TessSession *const *sessions,
 extern bool tess_net_wait_held(int count, TessSession *const *sessions,
 							   TimestampTz deadline);
 
+/*
+ * Called by tess_net_wait when it has waited for deadlock_timeout: waits, then
+ * again after each such time and each time it is woken; and ended, once, before
+ * it returns or raises.  waits may raise, and has ended then.  NULL: nobody
+ * cares.
+ */
+typedef struct TessLongWait
+{
+	void (*waits)(void);
+	void (*ended)(void);
+} TessLongWait;
+extern const TessLongWait *tess_net_long_wait;
+
+/* origin.c: who a session is, over all servers ----------------------- */
+
+#define TESS_ORIGIN_SIZE 64
+
+/* The name that this backend's sessions on nodes have: that of the session it
+ * works for itself, or its own.  Static memory. */
+extern const char *tess_origin_own(void);
+/* The name of a backend of this server, into name (TESS_ORIGIN_SIZE); false if
+ * it has none, because it works for no other and has used no node. */
+extern bool tess_origin_of_backend(int backend_id, int pid, char *name);
+
 /* use.c: who reads a session's replies now ---------------------------- */
 
 /* A scan that streams from a session owns it.  When someone else needs the

@@ -127,6 +127,9 @@ extern void tess_report_watch_notices(TessSession *session);
 extern void tess_report_notices(TessSession *session, bool quiet);
 extern void tess_report_forget_notices(TessSession *session);
 
+/* origin.c */
+extern void tess_origin_init(void);
+
 /* settings.c */
 extern char *tess_settings_startup_options(TessSession *session);
 extern void tess_settings_forget(TessSession *session);

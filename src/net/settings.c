@@ -99,7 +99,8 @@ append_option(StringInfo options, const char *name, const char *value)
 }
 
 /*
- * The "options" of a new connection: all settings above.  Palloc'd.
+ * The "options" of a new connection: all settings above, and whom it works
+ * for.  Palloc'd.
  */
 char *
 tess_settings_startup_options(TessSession *session)
@@ -109,6 +110,7 @@ tess_settings_startup_options(TessSession *session)
 	initStringInfo(&options);
 	for (int i = 0; i < lengthof(fixed_settings); i++)
 		append_option(&options, fixed_settings[i].name, fixed_settings[i].value);
+	append_option(&options, "tessera.origin", tess_origin_own());
 	for (int i = 0; i < TESS_SETTING_COUNT; i++)
 	{
 		const char *value = wanted_value(i);

@@ -11,6 +11,7 @@
 
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
@@ -31,6 +32,8 @@ typedef struct KeptSet
 	uint32 *events;
 	WaitEvent *occurred;
 } KeptSet;
+
+const TessLongWait *tess_net_long_wait = NULL;
 
 static struct
 {
@@ -151,9 +154,54 @@ prepare(int count, TessSession *const *sessions)
 	return ready;
 }
 
+/* A wait that may turn out to be a long one. */
+typedef struct Patience
+{
+	TimestampTz until; /* 0: not looked at the clock yet */
+	bool is_over;	   /* somebody was told */
+} Patience;
+
+static void
+end_patience(Patience *patience)
+{
+	if (patience->is_over && tess_net_long_wait != NULL)
+		tess_net_long_wait->ended();
+	patience->is_over = false;
+}
+
+/* Who is told of a long wait must not believe in it after an error. */
+static void
+check_interrupts(Patience *patience)
+{
+	if (INTERRUPTS_PENDING_CONDITION())
+	{
+		end_patience(patience);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Milliseconds of patience left; tells if there are none. */
+static long
+use_patience(Patience *patience)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (patience->until == 0)
+		patience->until = TimestampTzPlusMilliseconds(now, DeadlockTimeout);
+	else if (now >= patience->until || patience->is_over)
+	{
+		patience->is_over = false; /* should it raise */
+		tess_net_long_wait->waits();
+		patience->is_over = true;
+		if (now >= patience->until)
+			patience->until = TimestampTzPlusMilliseconds(now, DeadlockTimeout);
+	}
+	return Max(TimestampDifferenceMilliseconds(now, patience->until), 1);
+}
+
 static bool
 wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
-				  bool held)
+				  bool held, Patience *patience)
 {
 	Assert(count > 0);
 	for (;;)
@@ -164,7 +212,7 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 		int occurred;
 
 		if (!held)
-			CHECK_FOR_INTERRUPTS();
+			check_interrupts(patience);
 		else if (QueryCancelPending || ProcDiePending)
 			return false;
 		ready = prepare(count, sessions);
@@ -176,6 +224,13 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 														 deadline);
 			if (timeout_ms <= 0)
 				return false;
+		}
+		if (!held && tess_net_long_wait != NULL)
+		{
+			long patience_ms = use_patience(patience);
+
+			timeout_ms = timeout_ms < 0 ? patience_ms
+										: Min(timeout_ms, patience_ms);
 		}
 
 		occurred = WaitEventSetWait(ready->set, timeout_ms, ready->occurred,
@@ -196,7 +251,7 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 		if (woken)
 		{
 			if (!held)
-				CHECK_FOR_INTERRUPTS();
+				check_interrupts(patience);
 			return true;
 		}
 	}
@@ -205,13 +260,18 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 bool
 tess_net_wait(int count, TessSession *const *sessions, TimestampTz deadline)
 {
-	return wait_for_sessions(count, sessions, deadline, false);
+	Patience patience = {0};
+	bool ready;
+
+	ready = wait_for_sessions(count, sessions, deadline, false, &patience);
+	end_patience(&patience);
+	return ready;
 }
 
 bool
 tess_net_wait_held(int count, TessSession *const *sessions, TimestampTz deadline)
 {
-	return wait_for_sessions(count, sessions, deadline, true);
+	return wait_for_sessions(count, sessions, deadline, true, NULL);
 }
 
 /*

@@ -20,3 +20,10 @@ COMMENT ON FUNCTION tessera.recover_transactions()
 REVOKE ALL ON FUNCTION tessera_internal.transactions_in_doubt(), tessera.recover_transactions() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tessera_internal.transactions_in_doubt() TO pg_monitor;
 GRANT SELECT ON tessera.in_doubt TO pg_monitor;
+
+/* xact: who waits for whom, for the coordinator that looks for deadlocks */
+CREATE FUNCTION tessera_internal.wait_edges(OUT server text, OUT waiter text, OUT waiter_pid int, OUT since bigint,
+		OUT lock text, OUT holder text, OUT holder_pid int, OUT holder_transaction xid)
+	RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME', 'tess_wait_edges';
+COMMENT ON FUNCTION tessera_internal.wait_edges()
+	IS 'who waits for a lock and for whom, on this server, by names that hold on all servers';

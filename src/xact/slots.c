@@ -167,6 +167,28 @@ tess_slot_is_taken(const char *gid)
 	return false;
 }
 
+/* The id of the backend that has this part (a whole gid) under way, 0 if none
+ * has. */
+int
+tess_slot_backend(const char *gid)
+{
+	const char *part = strrchr(gid, ':');
+	size_t length = part ? part - gid : 0;
+
+	for (int i = 0; length > 0 && i < MaxBackends; i++)
+	{
+		Slot *slot = &slots.shared->slots[i];
+		bool same;
+
+		SpinLockAcquire(&slot->mutex);
+		same = strncmp(slot->gid, gid, length) == 0 && slot->gid[length] == '\0';
+		SpinLockRelease(&slot->mutex);
+		if (same)
+			return i + 1;
+	}
+	return 0;
+}
+
 uint64
 tess_xact_commits(void)
 {

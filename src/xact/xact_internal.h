@@ -81,6 +81,7 @@ extern int tess_commit_wait_ms;
 extern void tess_slot_write(const char *gid);
 extern void tess_slot_clear(void);
 extern bool tess_slot_is_taken(const char *gid);
+extern int tess_slot_backend(const char *gid);
 extern void tess_slots_init(void);
 
 /* dirty.c */

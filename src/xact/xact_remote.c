@@ -20,6 +20,7 @@
 #include "meta/meta.h"
 #include "tessera.h"
 #include "xact/barrier.h"
+#include "xact/deadlock.h"
 #include "xact/xact.h"
 #include "xact/xact_internal.h"
 
@@ -437,6 +438,7 @@ tess_xact_init(void)
 	tess_barrier_init();
 	tess_dirty_init();
 	tess_recovery_init();
+	tess_deadlock_init();
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
 }

@@ -1,0 +1,228 @@
+
+# Deadlocks that no server sees for itself: one session, the youngest, gets
+# 40P01, whatever it waits in, and the others go on.
+# Takes half a minute, because each waits for deadlock_timeout.
+use strict;
+use warnings;
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use TesseraCluster;
+use Test::More;
+
+my $cluster = TesseraCluster->new(nodes => 2, conf => "log_min_messages = debug1\n");
+my $coordinator = $cluster->coordinator;
+
+$cluster->query(q{
+	CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL);
+	SELECT tessera.create_distributed_table('account', 'id', shard_count => 4);
+	INSERT INTO account SELECT i, 0 FROM generate_series(1, 100) i;
+	CREATE TABLE rate (id int PRIMARY KEY, value int);
+	SELECT tessera.create_reference_table('rate');
+	INSERT INTO rate VALUES (1, 0), (2, 0);
+	CREATE TABLE here (id int PRIMARY KEY, value int);
+	INSERT INTO here SELECT i, 0 FROM generate_series(1, 10) i;
+	CREATE TABLE deposit (id int PRIMARY KEY REFERENCES account DEFERRABLE INITIALLY DEFERRED);
+	SELECT tessera.create_distributed_table('deposit', 'id', colocate_with => 'account');});
+
+# Ids of accounts, those of node 1 and those of node 2.
+my @on = map {
+	[ split /\n/, $cluster->query("SELECT id FROM account
+		WHERE (tessera.shard_of('account', id)).node = 'node$_' ORDER BY id") ]
+} 1, 2;
+my ($one, $two) = ($on[0][0], $on[1][0]);
+
+sub take { return "UPDATE account SET balance = balance + 1 WHERE id = $_[0]"; }
+sub take_here { return "UPDATE here SET value = value + 1 WHERE id = $_[0]"; }
+sub take_rate { return "UPDATE rate SET value = value + 1 WHERE id = $_[0]"; }
+
+# Sessions in transactions, the oldest first, each holding something.
+sub sessions
+{
+	my (@taken) = @_;
+	return map {
+		my $client = $cluster->client;
+		$client->pid;    # one after the other
+		$client->ask("BEGIN; $_");
+		$client
+	} @taken;
+}
+
+sub waits
+{
+	my ($client) = @_;
+	$cluster->wait_for(sprintf q{SELECT state = 'active' AND wait_event IS NOT NULL
+		FROM pg_stat_activity WHERE pid = %d}, $client->pid);
+	return;
+}
+
+# Each session but the last has its second statement done at last, and the last
+# one, the youngest, is the victim; returns what it was told.
+sub all_but_last
+{
+	my ($name, $clients, $wanted) = @_;
+	for my $i (0 .. $#$clients)
+	{
+		$clients->[$i]->send($wanted->[$i]);
+		waits($clients->[$i]) if $i < $#$clients;
+	}
+	my $told = $clients->[-1]->answer;
+	like($told, qr/ERROR:  40P01: deadlock detected\nDETAIL:  /, "$name: the youngest is the victim");
+	$clients->[-1]->ask('ROLLBACK');
+	for my $i (reverse 0 .. $#$clients - 1)
+	{
+		is($clients->[$i]->answer, '', "$name: session $i goes on");
+		is($clients->[$i]->ask('COMMIT'), '', 'and commits');
+	}
+	$_->finish for @$clients;
+	return $told;
+}
+
+sub searches
+{
+	return scalar(() = slurp_file($coordinator->logfile) =~
+		  /starting background worker process "tessera deadlock search"/g);
+}
+
+# Nobody has waited yet.
+is(searches(), 0, 'nothing looks for deadlocks while nobody waits');
+
+# Two sessions, two nodes.
+{
+	my @clients = sessions(take($one), take($two));
+	my @pids = map { $_->pid } @clients;
+	my $told = all_but_last('two', \@clients, [ take($two), take($one) ]);
+	like($told, qr/DETAIL:  Process $pids[1] waits for ShareLock on transaction \d+ on node "node1"; blocked by process $pids[0]\.
+Process $pids[0] waits for ShareLock on transaction \d+ on node "node2"; blocked by process $pids[1]\.
+HINT:  See server log for query details\./, 'who waits for whom and where');
+	like(slurp_file($coordinator->logfile),
+		qr/\n\tProcess $pids[1]: UPDATE account .* WHERE id = $one\s.*\n\tProcess $pids[0]: UPDATE account .* WHERE id = $two\s/s,
+		'the log has the statements');
+}
+
+# It does not matter who closes the cycle: here the oldest does.
+{
+	my ($old, $young) = sessions(take($one), take($two));
+	$young->send(take($one));
+	waits($young);
+	$old->send(take($two));
+	like($young->answer, qr/40P01: deadlock detected/, 'the youngest is the victim, not the last');
+	is($old->answer, '', 'and the other goes on');
+	$_->finish for $old, $young;
+}
+
+# Three, and ten: each holds one row and waits for that of the next.
+for my $size (3, 10)
+{
+	my @ids = map { $on[ $_ % 2 ][$_] } 0 .. $size - 1;
+	my @clients = sessions(map { take($_) } @ids);
+	my $told = all_but_last($size, \@clients, [ map { take($ids[ ($_ + 1) % $size ]) } 0 .. $size - 1 ]);
+	is(scalar(() = $told =~ /waits for/g), $size, 'all of them are named');
+}
+
+# A row of this server in the cycle: the victim waits for a node, or for the row.
+for my $table ('here', 'rate')
+{
+	my $take_local = $table eq 'here' ? \&take_here : \&take_rate;
+	all_but_last("$table, waiting for a node",
+		[ sessions($take_local->(1), take($two)) ], [ take($two), $take_local->(1) ]);
+	all_but_last("$table, waiting for the row",
+		[ sessions(take($two), $take_local->(1)) ], [ $take_local->(1), take($two) ]);
+}
+
+# A session that uses no node is the victim: it is told the same.
+{
+	my @clients = sessions(take_here(1) . ';' . take($one), take($two) . ';' . take_here(2), take_here(3));
+	like(all_but_last('three, one without nodes', \@clients,
+			[ take($two), take_here(3), take_here(1) ]),
+		qr/CONTEXT:  while updating tuple/, 'with the context of a wait for a row');
+}
+
+# The victim waits for a lock of a table before its statement is even planned.
+{
+	my @clients = sessions('LOCK TABLE here', take($two));
+	all_but_last('lock on a table', \@clients, [ take($two), 'SELECT count(*) FROM here' ]);
+}
+
+# One waits in PREPARE on node 2, the other for what is prepared on node 1.
+for my $victim ('who waits for what is prepared', 'who prepares')
+{
+	my $deposits = "INSERT INTO deposit VALUES ($one), ($two)";
+	my $closes = "DELETE FROM account WHERE id = $two";
+	my ($preparing, $closing) = $victim eq 'who prepares'
+	  ? reverse sessions($closes, $deposits) : sessions($deposits, $closes);
+	$preparing->send('COMMIT');
+	waits($preparing);
+	$closing->send("INSERT INTO deposit VALUES ($one)");
+	my ($young, $old) = $victim eq 'who prepares' ? ($preparing, $closing) : ($closing, $preparing);
+	like($young->answer, qr/ERROR:  40P01: deadlock detected/, "prepared: $victim is the youngest");
+	is($old->answer, '', 'the other goes on');
+	$_->ask('ROLLBACK') && $_->finish for $young, $old;
+	$cluster->gives('SELECT count(*) FROM deposit', $victim eq 'who prepares' ? 0 : 2, 'as it should');
+	$cluster->query('DELETE FROM deposit');
+}
+$cluster->gives('SELECT count(*) FROM tessera.in_doubt', 0, 'nothing is in doubt');
+
+# Caught by PL/pgSQL, or undone to a savepoint, the transaction goes on.
+{
+	my ($old, $young) = sessions(take($one) . '; ' . take_here(1), take($two));
+	for my $wanted (take($one), take_here(1))
+	{
+		$old->ask('SAVEPOINT s');
+		$young->send("DO \$\$ BEGIN $wanted; EXCEPTION WHEN deadlock_detected THEN RAISE NOTICE 'caught'; END \$\$");
+		waits($young);
+		$old->send(take($two));
+		like($young->answer, qr/NOTICE:  00000: caught/, 'PL/pgSQL catches it');
+		waits($old);
+		$young->ask('COMMIT; BEGIN; SELECT 1');
+		is($old->answer, '', 'the other goes on');
+		$old->ask('ROLLBACK TO s');
+		$young->ask(take($two));
+	}
+	$young->ask('SAVEPOINT s');
+	$young->send(take($one));
+	waits($young);
+	$old->send(take($two));
+	like($young->answer, qr/40P01/, 'in a savepoint');
+	$young->ask('ROLLBACK TO s');
+	is($young->ask('SELECT count(*) FROM account; COMMIT'), '100', 'which the transaction survives');
+	is($old->answer, '', 'the other goes on');
+	$_->finish for $old, $young;
+}
+
+# A cycle inside one node is found there: it has one victim.
+{
+	my $other = $on[0][1];
+	my @clients = sessions(take($one), take($other));
+	$clients[0]->send(take($other));
+	waits($clients[0]);
+	$clients[1]->send(take($one));
+	my @told = map { $_->answer } @clients;
+	is(scalar(grep { /40P01: deadlock detected/ } @told), 1, 'one node: one victim');
+	is(scalar(grep { $_ eq '' } @told), 1, 'and one goes on');
+	$_->finish for @clients;
+}
+
+# The searcher goes when nobody waits any more.
+$cluster->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'tessera deadlock search'});
+cmp_ok(searches(), '>', 0, 'it was there');
+
+# Hot rows, always taken in the same order, and a searcher that never rests:
+# everybody waits for everybody, and nobody is a victim.
+{
+	my $seconds = $ENV{TESS_SOAK} ? 600 : 6;
+	my $script = $coordinator->basedir . '/hot.sql';
+	my ($out, $err);
+	append_to_file($script, "BEGIN;\n" . take($one) . ";\n" . take_here(1) . ";\n" . take($two) . ";\n"
+		. take_rate(1) . ";\nSELECT pg_sleep(0.01);\nCOMMIT;\n");
+	$coordinator->append_conf('postgresql.conf', "deadlock_timeout = 10ms\n");
+	$coordinator->reload;
+	my $before = searches();
+	IPC::Run::run([ 'pgbench', '--no-vacuum', '-T', $seconds, '-c', 8, '-f', $script,
+			'-h', $coordinator->host, '-p', $coordinator->port, $TesseraCluster::DATABASE ],
+		'<', \undef, '>', \$out, '2>', \$err);
+	unlike($err, qr/error|deadlock/i, 'hot rows: no false victims');
+	like($out, qr/number of failed transactions: 0 /, 'and all transactions succeed');
+	cmp_ok(searches(), '>', $before, 'while deadlocks were looked for');
+}
+
+done_testing();
