@@ -56,9 +56,60 @@ SELECT same('SELECT region, sum(at - ''2026-01-01Z''), avg(at - ''2026-01-01Z'')
 
 -- those that cannot be combined are computed of rows
 SELECT same('SELECT kind, string_agg(region, '','' ORDER BY k), array_agg(k ORDER BY k) FROM %s GROUP BY kind');
-SELECT same('SELECT count(DISTINCT region), count(*) FROM %s');
 SELECT same('SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY small) FROM %s');
-SELECT same('SELECT region, kind, count(*) FROM %s GROUP BY ROLLUP (region, kind)');
+SELECT same('SELECT count(DISTINCT region), string_agg(region, '','' ORDER BY k) FROM %s');
+
+-- DISTINCT beside aggregates that are combined: the nodes group by its argument too
+EXPLAIN (COSTS OFF) SELECT count(DISTINCT region), sum(amount) FROM sales;
+SELECT same('SELECT count(DISTINCT region), count(*) FROM %s');
+SELECT same('SELECT kind, count(DISTINCT region), sum(amount), avg(amount), stddev(small), min(at), avg(price), bool_or(paid) FROM %s GROUP BY kind');
+SELECT same('SELECT count(DISTINCT region), sum(DISTINCT kind + 1), avg(small), max(kind + 1) FROM %s HAVING count(DISTINCT kind) > 4');
+SELECT same('SELECT kind, count(DISTINCT region) FILTER (WHERE paid), sum(amount) FILTER (WHERE small > 3) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, array_agg(DISTINCT small ORDER BY small DESC), count(*) FROM %s WHERE small < 4 GROUP BY kind');
+SELECT same('SELECT kind, count(DISTINCT region) + count(*), rank() OVER (ORDER BY sum(amount)) FROM %s GROUP BY kind ORDER BY sum(small)');
+SELECT same('SELECT count(DISTINCT region), sum(amount), avg(big), count(*), max(at) FROM %s WHERE small > 100');
+SELECT same('SELECT i, x.* FROM generate_series(0, 2) i, LATERAL (SELECT count(DISTINCT kind), avg(amount) FROM %s WHERE small = i) x');
+-- ... of which the sum and the average have states in common elsewhere
+SELECT same('SELECT sum(big), avg(big), sum(small), avg(small), count(DISTINCT kind) FROM %s');
+
+-- values of the key are distinct in each shard alone
+SELECT same('SELECT count(DISTINCT k) FROM %s');
+SELECT same('SELECT kind, count(DISTINCT k), sum(DISTINCT k), count(*), count(DISTINCT region) FROM %s GROUP BY kind');
+SELECT same('SELECT kind, count(DISTINCT k), sum(DISTINCT k), count(*) FROM %s GROUP BY kind');
+-- ... but in several groups of the nodes that are one here
+CREATE TABLE local_visits AS SELECT i % 20 AS k, i % 3 AS a, i % 7 AS b FROM generate_series(1, 400) i;
+CREATE TABLE visits AS TABLE local_visits;
+SET client_min_messages = warning;
+SELECT tessera.create_distributed_table('visits', 'k', shard_count => 4);
+RESET client_min_messages;
+SELECT a, count(DISTINCT k), count(DISTINCT b), sum(b) FROM visits GROUP BY a ORDER BY a;
+SELECT a, count(DISTINCT k), sum(b) FROM visits GROUP BY ROLLUP (a) ORDER BY a;
+SELECT a, count(DISTINCT k), sum(b) FROM visits GROUP BY a ORDER BY a;
+SELECT a, count(DISTINCT k), sum(b) FROM local_visits GROUP BY ROLLUP (a) ORDER BY a;
+SELECT same('SELECT count(DISTINCT k) FILTER (WHERE paid), count(DISTINCT k + 0) > 3 FROM %s WHERE k < 5');
+
+-- grouping sets: the nodes group by the columns of all of them
+EXPLAIN (COSTS OFF) SELECT region, kind, count(*) FROM sales GROUP BY ROLLUP (region, kind);
+SELECT same('SELECT region, kind, count(*), sum(small), avg(amount), grouping(region, kind) FROM %s GROUP BY ROLLUP (region, kind)');
+SELECT same('SELECT region, kind, avg(small), max(at), grouping(kind) FROM %s GROUP BY CUBE (region, kind) HAVING count(*) > 60 OR grouping(kind) = 1');
+SELECT same('SELECT region, paid, kind, count(*) FILTER (WHERE paid), stddev(small) FROM %s GROUP BY GROUPING SETS ((region, kind), (paid), (), ())');
+SELECT same('SELECT kind %% 2, lower(region), sum(big), count(DISTINCT small), count(DISTINCT k) FROM %s GROUP BY ROLLUP (kind %% 2, lower(region))');
+SELECT same('SELECT kind, region FROM %s GROUP BY GROUPING SETS (kind, region)');
+SELECT same('SELECT count(*), sum(small) FROM %s GROUP BY GROUPING SETS ((), ())');
+SELECT same('SELECT kind, count(*), sum(small) FROM %s WHERE small > 100 GROUP BY ROLLUP (kind)');
+SELECT region, kind, sum(amount) FROM sales WHERE kind < 2 GROUP BY ROLLUP (region, kind) ORDER BY grouping(region, kind), region, kind;
+SET enable_hashagg = off;
+SELECT same('SELECT region, kind, count(*), avg(amount) FROM %s GROUP BY CUBE (region, kind)');
+SELECT same('SELECT region, kind, count(*), avg(amount), count(DISTINCT small) FROM %s GROUP BY GROUPING SETS (ROLLUP (region, kind), paid)');
+RESET enable_hashagg;
+-- ... what a set leaves out is NULL, also where a column of the nodes has the same
+-- expression, or a constant
+SELECT same('SELECT kind, kind + 1, count(DISTINCT kind + 1), count(*) FROM %s GROUP BY ROLLUP (kind)');
+SELECT same('SELECT 1, count(*) FROM %s GROUP BY ROLLUP (1)');
+SELECT same('SELECT kind AS a, kind AS b, count(*) FROM %s GROUP BY 1, ROLLUP (2)');
+
+-- what combines states is of no use to anybody else
+SELECT tessera_internal.combine('\x00'::bytea);
 
 -- no rows: one row without GROUP BY, none with it, also where no shard is left
 SELECT count(*), sum(small), min(day), avg(amount) FROM sales WHERE small > 100;

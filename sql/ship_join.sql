@@ -175,6 +175,9 @@ RESET client_min_messages;
 INSERT INTO target SELECT b.id, s.g FROM big b JOIN small s ON b.k = s.k WHERE s.id < 9;
 SELECT count(*), count(DISTINCT id), min(g), max(g) FROM target;
 
+-- rows of a table have another type in each shard, so there is no union of them
+SELECT count(f.r), min(f.r::text) FROM (SELECT b AS r, b.k FROM big b JOIN big c ON b.id = c.id GROUP BY b.id) f JOIN local_small x ON f.k = x.k AND x.id < 4;
+
 -- nobody learns from a leaky condition of a join what a view hides
 CREATE VIEW hidden WITH (security_barrier) AS SELECT * FROM big WHERE id <= 2;
 SELECT v.id FROM hidden v JOIN local_small s ON v.k = s.k - 33 AND 10 / (v.id - 3) IS NOT NULL;

@@ -60,7 +60,8 @@ tess_exec_is_never_rescanned(const Plan *scan, EState *estate)
 		if (IsA(plan, SubqueryScan))
 			plan = ((const SubqueryScan *) plan)->subplan;
 		else if (IsA(plan, CustomScan) &&
-				 ((const CustomScan *) plan)->methods == &tess_scan_methods)
+				 (((const CustomScan *) plan)->methods == &tess_scan_methods ||
+				  ((const CustomScan *) plan)->methods == &tess_combine_methods))
 			plan = ((const CustomScan *) plan)->custom_plans != NIL
 					   ? linitial(((const CustomScan *) plan)->custom_plans)
 					   : NULL;
@@ -164,6 +165,7 @@ tess_exec_init(void)
 	RegisterCustomScanMethods(&tess_scan_methods);
 	RegisterCustomScanMethods(&tess_modify_methods);
 	RegisterCustomScanMethods(&tess_repeat_methods);
+	RegisterCustomScanMethods(&tess_combine_methods);
 	tess_remote_plan_init();
 
 	hooks.next_run = ExecutorRun_hook;

@@ -265,6 +265,7 @@ extern void tess_rows_repeat(const TessFragment *fragment, TessCapture *capture,
 extern const CustomScanMethods tess_scan_methods;
 extern const CustomScanMethods tess_modify_methods;
 extern const CustomScanMethods tess_repeat_methods;
+extern const CustomScanMethods tess_combine_methods;
 
 /* exec.c: true where a foreign key carries a change of a reference table on.
  * Each node has done that itself, with its own copy. */
@@ -311,5 +312,38 @@ extern void tess_remote_plan_init(void);
 
 extern void tess_explain_cargo(const TessFragment *fragment,
 							   const TessCargoFigures *figures, ExplainState *es);
+
+/* group_state.c: the state of another aggregate, for a group of one of ours --- */
+
+/* What changes a state: the other aggregate's transition or combine function. */
+typedef struct TessStep
+{
+	int16 state_length;
+	bool state_by_value;
+	Datum initial;
+	bool initial_is_null;
+
+	FmgrInfo function;
+	int arg_count;			/* beside the state */
+	FunctionCallInfo frame; /* for all calls */
+} TessStep;
+
+typedef struct TessGroupState
+{
+	Datum state;
+	bool state_is_null;
+	bool waits; /* a strict function's state will be its first argument */
+} TessGroupState;
+
+extern void tess_step_set_function(TessStep *step, Oid function, Node *expr,
+								   int arg_count, Oid collation,
+								   MemoryContext context);
+extern void tess_step_set_initial(TessStep *step, Oid state_type,
+								  const char *initial);
+extern TessGroupState *tess_group_begin(const TessStep *step,
+										MemoryContext context);
+extern void tess_group_add(TessStep *step, TessGroupState *group,
+						   const NullableDatum *args, Node *call_context,
+						   MemoryContext context);
 
 #endif

@@ -70,6 +70,26 @@ CREATE AGGREGATE tessera_internal.partial_value(text, anyelement, VARIADIC "any"
 COMMENT ON AGGREGATE tessera_internal.partial_value(text, anyelement, "any") IS
 'transition state, of the type of the second argument, of the named aggregate over the other arguments';
 
+-- combines such states, in plans that TesseraCombine stands on; fails in all others
+CREATE FUNCTION tessera_internal.combine_add(internal, anyelement)
+RETURNS internal LANGUAGE c IMMUTABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_combine_add';
+COMMENT ON FUNCTION tessera_internal.combine_add(internal, anyelement) IS
+'transition function of tessera_internal.combine';
+
+CREATE FUNCTION tessera_internal.combine_finish(internal, anyelement)
+RETURNS anyelement LANGUAGE c IMMUTABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_combine_finish';
+COMMENT ON FUNCTION tessera_internal.combine_finish(internal, anyelement) IS
+'final function of tessera_internal.combine';
+
+CREATE AGGREGATE tessera_internal.combine(anyelement) (
+	SFUNC = tessera_internal.combine_add, STYPE = internal,
+	FINALFUNC = tessera_internal.combine_finish, FINALFUNC_EXTRA,
+	PARALLEL = RESTRICTED);
+COMMENT ON AGGREGATE tessera_internal.combine(anyelement) IS
+'result of an aggregate from its transition states; in plans only';
+
 -- PostgreSQL asks the aggregates' owner for the rights to these.
 REVOKE ALL ON FUNCTION tessera_internal.partial_state_add(internal, text),
 	tessera_internal.partial_state_add(internal, text, "any"),
@@ -77,7 +97,9 @@ REVOKE ALL ON FUNCTION tessera_internal.partial_state_add(internal, text),
 	tessera_internal.partial_value_add(internal, text, anyelement),
 	tessera_internal.partial_value_add(internal, text, anyelement, "any"),
 	tessera_internal.partial_value_finish(internal, text, anyelement),
-	tessera_internal.partial_value_finish(internal, text, anyelement, "any") FROM PUBLIC;
+	tessera_internal.partial_value_finish(internal, text, anyelement, "any"),
+	tessera_internal.combine_add(internal, anyelement),
+	tessera_internal.combine_finish(internal, anyelement) FROM PUBLIC;
 
 
 /* exec: what a node does with rows that another server has changed */

@@ -28,7 +28,6 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/expandeddatum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
@@ -52,26 +51,11 @@ typedef struct PartialCall
 	Oid arg_types[FUNC_MAX_ARGS];
 
 	Oid state_type;
-	int16 state_length;
-	bool state_by_value;
-	Datum initial;
-	bool initial_is_null;
-
 	Oid transition_oid;
-	FmgrInfo transition;
-	FunctionCallInfo transition_call; /* its frame, for all rows */
-	Oid serialize_oid;				  /* of internal states only */
+	TessStep step;
+	Oid serialize_oid; /* of internal states only */
 	FmgrInfo serialize;
 } PartialCall;
-
-/* Our transition state: one group's state of the other aggregate. */
-typedef struct PartialGroup
-{
-	PartialCall *call;
-	Datum state;
-	bool state_is_null;
-	bool waits; /* a strict function's state will be its first argument */
-} PartialGroup;
 
 PG_FUNCTION_INFO_V1(tess_partial_state_add);
 PG_FUNCTION_INFO_V1(tess_partial_state_finish);
@@ -191,12 +175,8 @@ prepare_functions(PartialCall *call, Oid collation, MemoryContext context)
 	build_aggregate_transfn_expr(call->arg_types, count, 0, false,
 								 call->state_type, collation,
 								 call->transition_oid, InvalidOid, &expr, NULL);
-	fmgr_info_cxt(call->transition_oid, &call->transition, context);
-	fmgr_info_set_expr((Node *) expr, &call->transition);
-	call->transition_call = palloc0(SizeForFunctionCallInfo(count + 1));
-	InitFunctionCallInfoData(*call->transition_call, &call->transition,
-							 count + 1, collation, NULL, NULL);
-
+	tess_step_set_function(&call->step, call->transition_oid, (Node *) expr,
+						   count, collation, context);
 	if (OidIsValid(call->serialize_oid))
 	{
 		build_aggregate_serialfn_expr(call->serialize_oid, &expr);
@@ -207,22 +187,13 @@ prepare_functions(PartialCall *call, Oid collation, MemoryContext context)
 
 /* Reads the initial state, and checks that there is a first one at all. */
 static void
-prepare_initial(PartialCall *call, const char *name, char *initial)
+prepare_initial(PartialCall *call, const char *name, const char *initial)
 {
-	call->initial_is_null = initial == NULL;
-	get_typlenbyval(call->state_type, &call->state_length, &call->state_by_value);
-	if (initial != NULL)
-	{
-		Oid input;
-		Oid io_param;
-
-		getTypeInputInfo(call->state_type, &input, &io_param);
-		call->initial = OidInputFunctionCall(input, initial, io_param, -1);
-	}
+	tess_step_set_initial(&call->step, call->state_type, initial);
 	/* What CREATE AGGREGATE has checked may have been altered since. */
-	else if (call->transition.fn_strict &&
-			 (call->arg_count == 0 ||
-			  !IsBinaryCoercible(call->arg_types[0], call->state_type)))
+	if (initial == NULL && call->step.function.fn_strict &&
+		(call->arg_count == 0 ||
+		 !IsBinaryCoercible(call->arg_types[0], call->state_type)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("aggregate %s needs a first argument of the type of its state",
@@ -280,112 +251,17 @@ get_call(FunctionCallInfo fcinfo, PartialKind kind, MemoryContext *context)
 	return fcinfo->flinfo->fn_extra;
 }
 
-static PartialGroup *
-group_begin(PartialCall *call, MemoryContext context)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(context);
-	PartialGroup *group = palloc(sizeof(PartialGroup));
-
-	group->call = call;
-	group->state = call->initial_is_null
-					   ? (Datum) 0
-					   : datumCopy(call->initial, call->state_by_value,
-								   call->state_length);
-	group->state_is_null = call->initial_is_null;
-	group->waits = call->initial_is_null && call->transition.fn_strict;
-	MemoryContextSwitchTo(old_context);
-	return group;
-}
-
-/*
- * Puts a new state, which a function may have left anywhere, into the memory
- * of the group, and frees the old one.
- */
-static void
-group_set(PartialGroup *group, Datum state, bool is_null, MemoryContext context)
-{
-	const PartialCall *call = group->call;
-
-	if (!call->state_by_value)
-	{
-		Datum old_state = group->state;
-		MemoryContext old_context;
-
-		/* changed in place; a NULL state's datum means nothing */
-		if (!group->state_is_null && !is_null &&
-			DatumGetPointer(old_state) == DatumGetPointer(state))
-			return;
-		old_context = MemoryContextSwitchTo(context);
-		state = is_null ? (Datum) 0
-						: datumTransfer(state, false, call->state_length);
-		MemoryContextSwitchTo(old_context);
-
-		if (!group->state_is_null &&
-			DatumIsReadWriteExpandedObject(old_state, false, call->state_length))
-			DeleteExpandedObject(old_state);
-		else if (!group->state_is_null)
-			pfree(DatumGetPointer(old_state));
-	}
-	group->state = state;
-	group->state_is_null = is_null;
-}
-
-/* The first argument becomes the state. */
-static void
-group_take_first(PartialGroup *group, Datum argument, MemoryContext context)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(context);
-
-	group->state = datumCopy(argument, group->call->state_by_value,
-							 group->call->state_length);
-	group->state_is_null = false;
-	group->waits = false;
-	MemoryContextSwitchTo(old_context);
-}
-
-/* One row more; args are the other aggregate's. */
-static void
-group_add(PartialGroup *group, const NullableDatum *args,
-		  FunctionCallInfo own_call, MemoryContext context)
-{
-	PartialCall *call = group->call;
-	FunctionCallInfo transition = call->transition_call;
-	Datum state;
-
-	if (call->transition.fn_strict)
-	{
-		for (int i = 0; i < call->arg_count; i++)
-			if (args[i].isnull)
-				return;
-		if (group->waits)
-		{
-			group_take_first(group, args[0].value, context);
-			return;
-		}
-		if (group->state_is_null)
-			return;
-	}
-
-	transition->context = own_call->context;
-	transition->isnull = false;
-	transition->args[0].value = group->state;
-	transition->args[0].isnull = group->state_is_null;
-	for (int i = 0; i < call->arg_count; i++)
-		transition->args[i + 1] = args[i];
-	state = FunctionCallInvoke(transition);
-	group_set(group, state, transition->isnull, context);
-}
-
 static Datum
 add_row(FunctionCallInfo fcinfo, PartialKind kind)
 {
 	MemoryContext context;
 	PartialCall *call = get_call(fcinfo, kind, &context);
-	PartialGroup *group = PG_ARGISNULL(0)
-							  ? group_begin(call, context)
-							  : (PartialGroup *) PG_GETARG_POINTER(0);
+	TessGroupState *group = PG_ARGISNULL(0)
+								? tess_group_begin(&call->step, context)
+								: (TessGroupState *) PG_GETARG_POINTER(0);
 
-	group_add(group, &fcinfo->args[1 + kind], fcinfo, context);
+	tess_group_add(&call->step, group, &fcinfo->args[1 + kind], fcinfo->context,
+				   context);
 	PG_RETURN_POINTER(group);
 }
 
@@ -402,27 +278,28 @@ tess_partial_value_add(PG_FUNCTION_ARGS)
 }
 
 /* The state of a group, an initial one if it has no rows. */
-static PartialGroup *
+static TessGroupState *
 finished_group(FunctionCallInfo fcinfo, PartialKind kind)
 {
 	MemoryContext context;
 	PartialCall *call = get_call(fcinfo, kind, &context);
 
-	return PG_ARGISNULL(0) ? group_begin(call, context)
-						   : (PartialGroup *) PG_GETARG_POINTER(0);
+	return PG_ARGISNULL(0) ? tess_group_begin(&call->step, context)
+						   : (TessGroupState *) PG_GETARG_POINTER(0);
 }
 
 Datum
 tess_partial_state_finish(PG_FUNCTION_ARGS)
 {
-	PartialGroup *group = finished_group(fcinfo, PARTIAL_STATE);
+	TessGroupState *group = finished_group(fcinfo, PARTIAL_STATE);
+	PartialCall *call = fcinfo->flinfo->fn_extra;
 	LOCAL_FCINFO(serialize, 1);
 	Datum bytes;
 
 	/* serial functions are strict */
 	if (group->state_is_null)
 		PG_RETURN_NULL();
-	InitFunctionCallInfoData(*serialize, &group->call->serialize, 1, InvalidOid,
+	InitFunctionCallInfoData(*serialize, &call->serialize, 1, InvalidOid,
 							 fcinfo->context, NULL);
 	serialize->args[0].value = group->state;
 	serialize->args[0].isnull = false;
@@ -435,10 +312,11 @@ tess_partial_state_finish(PG_FUNCTION_ARGS)
 Datum
 tess_partial_value_finish(PG_FUNCTION_ARGS)
 {
-	PartialGroup *group = finished_group(fcinfo, PARTIAL_VALUE);
+	TessGroupState *group = finished_group(fcinfo, PARTIAL_VALUE);
+	const PartialCall *call = fcinfo->flinfo->fn_extra;
 
 	if (group->state_is_null)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(datumCopy(group->state, group->call->state_by_value,
-							  group->call->state_length));
+	PG_RETURN_DATUM(datumCopy(group->state, call->step.state_by_value,
+							  call->step.state_length));
 }

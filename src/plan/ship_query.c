@@ -55,6 +55,19 @@ can_be_shipped(const TessTravel *travel, Oid type)
 		   get_typtype(getBaseType(type)) != TYPTYPE_COMPOSITE;
 }
 
+/* True for rows of distributed tables: each shard has a type of its own, of
+ * which no union can be made. */
+static bool
+differs_by_shard(Oid type)
+{
+	Oid element = get_element_type(type);
+	Oid relation = get_typ_typrelid(OidIsValid(element) ? element : type);
+	const TessTable *table = OidIsValid(relation) ? tess_meta_table(relation)
+												  : NULL;
+
+	return table != NULL && table->kind == TESS_DISTRIBUTED;
+}
+
 /*
  * A column of either side as a column of the outer query.  What cannot be sent
  * becomes NULL.
@@ -70,7 +83,8 @@ tess_ship_var(TessShipment *ship, const TessTravel *travel, const Var *var)
 	column->varattnosyn = 0;
 	if (bms_is_member(var->varno, ship->outer->relids))
 	{
-		if (!tess_type_travels(travel, var->vartype))
+		if (!tess_type_travels(travel, var->vartype) ||
+			differs_by_shard(var->vartype))
 			return NULL;
 		column->varno = SHARD_ENTRY;
 		column->varattno = var_number(&ship->columns, var);

@@ -6,7 +6,9 @@
  * A state is a partial Aggref, which stands in the scan's tuple as in the plan
  * of a parallel worker, so that setrefs finds it there.  Groups may come more
  * than once, even from one shard; all that counts is that rows of one group
- * of the node are of one group here.
+ * of the node are of one group here.  So the nodes may group by more columns
+ * than the level does: by those of all grouping sets, and by the arguments of
+ * aggregates that have to see values (DISTINCT), which core computes of them.
  */
 #include "postgres.h"
 
@@ -25,23 +27,13 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "plan/plan_internal.h"
+#include "plan/facts.h"
+#include "plan/fragment.h"
+#include "plan/two_phase.h"
 
 /* What becomes of rows where nothing is known of their groups: to group them on
  * the nodes gains much or loses little. */
 #define GROUPS_IN_DOUBT 0.5
-
-/* A level that is to be grouped. */
-typedef struct Phases
-{
-	PlannerInfo *root;
-	TessDraft *draft;
-	List *clauses;		 /* GROUP BY, or DISTINCT */
-	bool dedupes;		 /* see is_blind_to_repeats */
-	PathTarget *partial; /* what the scan gives: keys, then states */
-	List *keys;			 /* grouping expressions */
-	bool failed;		 /* something cannot be split */
-} Phases;
 
 /* The equality that GROUP BY means where it names none; InvalidOid: none. */
 static Oid
@@ -61,8 +53,7 @@ is_blind_to_repeats(const Aggref *aggref)
 	Oid sort_operator;
 	ListCell *cell;
 
-	if (aggref->aggkind != AGGKIND_NORMAL || aggref->aggfilter != NULL ||
-		aggref->args == NIL)
+	if (aggref->aggkind != AGGKIND_NORMAL || aggref->args == NIL)
 		return false;
 	foreach(cell, aggref->aggdistinct)
 	{
@@ -84,22 +75,120 @@ is_blind_to_repeats(const Aggref *aggref)
 	return OidIsValid(sort_operator);
 }
 
-/* Adds what the scan has to give for an aggregate: itself, or its arguments. */
+/* True if a column of the draft's relation tells the shard of its row. */
+static bool
+is_key(const TessDraft *draft, const Node *expr)
+{
+	const Var *var = (const Var *) expr;
+
+	if (draft->ship != NULL || !IsA(var, Var) || var->varno != draft->rel->relid)
+		return false;
+	return draft->fragment != NULL
+			   ? list_member_int(draft->fragment->keys, var->varattno)
+			   : var->varattno == draft->table->key_attnum;
+}
+
+/*
+ * True if no two shards have the same values of a DISTINCT aggregate: the key
+ * is one of them, compared as a key.  Then what it makes of them in each shard
+ * is a state like any other, if the nodes' groups are those of the level.
+ */
+static bool
+is_distinct_by_key(const TessDraft *draft, const Aggref *aggref)
+{
+	ListCell *cell;
+
+	foreach(cell, aggref->aggdistinct)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
+		Node *arg = get_sortgroupclause_expr(clause, aggref->args);
+
+		if (is_key(draft, arg) &&
+			tess_is_key_equality(draft->table, clause->eqop, exprCollation(arg)))
+			return true;
+	}
+	return false;
+}
+
+/* What a node computes of an aggregate, given as the parser would write it or
+ * bound: its state, of which the result can be made.  NULL if there is none. */
+static Expr *
+make_state(const TessDraft *draft, const Aggref *aggref, bool by_core)
+{
+	Aggref *state;
+
+	if (aggref->aggdistinct == NIL)
+		return tess_partial_make(aggref);
+	if (by_core || aggref->aggorder != NIL)
+		return NULL;
+	state = copyObject((Aggref *) aggref);
+	state->aggdistinct = NIL;
+	state = (Aggref *) tess_partial_make(state);
+	if (state == NULL || !tess_partial_is_plain(aggref))
+		return NULL;
+	state->aggdistinct = aggref->aggdistinct;
+	return (Expr *) state;
+}
+
+/* True if an aggregate's states can be sent, of groups as the nodes make them. */
+static bool
+has_state(const Phases *phases, const Aggref *aggref)
+{
+	if (aggref->aggdistinct != NIL &&
+		(phases->is_finer || !is_distinct_by_key(phases->draft, aggref)))
+		return false;
+	return make_state(phases->draft, aggref, phases->by_core) != NULL;
+}
+
+/* True if some aggregate has to see values, so that the nodes' groups become
+ * finer than those of the level. */
+static bool
+sees_values_walker(Node *node, Phases *phases)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Aggref))
+		return !has_state(phases, (Aggref *) node);
+	return expression_tree_walker(node, sees_values_walker, phases);
+}
+
+/* Adds an expression that core computes of groups to what the scan gives. */
+static void
+add_argument(Phases *phases, Expr *expr)
+{
+	/*
+	 * Grouping sets make NULLs of columns, and of all that is computed of
+	 * them, but not of a column that has the same expression already.
+	 */
+	if (expr != NULL && phases->has_sets && !list_member(phases->keys, expr))
+		add_new_columns_to_pathtarget(phases->partial,
+									  pull_var_clause((Node *) expr,
+													  PVC_RECURSE_PLACEHOLDERS));
+	else if (expr != NULL)
+		add_new_column_to_pathtarget(phases->partial, expr);
+}
+
+/* Adds what the scan has to give for an aggregate: its state, or arguments. */
 static void
 collect_aggregate(Phases *phases, Aggref *aggref)
 {
 	ListCell *cell;
 
-	if (!phases->dedupes)
-	{
+	if (phases->by_core)
 		add_new_column_to_pathtarget(phases->partial, (Expr *) aggref);
-		return;
+	else if (has_state(phases, aggref))
+	{
+		phases->combined = list_append_unique(phases->combined, aggref);
+		add_new_column_to_pathtarget(phases->partial, (Expr *) aggref);
 	}
-	if (!is_blind_to_repeats(aggref))
+	else if (is_blind_to_repeats(aggref))
+	{
+		foreach(cell, aggref->args)
+			add_argument(phases, lfirst_node(TargetEntry, cell)->expr);
+		add_argument(phases, aggref->aggfilter);
+	}
+	else
 		phases->failed = true;
-	foreach(cell, aggref->args)
-		add_new_column_to_pathtarget(phases->partial,
-									 lfirst_node(TargetEntry, cell)->expr);
 }
 
 /*
@@ -120,6 +209,7 @@ collect_walker(Node *node, Phases *phases)
 			add_new_column_to_pathtarget(phases->partial, (Expr *) node);
 			return false;
 		case T_GroupingFunc:
+			return false; /* of the grouping columns: core's Agg knows it */
 		case T_PlaceHolderVar:
 			phases->failed = true;
 			return true;
@@ -145,6 +235,11 @@ choose_partial_target(Phases *phases, const PathTarget *target, Node *having)
 		if (ref != 0 &&
 			get_sortgroupref_clause_noerr(ref, phases->clauses) != NULL)
 		{
+			/* core would take one for the other, or keep a constant where a set
+			 * leaves it out */
+			if (phases->has_sets && (tess_is_row_independent((Node *) expr) ||
+									 list_member(phases->keys, expr)))
+				phases->failed = true;
 			add_column_to_pathtarget(phases->partial, expr, ref);
 			phases->keys = lappend(phases->keys, expr);
 		}
@@ -178,7 +273,7 @@ send_key(Phases *phases, Expr *expr, Oid equality)
 }
 
 /* The node computes the state of an aggregate; *aggref becomes the partial one
- * that stands for it. */
+ * that stands for it here. */
 static bool
 send_state(Phases *phases, Aggref **aggref)
 {
@@ -189,7 +284,7 @@ send_state(Phases *phases, Aggref **aggref)
 
 	if (bound == NULL)
 		return false;
-	state = tess_partial_make(bound);
+	state = make_state(draft, bound, phases->by_core);
 	if (state == NULL)
 		return false;
 
@@ -246,6 +341,21 @@ estimate_groups(PlannerInfo *root, List *keys, double rows, bool *in_doubt)
 	return groups;
 }
 
+/* What the nodes group by. */
+static List *
+group_columns(const Phases *phases)
+{
+	List *columns = NIL;
+	ListCell *cell;
+
+	if (phases->by_core)
+		return phases->keys;
+	foreach(cell, phases->partial->exprs)
+		if (!IsA(lfirst(cell), Aggref))
+			columns = lappend(columns, lfirst(cell));
+	return columns;
+}
+
 /* The scan that gives the states. */
 static Path *
 make_partial_path(Phases *phases)
@@ -264,10 +374,7 @@ make_partial_path(Phases *phases)
 	RelOptInfo *upper;
 	Path *path;
 
-	groups = estimate_groups(root,
-							 phases->dedupes ? phases->partial->exprs
-											 : phases->keys,
-							 rows, &in_doubt);
+	groups = estimate_groups(root, group_columns(phases), rows, &in_doubt);
 	if (in_doubt)
 		groups = Min(groups, rows * GROUPS_IN_DOUBT);
 
@@ -282,47 +389,44 @@ make_partial_path(Phases *phases)
 	return path;
 }
 
-/* Adds core's second phase over a path: hashed, sorted, or for all rows at
- * once. */
-static void
-add_final_paths(Phases *phases, RelOptInfo *grouped_rel,
-				const GroupPathExtraData *extra, Path *path, double rows)
+/* Core's second phase over a path: hashed, sorted, or for all rows at once. */
+static List *
+make_final_paths(Phases *phases, RelOptInfo *grouped_rel, PathTarget *target,
+				 List *having, const GroupPathExtraData *extra, Path *path)
 {
 	PlannerInfo *root = phases->root;
 	Query *parse = root->parse;
-	AggSplit split = phases->dedupes ? AGGSPLIT_SIMPLE : AGGSPLIT_FINAL_DESERIAL;
-	List *having = (List *) extra->havingQual;
+	AggSplit split = phases->by_core ? AGGSPLIT_FINAL_DESERIAL : AGGSPLIT_SIMPLE;
+	List *paths = NIL;
 	AggClauseCosts costs;
 	bool in_doubt;
-	double groups = estimate_groups(root, phases->keys, rows, &in_doubt);
+	double groups = estimate_groups(root, phases->keys, phases->input_rows,
+									&in_doubt);
 
 	MemSet(&costs, 0, sizeof(AggClauseCosts));
 	if (parse->hasAggs)
 		get_agg_clause_costs(root, split, &costs);
 
 	if (parse->groupClause == NIL || extra->flags & GROUPING_CAN_USE_HASH)
-		add_path(grouped_rel,
-				 (Path *) create_agg_path(root, grouped_rel, path,
-										  grouped_rel->reltarget,
-										  parse->groupClause ? AGG_HASHED
-															 : AGG_PLAIN,
-										  split, parse->groupClause, having,
-										  &costs, groups));
+		paths = lappend(paths, create_agg_path(root, grouped_rel, path, target,
+											   parse->groupClause ? AGG_HASHED
+																  : AGG_PLAIN,
+											   split, parse->groupClause,
+											   having, &costs, groups));
 	if (parse->groupClause == NIL || !(extra->flags & GROUPING_CAN_USE_SORT))
-		return;
+		return paths;
 
 	if (root->group_pathkeys != NIL) /* NIL: all are constants */
 		path = (Path *) create_sort_path(root, grouped_rel, path,
 										 root->group_pathkeys, -1.0);
 	if (parse->hasAggs)
-		path = (Path *) create_agg_path(root, grouped_rel, path,
-										grouped_rel->reltarget, AGG_SORTED,
-										split, parse->groupClause, having,
-										&costs, groups);
+		path = (Path *) create_agg_path(root, grouped_rel, path, target,
+										AGG_SORTED, split, parse->groupClause,
+										having, &costs, groups);
 	else
 		path = (Path *) create_group_path(root, grouped_rel, path,
 										  parse->groupClause, having, groups);
-	add_path(grouped_rel, path);
+	return lappend(paths, path);
 }
 
 /* Adds paths that group on the nodes first, where that is possible. */
@@ -331,22 +435,44 @@ tess_two_phase_add_paths(PlannerInfo *root, RelOptInfo *input_rel,
 						 RelOptInfo *grouped_rel, const GroupPathExtraData *extra)
 {
 	Phases phases = {root};
+	PathTarget *target = grouped_rel->reltarget;
+	List *having = (List *) extra->havingQual;
 	const char *reason;
+	List *paths;
+	ListCell *cell;
+	Path *scan;
 
-	if (root->parse->groupingSets != NIL)
-		return;
 	phases.draft = tess_draft_of_level(root, input_rel);
 	if (phases.draft == NULL)
 		return;
 	phases.clauses = root->parse->groupClause;
-	phases.dedupes = !(extra->flags & GROUPING_CAN_PARTIAL_AGG);
+	phases.has_sets = root->parse->groupingSets != NIL;
+	phases.by_core = (extra->flags & GROUPING_CAN_PARTIAL_AGG) != 0;
+	phases.input_rows = input_rel->rows;
+	phases.is_finer = phases.has_sets ||
+					  (!phases.by_core &&
+					   (sees_values_walker((Node *) target->exprs, &phases) ||
+						sees_values_walker((Node *) having, &phases)));
 
-	choose_partial_target(&phases, grouped_rel->reltarget, extra->havingQual);
+	choose_partial_target(&phases, target, extra->havingQual);
 	if (phases.failed || !send_columns(&phases) ||
 		!tess_draft_write(phases.draft, &reason))
 		return;
-	add_final_paths(&phases, grouped_rel, extra, make_partial_path(&phases),
-					input_rel->rows);
+	scan = make_partial_path(&phases);
+	if (phases.combined != NIL)
+	{
+		target = copy_pathtarget(target);
+		target->exprs = tess_combine_replace(&phases, target->exprs);
+		having = tess_combine_replace(&phases, having);
+	}
+	paths = phases.has_sets ? tess_sets_make_paths(&phases, grouped_rel, target,
+												   having, scan)
+							: make_final_paths(&phases, grouped_rel, target,
+											   having, extra, scan);
+	foreach(cell, paths)
+		add_path(grouped_rel, phases.combined != NIL
+								  ? tess_combine_make_path(&phases, lfirst(cell))
+								  : lfirst(cell));
 }
 
 /* The same for SELECT DISTINCT, whose groups are rows. */
@@ -368,6 +494,7 @@ tess_two_phase_add_distinct_paths(PlannerInfo *root, RelOptInfo *input_rel,
 	if (phases.draft == NULL)
 		return;
 	phases.clauses = parse->distinctClause;
+	phases.by_core = true;
 	choose_partial_target(&phases, target, NULL);
 	if (list_length(phases.keys) != list_length(target->exprs) ||
 		!send_columns(&phases) || !tess_draft_write(phases.draft, &reason))

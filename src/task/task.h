@@ -25,6 +25,10 @@
 #define TESS_SCAN_METHODS "TesseraScan"
 #define TESS_MODIFY_METHODS "TesseraModify"
 #define TESS_REPEAT_METHODS "TesseraRepeat"
+/* Over an Agg some of whose aggregates are tessera_internal.combine.  First
+ * member of custom_private: for each of these the Aggref whose states it
+ * combines, without arguments, but with its aggno. */
+#define TESS_COMBINE_METHODS "TesseraCombine"
 
 #define TESS_FRAGMENT_NAME "TessFragment"
 

@@ -343,7 +343,9 @@ sub grouped_query
 	$text .= join(', ', @list) . " FROM $from$where" . (@keys ? " GROUP BY $by" : '');
 	$text .= ' HAVING ' . pick('count(*) > 1', 'true', 'sum(1) < 20', 'NOT count(*) FILTER (WHERE ' . $self->test(0, @scope) . ') > 2',
 		@keys ? "$keys[0] > 3" : 'false', $self->int_aggregate(@scope) . ' IS NOT NULL') if chance(0.35);
-	return ($text . $self->tail(scalar @list), map { 'int' } @list);
+	# core does not sort by a second column that equals the first, though a set may
+	# leave out one of them
+	return ($text . ($by =~ /\(.*,/ ? '' : $self->tail(scalar @list)), map { 'int' } @list);
 }
 
 sub window_query
@@ -405,6 +407,36 @@ sub set_operation
 	return ($text . $self->tail($columns), map { 'int' } 1 .. $columns);
 }
 
+# Aggregates that are combined beside those that see values, in groups and grouping
+# sets, mostly of what is one fragment.
+sub split_query
+{
+	my ($self, $depth) = @_;
+	my ($from, @scope) = chance(0.5) ? $self->SUPER::from_item(0) : $self->from_clause($depth);
+	my @ints = ints(@scope) or return "SELECT count(*) FROM $from";
+	my @keys = map { pick(map { $_->[0] } @scope) } 1 .. pick(0, 1, 2, 2, 3);
+	my @list = map {
+		my $column = chance(0.5) ? $self->column(\@scope) : pick(@ints)->[0];
+		my $filter = chance(0.2) ? ' FILTER (WHERE ' . $self->test(0, @scope) . ')' : '';
+		pick('count(*)', "count($column)", "sum($column)", "avg($column)", "max($column)", "variance(($column % 20)::int)",
+			"my_sum(($column % 50)::int)", "bool_or($column > 7)", "count(DISTINCT $column)", "sum(DISTINCT $column)",
+			"count(DISTINCT $column % 3)", "array_agg(DISTINCT $column)", "count(DISTINCT " . pick(map { $_->[0] } @scope) . ')') . $filter;
+	} 1 .. pick(1, 2, 3, 4);
+
+	@keys = map { my $key = $_; chance(0.2) && (grep { $_->[0] eq $key } @ints) ? "$key % 3" : $key } @keys;
+	my $all = join ', ', @keys;
+	my $by = $all;
+	if (@keys && chance(0.6))
+	{
+		push @list, "grouping($all)", chance(0.3) ? $keys[0] : ();
+		$by = pick("ROLLUP ($all)", "CUBE ($all)", 'GROUPING SETS ((' . join('), (', @keys) . "), ($all), ())",
+			"ROLLUP ($keys[0]), CUBE ($all)", "GROUPING SETS ($keys[0], ($all))", "GROUPING SETS (ROLLUP ($all), ())");
+	}
+	my $having = chance(0.3) ? ' HAVING ' . pick('count(*) > 1', "count(DISTINCT $ints[0]->[0]) < 5", "sum($ints[0]->[0]) > 20") : '';
+	return 'SELECT ' . join(', ', @keys, @list) . " FROM $from" . $self->where($depth, @scope)
+	  . (@keys ? " GROUP BY $by" : '') . $having;
+}
+
 # Rows as values: their fields and names must be the same.
 sub whole_rows
 {
@@ -440,7 +472,8 @@ sub select_statement
 		return 'SELECT ' . join(', ', @list) . " FROM $from" . $self->where($depth, @scope)
 		  . (@keys ? ' GROUP BY ' . join(', ', 1 .. @keys) : '');
 	}
-	return ($self->query($depth))[0] unless $kind < 0.35;
+	return $self->split_query($depth) if $kind < 0.25;
+	return ($self->query($depth))[0] unless $kind < 0.43;
 	my @with;
 	for my $name (map { "cte$_" } 1 .. pick(1, 1, 2))
 	{
