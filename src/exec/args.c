@@ -38,7 +38,9 @@ tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
 	int count = list_length(fragment->param_types);
 
 	args->count = count;
-	args->evaluated = count - list_length(fragment->shipped);
+	args->evaluated = count;
+	if (fragment->shipped != NIL)
+		args->evaluated -= list_length(fragment->shipped) + 1;
 	if (list_length(exprs) != args->evaluated + (fragment->has_prune ? 1 : 0))
 		elog(ERROR, "fragment has %d parameters, but %d expressions",
 			 args->evaluated, list_length(exprs));

@@ -167,6 +167,7 @@ tess_exec_init(void)
 	RegisterCustomScanMethods(&tess_repeat_methods);
 	RegisterCustomScanMethods(&tess_combine_methods);
 	tess_remote_plan_init();
+	tess_shipped_rows_init();
 
 	hooks.next_run = ExecutorRun_hook;
 	ExecutorRun_hook = count_run;

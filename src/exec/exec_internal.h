@@ -10,6 +10,7 @@
 #include "nodes/extensible.h"
 #include "nodes/params.h"
 #include "portability/instr_time.h"
+#include "utils/array.h"
 #include "utils/tuplestore.h"
 
 #include "meta/meta.h"
@@ -101,7 +102,7 @@ extern void tess_slot_show(TupleTableSlot *virtual_slot, TupleTableSlot *stored)
 typedef struct TessArgs
 {
 	int count;
-	int evaluated; /* so many of them; the others are arrays of ship.c */
+	int evaluated; /* so many of them; the others are of ship.c */
 	Oid *types;
 	int16 *lengths; /* typlen */
 	bool *by_value;
@@ -136,12 +137,20 @@ typedef struct TessCargoFigures
 } TessCargoFigures;
 
 extern TessCargo *tess_cargo_make(const TessFragment *fragment, PlanState *child);
-extern bool tess_cargo_load(TessCargo *cargo, TessArgs *args);
+extern bool tess_cargo_load(TessCargo *cargo, const TessArgs *args,
+							const TessGroup *group);
+extern int64 tess_cargo_rows(const TessCargo *cargo, int shard_index);
+extern void tess_cargo_set_arguments(TessCargo *cargo, TessArgs *args,
+									 int shard_index, int64 stash);
 extern void tess_cargo_unload(TessCargo *cargo);
 extern void tess_cargo_restart(TessCargo *cargo);
 extern bool tess_cargo_has_changed(const TessCargo *cargo);
 extern bool tess_cargo_is_known(const TessCargo *cargo);
 extern const TessCargoFigures *tess_cargo_figures(const TessCargo *cargo);
+
+/* shipped_rows.c: the node's side of it -------------------------------------- */
+extern void tess_stash_add(int64 id, int count, ArrayType *const *arrays);
+extern void tess_shipped_rows_init(void);
 
 /* statement.c: the text for the shards of a node --------------------------- */
 extern int tess_statement_shards(const TessFragment *fragment);
@@ -164,6 +173,27 @@ extern bool tess_merge_next(TessMerge *merge, TupleTableSlot *slot);
 extern void tess_merge_close(TessMerge *merge);
 extern int tess_merge_scan_column(const TessFragment *fragment, int node_column);
 extern bool tess_merge_is_descending(Oid sort_operator);
+
+/* scan_tasks.c: the statements of a run ------------------------------------- */
+
+/* A statement: for one shard, or several of a node. */
+typedef struct TessScanTask
+{
+	int shard_index; /* of the first shard; -1: a copy of a reference table */
+	int shard_count;
+	int64 *shard_ids;
+	TessBranch *branch;
+	TessMergeInput *input; /* NULL: not sorted */
+	int64 stash;		   /* of what is shipped to it; 0: none */
+} TessScanTask;
+
+extern TessScanTask *tess_tasks_make(const TessFragment *fragment,
+									 const TessArgs *args, const TessGroup *group,
+									 TessReplies *replies, TessMerge *merge,
+									 int *count);
+extern int tess_tasks_load(TessScanTask *tasks, int count, TessCargo *cargo,
+						   TessArgs *args, const TessFragment *fragment,
+						   Oid role);
 
 /* order.c: nothing sees what is written after it began --------------------- */
 typedef struct TessReader TessReader;

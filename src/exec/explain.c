@@ -301,6 +301,10 @@ tess_explain_cargo(const TessFragment *fragment,
 															 : "Anti";
 
 	ExplainPropertyText("Join on Nodes", join, es);
+	ExplainPropertyText("Shipped To",
+						fragment->shipped_key >= 0 ? "Shards by Key"
+												   : "All Nodes",
+						es);
 	ExplainPropertyInteger("Columns Shipped", NULL,
 						   list_length(fragment->shipped), es);
 	if (!es->analyze || figures == NULL)

@@ -126,3 +126,18 @@ CREATE FUNCTION tessera_internal.check_option(condition boolean, view text) RETU
 	LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tess_check_option';
 COMMENT ON FUNCTION tessera_internal.check_option(boolean, text)
 	IS 'true, or the error of a row that violates the check option of a view';
+
+-- rows that another server has computed, to be joined with those of shards
+CREATE FUNCTION tessera_internal.shipped_rows_support(internal) RETURNS internal
+	LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tess_shipped_rows_support';
+COMMENT ON FUNCTION tessera_internal.shipped_rows_support(internal)
+	IS 'planner support of tessera_internal.shipped_rows';
+CREATE FUNCTION tessera_internal.shipped_rows(stash bigint, estimates real[], VARIADIC columns "any")
+	RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED
+	SUPPORT tessera_internal.shipped_rows_support AS 'MODULE_PATHNAME', 'tess_shipped_rows';
+COMMENT ON FUNCTION tessera_internal.shipped_rows(bigint, real[], "any")
+	IS 'rows from arrays, one a column, and from a stash, which is gone then; NULL: no stash; expected are so many rows, and values of each column';
+CREATE FUNCTION tessera_internal.stash_rows(stash bigint, VARIADIC columns "any") RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_stash_rows';
+COMMENT ON FUNCTION tessera_internal.stash_rows(bigint, "any")
+	IS 'keeps rows from arrays, one a column, for tessera_internal.shipped_rows, until the transaction ends';

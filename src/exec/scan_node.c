@@ -36,16 +36,6 @@ typedef enum Keep
 	KEEP_ALL
 } Keep;
 
-/* A statement; for several shards of a node in a sorted fragment. */
-typedef struct ScanTask
-{
-	int shard_index; /* of the first shard; -1: a copy of a reference table */
-	int shard_count;
-	int64 *shard_ids;
-	TessBranch *branch;
-	TessMergeInput *input; /* NULL: not sorted */
-} ScanTask;
-
 typedef struct TesseraScanState
 {
 	CustomScanState css;
@@ -63,15 +53,15 @@ typedef struct TesseraScanState
 
 	/* of the current run; all of it in run_context */
 	MemoryContext run_context;
-	MemoryContext load_context; /* for what is under way at once */
-	TessReplies *replies;		/* NULL: no run yet, or closed */
-	TessMerge *merge;			/* NULL: rows come in any order */
+	TessReplies *replies; /* NULL: no run yet, or closed */
+	TessMerge *merge;	  /* NULL: rows come in any order */
+	Bitmapset *asked;	  /* the shards */
 	bool running;
 	bool keeping; /* the store has every row from the first on */
 	Tuplestorestate *store;
 	int64 stored_rows;
 	int64 read_rows;		   /* of the store */
-	const ScanTask *here;	   /* the task that runs in process */
+	const TessScanTask *here;  /* the task that runs in process */
 	uint64 copy_rows;		   /* this server's copy had so many rows changed */
 	MemoryContext row_context; /* for rows on their way to the store */
 	Datum *row_values;
@@ -192,7 +182,7 @@ static void
 store_remote_row(void *owner, void *tag, const PGresult *result, int row)
 {
 	TesseraScanState *state = owner;
-	const ScanTask *task = tag;
+	const TessScanTask *task = tag;
 	MemoryContext old_context;
 
 	if (task->shard_index < 0)
@@ -235,7 +225,7 @@ static void
 count_processed(void *owner, void *tag, PGresult *result)
 {
 	TesseraScanState *state = owner;
-	const ScanTask *task = tag;
+	const TessScanTask *task = tag;
 	uint64 processed;
 
 	if (state->fragment->command == CMD_SELECT)
@@ -250,7 +240,7 @@ count_processed(void *owner, void *tag, PGresult *result)
 
 /* Runs a task in process; its rows go to the store. */
 static uint64
-run_here(TesseraScanState *state, const ScanTask *task)
+run_here(TesseraScanState *state, const TessScanTask *task)
 {
 	const TessFragment *fragment = state->fragment;
 	EState *estate = state->css.ss.ps.state;
@@ -271,24 +261,39 @@ run_here(TesseraScanState *state, const ScanTask *task)
 	return processed;
 }
 
+/* The rows for a task become arguments; true if it has others than the one
+ * before. */
+static bool
+set_shipped(TesseraScanState *state, const TessScanTask *task)
+{
+	if (state->cargo == NULL)
+		return false;
+	tess_cargo_set_arguments(state->cargo, state->args, task->shard_index,
+							 task->stash);
+	return state->fragment->shipped_key >= 0 || task->stash != 0;
+}
+
 /* Queues the remote ones of the tasks and sends them, all in one go. */
 static void
-send_tasks(TesseraScanState *state, ScanTask *tasks, int count)
+send_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 {
 	const TessFragment *fragment = state->fragment;
 	bool writes = fragment->command != CMD_SELECT;
+	bool is_encoded = false;
 	TessParams params;
 
 	tess_replies_open(state->replies, state->role,
 					  writes				 ? TESS_WRITE
 					  : fragment->locks_rows ? TESS_LOCK
 											 : TESS_READ);
-	tess_encoder_encode(state->encoder, state->args->values, state->args->nulls,
-						&params);
 	for (int i = 0; i < count; i++)
 	{
 		if (tasks[i].branch->is_local)
 			continue;
+		if (set_shipped(state, &tasks[i]) || !is_encoded)
+			tess_encoder_encode(state->encoder, state->args->values,
+								state->args->nulls, &params);
+		is_encoded = true;
 
 		/* row by row, because libpq would else hold a whole result */
 		tess_replies_queue(state->replies, tasks[i].branch,
@@ -302,44 +307,48 @@ send_tasks(TesseraScanState *state, ScanTask *tasks, int count)
 	tess_replies_flush(state->replies);
 }
 
-/* The tasks of the run, *count of them. */
-static ScanTask *
-make_tasks(TesseraScanState *state, const TessGroup *group, int *count)
+/* The tasks of the shards, those of them that run here at last. */
+static void
+run_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 {
-	int shard_count = bms_num_members(state->args->shards);
-	int limit = Min(tess_statement_shards(state->fragment), shard_count);
-	ScanTask *tasks = palloc0(shard_count * sizeof(ScanTask));
-	int shard_index = -1;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera statements",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
 
-	*count = 0;
-	while ((shard_index = bms_next_member(state->args->shards, shard_index)) >= 0)
+	if (count > 0)
+		send_tasks(state, tasks, count);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
+	for (int i = 0; i < count; i++)
 	{
-		const TessShard *shard = &group->shards[shard_index];
-		TessBranch *branch = tess_replies_shard_branch(state->replies, shard);
-		int i = *count;
-
-		/* the last one of the node, if it has room */
-		while (limit > 1 && --i >= 0 && tasks[i].branch != branch)
-			;
-		if (limit == 1 || i < 0 || tasks[i].shard_count == limit)
-		{
-			i = (*count)++;
-			tasks[i].shard_index = shard_index;
-			tasks[i].branch = branch;
-			tasks[i].shard_ids = palloc(limit * sizeof(int64));
-			if (state->merge != NULL)
-				tasks[i].input = tess_merge_add(state->merge, branch,
-												shard_index);
-		}
-		tasks[i].shard_ids[tasks[i].shard_count++] = shard->shard_id;
+		if (!tasks[i].branch->is_local)
+			continue;
+		if (state->fragment->command == CMD_SELECT)
+			tess_exec_check_snapshot(state->fragment,
+									 state->css.ss.ps.state->es_snapshot);
+		else if (IsolationUsesXactSnapshot())
+			tess_exec_check_snapshot(state->fragment, GetTransactionSnapshot());
+		(void) set_shipped(state, &tasks[i]);
+		(void) run_here(state, &tasks[i]);
 	}
-	return tasks;
+}
+
+/* For EXPLAIN: tasks may have turned out to be in vain. */
+static void
+note_asked(TesseraScanState *state, const TessScanTask *tasks, int count)
+{
+	state->asked = NULL;
+	if (count > 0 && state->fragment->shipped_key < 0)
+		state->asked = bms_copy(state->args->shards);
+	for (int i = 0; i < count; i++)
+		state->asked = bms_add_member(state->asked, tasks[i].shard_index);
 }
 
 static void
 run_on_shards(TesseraScanState *state, const TessGroup *group)
 {
-	ScanTask *tasks;
+	TessScanTask *tasks;
 	int count;
 
 	if (state->fragment->target == TESS_TO_ONE_SHARD)
@@ -352,20 +361,15 @@ run_on_shards(TesseraScanState *state, const TessGroup *group)
 			state->args->shards = bms_make_singleton(0);
 	}
 
-	tasks = make_tasks(state, group, &count);
-	if (count > 0)
-		send_tasks(state, tasks, count);
-	for (int i = 0; i < count; i++)
-	{
-		if (!tasks[i].branch->is_local)
-			continue;
-		if (state->fragment->command == CMD_SELECT)
-			tess_exec_check_snapshot(state->fragment,
-									 state->css.ss.ps.state->es_snapshot);
-		else if (IsolationUsesXactSnapshot())
-			tess_exec_check_snapshot(state->fragment, GetTransactionSnapshot());
-		(void) run_here(state, &tasks[i]);
-	}
+	tasks = tess_tasks_make(state->fragment, state->args, group, state->replies,
+							state->merge, &count);
+	if (state->cargo != NULL)
+		count = tess_tasks_load(tasks, count, state->cargo, state->args,
+								state->fragment, state->role);
+	run_tasks(state, tasks, count);
+	if (state->cargo != NULL)
+		tess_cargo_unload(state->cargo);
+	note_asked(state, tasks, count);
 }
 
 /*
@@ -378,7 +382,7 @@ run_on_copies(TesseraScanState *state)
 {
 	List *nodes = tess_exec_is_cascade() ? NIL : tess_meta_remote_nodes();
 	int count = list_length(nodes);
-	ScanTask *tasks = palloc0((count + 1) * sizeof(ScanTask));
+	TessScanTask *tasks = palloc0((count + 1) * sizeof(TessScanTask));
 
 	state->copy_rows = run_here(state, &tasks[count]);
 	for (int i = 0; i < count; i++)
@@ -417,58 +421,21 @@ end_run(TesseraScanState *state)
 	state->running = false;
 }
 
-/*
- * Sends the fragment: once a run, or with each load of shipped rows.  False if
- * there is no (further) load, and nothing has been sent.
- */
-static bool
-start_load(TesseraScanState *state, const TessTable *table)
+/* Where the rows of the run come from. */
+static void
+open_run(TesseraScanState *state)
 {
-	MemoryContext old_context;
+	TupleDesc desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 
-	close_replies(state);
-	MemoryContextReset(state->load_context);
-	if (state->reader != NULL)
-		tess_reader_check(state->reader);
-	if (state->cargo != NULL && !tess_cargo_load(state->cargo, state->args))
-		return false;
-
-	old_context = MemoryContextSwitchTo(state->load_context);
 	if (state->fragment->sort_columns != NIL)
 	{
-		state->merge = tess_merge_make(state->fragment, state->args,
-									   state->css.ss.ss_ScanTupleSlot
-										   ->tts_tupleDescriptor,
+		state->merge = tess_merge_make(state->fragment, state->args, desc,
 									   state->rows);
 		state->replies = tess_merge_replies(state->merge);
 	}
 	else
 		state->replies = tess_replies_make(state, store_remote_row,
 										   count_processed);
-
-	if (state->fragment->target == TESS_TO_ALL_COPIES)
-		run_on_copies(state);
-	else if (state->fragment->command == CMD_SELECT || !tess_exec_is_cascade())
-		run_on_shards(state, table->group);
-	if (state->cargo != NULL)
-		tess_cargo_unload(state->cargo);
-
-	/* A stream would not outlive the rollback of a subtransaction that is not
-	 * the statement's own. */
-	if (state->fragment->command != CMD_SELECT ||
-		state->subxact != GetCurrentSubTransactionId())
-		tess_replies_collect(state->replies, NULL, 0);
-	MemoryContextSwitchTo(old_context);
-	return true;
-}
-
-/* The run has sent what it could; with the rows of the next load there may be
- * more. */
-static bool
-start_next_load(TesseraScanState *state)
-{
-	return state->cargo != NULL &&
-		   start_load(state, tess_exec_table(state->fragment));
 }
 
 static void
@@ -479,18 +446,27 @@ start_run(TesseraScanState *state, const TessTable *table)
 	end_run(state);
 	if (state->reader == NULL)
 		tess_order_write(state->fragment, 0, 0);
+	else
+		tess_reader_check(state->reader);
 	MemoryContextReset(state->run_context);
 	old_context = MemoryContextSwitchTo(state->run_context);
 	state->row_context = AllocSetContextCreate(state->run_context, "tessera row",
 											   ALLOCSET_DEFAULT_SIZES);
-	state->load_context = AllocSetContextCreate(state->run_context,
-												"tessera statements",
-												ALLOCSET_DEFAULT_SIZES);
 	state->keeping = state->keep != KEEP_NOTHING;
 	state->figures.executed = true;
 	if (state->cargo != NULL)
 		tess_cargo_restart(state->cargo);
-	(void) start_load(state, table);
+	open_run(state);
+	if (state->fragment->target == TESS_TO_ALL_COPIES)
+		run_on_copies(state);
+	else if (state->fragment->command == CMD_SELECT || !tess_exec_is_cascade())
+		run_on_shards(state, table->group);
+
+	/* A stream would not outlive the rollback of a subtransaction that is not
+	 * the statement's own. */
+	if (state->fragment->command != CMD_SELECT ||
+		state->subxact != GetCurrentSubTransactionId())
+		tess_replies_collect(state->replies, NULL, 0);
 	state->running = true; /* not before: somebody may catch an error */
 	MemoryContextSwitchTo(old_context);
 }
@@ -531,24 +507,13 @@ start_early(void *arg)
 	TesseraScanState *state = arg;
 	MemoryContext old_context;
 
-	if ((state->running && state->cargo == NULL) ||
-		!tess_args_are_known(state->args) ||
+	if (state->running || !tess_args_are_known(state->args) ||
 		(state->cargo != NULL && !tess_cargo_is_known(state->cargo)))
 		return;
 	old_context = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
-	if (!state->running)
-	{
-		if (state->keep == KEEP_SMALL)
-			state->keep = KEEP_ALL;
-		prepare_run(state);
-	}
-	/* further loads would be sent too late */
-	while (state->cargo != NULL && state->replies != NULL)
-	{
-		tess_replies_collect(state->replies, NULL, 0);
-		if (!start_next_load(state))
-			break;
-	}
+	if (state->keep == KEEP_SMALL)
+		state->keep = KEEP_ALL;
+	prepare_run(state);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -598,8 +563,8 @@ next_arriving(TesseraScanState *state, TupleTableSlot *slot)
 		state->css.ss.ps.ps_ExprContext->ecxt_per_tuple_memory);
 	tess_replies_decoding(state->replies, true);
 	tess_row_map_remote(state->rows, result, row,
-						((const ScanTask *) tag)->shard_index, slot->tts_values,
-						slot->tts_isnull);
+						((const TessScanTask *) tag)->shard_index,
+						slot->tts_values, slot->tts_isnull);
 	tess_replies_decoding(state->replies, false);
 	MemoryContextSwitchTo(old_context);
 	ExecStoreVirtualTuple(slot);
@@ -615,24 +580,21 @@ next_tuple(ScanState *node)
 
 	if (!state->running || state->rescan)
 		prepare_run(state);
-	for (;;)
-	{
-		if (state->read_rows < state->stored_rows)
-			return next_stored(state, slot);
+	if (state->read_rows < state->stored_rows)
+		return next_stored(state, slot);
 
-		ExecClearTuple(slot);
-		if (state->stored_rows > 0 && !state->keeping)
-		{
-			tuplestore_clear(state->store);
-			state->stored_rows = state->read_rows = 0;
-		}
-		if (state->replies == NULL)
-			return slot;
-		if (next_arriving(state, slot))
-			break;
+	ExecClearTuple(slot);
+	if (state->stored_rows > 0 && !state->keeping)
+	{
+		tuplestore_clear(state->store);
+		state->stored_rows = state->read_rows = 0;
+	}
+	if (state->replies == NULL)
+		return slot;
+	if (!next_arriving(state, slot))
+	{
 		close_replies(state);
-		if (!start_next_load(state))
-			return ExecClearTuple(slot);
+		return ExecClearTuple(slot);
 	}
 	if (state->keeping)
 		keep_row(state, slot);
@@ -687,7 +649,7 @@ explain(CustomScanState *node, List *ancestors, ExplainState *es)
 	if (es->analyze)
 		close_replies(state);
 	if (state->figures.executed)
-		what.shards = state->args->shards;
+		what.shards = state->asked;
 	what.figures = state->figures;
 	tess_explain_fragment(node, ancestors, &what, es);
 	if (state->fragment->shipped != NIL)

@@ -2,15 +2,17 @@
  * ship.c - rows that are computed here and sent along with a fragment, as
  * arrays: parameters that follow those of TessArgs which are expressions.
  *
- * A load is what is in memory at once, and is sent with one statement a node.
- * Where the fragment is an inner join, rows that are too many come in several
- * loads, and the results of all of them are the result; other joins have to
- * see all rows at once, and fail where these do not fit.
+ * A load is what is in memory at once, at most.  Rows are put into bins: one
+ * for each shard where they have a key that tells which shard they can meet,
+ * else one for all.  The last load is sent with the statements that join it;
+ * each load before it is sent when it is full, to be kept in stashes of the
+ * nodes (shipped_rows.c).  To whom, and when, is the scan's to know.
  */
 #include "postgres.h"
 
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
+#include "route/route.h"
 #include "utils/array.h"
 #include "utils/datum.h"
 #include "utils/expandeddatum.h"
@@ -24,8 +26,14 @@ typedef struct ShippedColumn
 	int16 length;
 	bool by_value;
 	char align;
-	ArrayBuildState *values; /* of the load that is being filled */
 } ShippedColumn;
+
+/* Rows of one load that go to the same place. */
+typedef struct ShippedBin
+{
+	int64 rows;
+	ArrayBuildState **values; /* by column; NULL: no rows yet */
+} ShippedBin;
 
 struct TessCargo
 {
@@ -33,10 +41,12 @@ struct TessCargo
 	PlanState *child;
 	int count;
 	ShippedColumn *columns;
+	Oid key_type;		   /* if the fragment has a key for them */
 	MemoryContext context; /* of the load */
-	bool loading;		   /* the child is being asked for rows */
-	bool started;		   /* ... or has been */
-	bool ended;			   /* ... and has no more */
+	int bin_count;
+	ShippedBin *bins;
+	bool loading; /* the child is being asked for rows */
+	bool started; /* ... or has been */
 	TessCargoFigures figures;
 };
 
@@ -69,108 +79,139 @@ tess_cargo_make(const TessFragment *fragment, PlanState *child)
 		get_typlenbyvalalign(column->type, &column->length, &column->by_value,
 							 &column->align);
 	}
+	if (fragment->shipped_key >= 0)
+		cargo->key_type = TupleDescAttr(desc, fragment->shipped_key)->atttypid;
 	return cargo;
 }
 
-/* Rows that are too many for a join that cannot be done in parts. */
-static void
-raise_too_many(const TessCargo *cargo)
+/* Filling -------------------------------------------------------------------- */
+
+/* The bin of a row, or NULL if nothing can meet it: its key is NULL, or of a
+ * shard that has no rows for the fragment. */
+static ShippedBin *
+choose_bin(TessCargo *cargo, const TessArgs *args, const TessGroup *group,
+		   TupleTableSlot *slot)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("rows that are to be joined on other nodes need more than tessera.ship_limit"),
-			 errdetail("The limit is %d kB; fewer rows were expected.",
-					   cargo->fragment->ship_limit_kb),
-			 errhint(
-				 "Run ANALYZE on the tables they come from, or set tessera.ship_limit to 0.")));
+	Datum key;
+	bool isnull;
+	int shard;
+
+	if (cargo->fragment->shipped_key < 0)
+		return &cargo->bins[0];
+	key = slot_getattr(slot, cargo->fragment->shipped_key + 1, &isnull);
+	if (isnull)
+		return NULL;
+	shard = tess_route_value(group, key, false, cargo->key_type);
+	return bms_is_member(shard, args->shards) ? &cargo->bins[shard] : NULL;
+}
+
+static void
+start_bin(TessCargo *cargo, ShippedBin *bin)
+{
+	if (bin->values != NULL)
+		return;
+	bin->values = MemoryContextAlloc(cargo->context,
+									 cargo->count * sizeof(ArrayBuildState *));
+	for (int i = 0; i < cargo->count; i++)
+		bin->values[i] = initArrayResult(cargo->columns[i].type, cargo->context,
+										 false);
 }
 
 /* Adds a row of the child; returns the memory that it takes. */
 static Size
-add_row(TessCargo *cargo, TupleTableSlot *slot)
+add_row(TessCargo *cargo, ShippedBin *bin, TupleTableSlot *slot)
 {
 	Size bytes = 0;
 
+	start_bin(cargo, bin);
+	bin->rows++;
 	for (int i = 0; i < cargo->count; i++)
 	{
 		ShippedColumn *column = &cargo->columns[i];
+		ArrayBuildState *values;
 		bool isnull;
 		Datum value = slot_getattr(slot, column->position + 1, &isnull);
 
-		column->values = accumArrayResult(column->values, value, isnull,
-										  column->type, cargo->context);
+		values = accumArrayResult(bin->values[i], value, isnull, column->type,
+								  cargo->context);
 		bytes += sizeof(Datum);
 		if (!isnull && !column->by_value)
-		{
 			/* as it was put away: not compressed, and not elsewhere */
-			value = column->values->dvalues[column->values->nelems - 1];
-			bytes += datumGetSize(value, false, column->length);
-		}
+			bytes += datumGetSize(values->dvalues[values->nelems - 1], false,
+								  column->length);
 	}
 	return bytes;
 }
 
-/* What has been added becomes arguments. */
-static void
-set_arguments(TessCargo *cargo, TessArgs *args)
-{
-	for (int i = 0; i < cargo->count; i++)
-	{
-		int number = args->count - cargo->count + i;
-
-		args->nulls[number] = false;
-		args->values[number] = makeArrayResult(cargo->columns[i].values,
-											   cargo->context);
-	}
-}
-
 /*
- * Gets the next load into the last of the arguments, which have been evaluated.
- * False if there is nothing (more) to be sent.  The arrays live until the next
- * call or tess_cargo_unload.
+ * Gets the next load, whose rows belong to shards of args.  True if it is full,
+ * and more may follow; false with the last one.  Its memory is given back by
+ * the next call, or tess_cargo_unload.
  */
 bool
-tess_cargo_load(TessCargo *cargo, TessArgs *args)
+tess_cargo_load(TessCargo *cargo, const TessArgs *args, const TessGroup *group)
 {
-	JoinType join = cargo->fragment->shipped_join;
 	Size limit = (Size) cargo->fragment->ship_limit_kb * 1024;
-	bool is_first = !cargo->started;
-	int64 rows = 0;
+	bool is_routed = cargo->fragment->shipped_key >= 0;
 	Size bytes = 0;
+	bool ended = false;
 	MemoryContext old_context;
 
 	/* plan nodes make things of their own when they are first asked */
 	old_context = MemoryContextSwitchTo(cargo->child->state->es_query_cxt);
 	MemoryContextReset(cargo->context);
-	for (int i = 0; i < cargo->count; i++)
-		cargo->columns[i].values = initArrayResult(cargo->columns[i].type,
-												   cargo->context, false);
+	cargo->bin_count = is_routed ? group->shard_count : 1;
+	cargo->bins = MemoryContextAllocZero(cargo->context,
+										 cargo->bin_count * sizeof(ShippedBin));
 	cargo->started = true;
 	cargo->loading = true;
-	while (!cargo->ended && (bytes < limit || join != JOIN_INNER))
+	while (bytes < limit)
 	{
 		TupleTableSlot *slot = ExecProcNode(cargo->child);
+		ShippedBin *bin;
 
-		if (TupIsNull(slot))
-		{
-			cargo->ended = true;
+		ended = TupIsNull(slot);
+		if (ended)
 			break;
-		}
-		bytes += add_row(cargo, slot);
-		rows++;
-		if (bytes >= limit && join != JOIN_INNER)
-			raise_too_many(cargo);
+		bin = choose_bin(cargo, args, group, slot);
+		if (bin == NULL)
+			continue;
+		bytes += add_row(cargo, bin, slot);
+		cargo->figures.rows++;
 	}
 	cargo->loading = false;
-	MemoryContextSwitchTo(old_context);
-
-	/* rows that are kept without a partner come, too, where there is none */
-	if (rows == 0 && !(is_first && (join == JOIN_LEFT || join == JOIN_ANTI)))
-		return false;
-	set_arguments(cargo, args);
-	cargo->figures.rows += rows;
 	cargo->figures.loads++;
-	return true;
+	MemoryContextSwitchTo(old_context);
+	return !ended;
+}
+
+/* How many rows of the load are for a shard. */
+int64
+tess_cargo_rows(const TessCargo *cargo, int shard_index)
+{
+	return cargo->bins[cargo->bin_count > 1 ? shard_index : 0].rows;
+}
+
+/*
+ * The rows of the load for a shard become the last arguments, behind the number
+ * of the stash that has the loads before; 0: there were none.
+ */
+void
+tess_cargo_set_arguments(TessCargo *cargo, TessArgs *args, int shard_index,
+						 int64 stash)
+{
+	ShippedBin *bin = &cargo->bins[cargo->bin_count > 1 ? shard_index : 0];
+	int number = args->evaluated;
+
+	args->nulls[number] = stash == 0;
+	args->values[number] = Int64GetDatum(stash);
+	start_bin(cargo, bin);
+	for (int i = 0; i < cargo->count; i++)
+	{
+		number++;
+		args->nulls[number] = false;
+		args->values[number] = makeArrayResult(bin->values[i], cargo->context);
+	}
 }
 
 /* The load has been sent: its memory is given back. */
@@ -178,16 +219,16 @@ void
 tess_cargo_unload(TessCargo *cargo)
 {
 	MemoryContextReset(cargo->context);
+	cargo->bins = NULL;
 }
 
 /* The next load is the first one again. */
 void
 tess_cargo_restart(TessCargo *cargo)
 {
-	if (!cargo->started)
-		return;
-	ExecReScan(cargo->child);
-	cargo->started = cargo->ended = false;
+	if (cargo->started)
+		ExecReScan(cargo->child);
+	cargo->started = false;
 }
 
 /*

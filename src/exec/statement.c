@@ -19,13 +19,14 @@
 
 /*
  * How many shards of a node a statement of the fragment may cover.  Rows of a
- * union cannot be locked, and do not say which shard they are from.
+ * union cannot be locked, and do not say which shard they are from; rows that
+ * are shipped by key are those of one shard.
  */
 int
 tess_statement_shards(const TessFragment *fragment)
 {
 	if ((fragment->sort_columns == NIL && fragment->frame == NIL) ||
-		fragment->locks_rows ||
+		fragment->shipped_key >= 0 || fragment->locks_rows ||
 		list_member_int(fragment->sources, TESS_FROM_SHARD_INDEX))
 		return 1;
 	return SHARDS_PER_STATEMENT;

@@ -360,12 +360,16 @@ extern CustomScan *tess_draft_plan(const TessDraft *draft, const Path *path,
 /* With what, and how.  The draft's own rows are the join's outer side. */
 typedef struct TessShipment
 {
+	PlannerInfo *root;
 	RelOptInfo *rel;   /* the join */
 	RelOptInfo *outer; /* the draft's relation */
 	Path *path;		   /* of what is shipped */
 	JoinType jointype; /* JOIN_INNER, _LEFT, _SEMI or _ANTI */
 	Cost remote;	   /* what the nodes pay for the join */
 	bool is_fenced;	   /* the nodes shall read all rows of the shards */
+	Var *route;		   /* of what is shipped: the key of the rows it meets,
+						* which tells their shard; NULL: it goes to all */
+	int parts;		   /* so many statements share it */
 
 	/* conditions of the join, and those above an outer one, as the node's
 	 * query has them */

@@ -27,17 +27,17 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-#include "plan/plan_internal.h"
-
-/* Rows may be so many times as many as was expected before they are too many
- * to be sent at once. */
-#define SAFETY 4
+#include "plan/fragment.h"
+#include "route/route.h"
 
 /*
  * To find one row by an index costs as much as to read so many.  A node does
  * not know how many rows of a union join, and would rather look them up.
  */
 #define ROWS_A_PROBE 4
+
+/* Pages that are read to find a row by an index. */
+#define PAGES_A_PROBE 2
 
 /* A join that can be shipped, as far as is known without writing its text. */
 typedef struct Candidate
@@ -47,6 +47,7 @@ typedef struct Candidate
 	Path *path; /* what is shipped */
 	JoinType jointype;
 	List *clauses; /* RestrictInfo * */
+	Var *route;	   /* as in TessShipment */
 	Cost remote;   /* what the nodes pay */
 	Cost cost;	   /* all of it, but for what comes back */
 } Candidate;
@@ -98,6 +99,84 @@ bool
 tess_ship_may_write(Query *query)
 {
 	return writes_walker((Node *) query, NULL);
+}
+
+/* Routes --------------------------------------------------------------------- */
+
+static Node *
+strip_relabels(Node *node)
+{
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return node;
+}
+
+/* A column by which the rows of rel, one of our tables or a fragment, are
+ * sharded; table is what tells of its key. */
+static bool
+is_key(const TessDraft *draft, const TessTable *table, Node *node)
+{
+	const Var *var = (Var *) node;
+
+	if (!IsA(node, Var) || var->varno != draft->rel->relid)
+		return false;
+	if (draft->fragment != NULL)
+		return list_member_int(draft->fragment->keys, var->varattno);
+	return var->varattno == table->key_attnum;
+}
+
+/*
+ * The column of what is shipped that a condition of the join sets equal to the
+ * key of the shards' rows, if it routes as the key does; else NULL.
+ */
+static Var *
+route_of(const TessDraft *draft, const RestrictInfo *rinfo, Relids inner)
+{
+	const TessTable *table = draft->table;
+	OpExpr *op = (OpExpr *) rinfo->clause;
+	bool left_is_key;
+	Oid other_type;
+	Node *left;
+	Node *right;
+	Var *other;
+
+	if (!IsA(op, OpExpr) || list_length(op->args) != 2)
+		return NULL;
+	left = strip_relabels(linitial(op->args));
+	right = strip_relabels(lsecond(op->args));
+	left_is_key = is_key(draft, table, left);
+	if (!left_is_key && !is_key(draft, table, right))
+		return NULL;
+	other = (Var *) (left_is_key ? right : left);
+	if (!IsA(other, Var) || other->varattno <= 0 || other->varlevelsup > 0 ||
+		!bms_is_member(other->varno, inner) ||
+		!tess_route_is_key_equality(table, op->opno, op->inputcollid,
+									left_is_key, &other_type) ||
+		!tess_route_type_is_compatible(&table->group->hasher, other->vartype))
+		return NULL;
+	return other;
+}
+
+/* The first condition of the join that routes, or NULL.  What stands above an
+ * outer join does not: rows are kept that do not meet it. */
+static Var *
+find_route(const TessDraft *draft, const Candidate *candidate)
+{
+	ListCell *cell;
+
+	foreach(cell, candidate->clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, cell);
+		Var *route;
+
+		if (IS_OUTER_JOIN(candidate->jointype) &&
+			RINFO_IS_PUSHED_DOWN(rinfo, candidate->rel->relids))
+			continue;
+		route = route_of(draft, rinfo, candidate->path->parent->relids);
+		if (route != NULL)
+			return route;
+	}
+	return NULL;
 }
 
 /* The draft ------------------------------------------------------------------ */
@@ -166,18 +245,25 @@ make_draft(PlannerInfo *root, const Candidate *candidate)
 	if (draft->local != NIL)
 		return NULL;
 
+	ship->root = root;
 	ship->rel = candidate->rel;
 	ship->outer = candidate->outer;
 	ship->path = candidate->path;
 	ship->jointype = candidate->jointype;
 	ship->remote = candidate->remote;
-	ship->is_fenced = can_hash(candidate) &&
+	ship->is_fenced = candidate->route == NULL && can_hash(candidate) &&
 					  candidate->path->rows * ROWS_A_PROBE *
 							  tess_draft_shard_count(root, draft) >
 						  candidate->outer->rows;
 	draft->ship = ship;
 	draft->columns = tess_columns_make(InvalidOid, 0);
-	return send_clauses(draft, candidate) ? draft : NULL;
+	if (!send_clauses(draft, candidate))
+		return NULL;
+	if (candidate->route != NULL &&
+		tess_ship_var(ship, &draft->travel, candidate->route) != NULL)
+		ship->route = candidate->route;
+	ship->parts = ship->route ? Max(tess_draft_shard_count(root, draft), 1) : 1;
+	return draft;
 }
 
 /* Columns for what is above the join; false if one of them is none. */
@@ -222,23 +308,52 @@ write_join(PlannerInfo *root, const Candidate *candidate)
 
 /* Costs ---------------------------------------------------------------------- */
 
+/* What it costs the nodes to look up the rows that join by an index of the
+ * key, each in its own shard; negative if they cannot. */
+static Cost
+lookup_cost(const TessDraft *draft, const Candidate *candidate)
+{
+	ListCell *cell;
+
+	if (candidate->route == NULL || draft->fragment != NULL)
+		return -1;
+	foreach(cell, draft->rel->indexlist)
+	{
+		IndexOptInfo *index = lfirst_node(IndexOptInfo, cell);
+
+		if (index->indpred == NIL &&
+			index->indexkeys[0] == draft->table->key_attnum)
+			return candidate->path->rows * random_page_cost * PAGES_A_PROBE;
+	}
+	return -1;
+}
+
 static void
 set_costs(PlannerInfo *root, Candidate *candidate)
 {
-	const Path *scan = candidate->outer->cheapest_total_path;
 	const Path *path = candidate->path;
-	double rows = candidate->outer->rows;
+	TessDraft *draft = tess_draft_make(root, candidate->outer);
+	double pairs = candidate->outer->rows;
 	int shards;
-	int nodes = tess_draft_node_count(root,
-									  tess_draft_make(root, candidate->outer),
-									  &shards);
-	double pairs = can_hash(candidate) ? rows : rows * path->rows;
+	int nodes = tess_draft_node_count(root, draft, &shards);
+	Cost reading = tess_cost_remote(candidate->outer->cheapest_total_path,
+									shards);
+	Cost lookup;
 
-	candidate->remote = tess_cost_remote(scan, shards) +
+	candidate->route = find_route(draft, candidate);
+	lookup = lookup_cost(draft, candidate);
+	if (lookup >= 0 && lookup < reading)
+	{
+		reading = lookup;
+		pairs = path->rows;
+	}
+	else if (!can_hash(candidate))
+		pairs *= path->rows;
+	candidate->remote = reading +
 						cpu_operator_cost * list_length(candidate->clauses) *
 							pairs +
 						tess_cost_shipped(path->rows, path->pathtarget->width,
-										  nodes);
+										  candidate->route ? 1 : nodes);
 	candidate->cost = candidate->remote + path->total_cost;
 }
 
@@ -276,15 +391,6 @@ is_possible(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outer,
 	return jointype == JOIN_INNER || jointype == JOIN_LEFT ||
 		   jointype == JOIN_SEMI || jointype == JOIN_ANTI ||
 		   jointype == JOIN_UNIQUE_INNER;
-}
-
-static bool
-is_too_large(const Path *path)
-{
-	double row_bytes = path->pathtarget->width +
-					   MAXIMUM_ALIGNOF * list_length(path->pathtarget->exprs);
-
-	return path->rows * row_bytes * SAFETY > ship_limit_kb * 1024.0;
 }
 
 /* For what may stand above a join of a whole level: the cheapest first. */
@@ -343,7 +449,7 @@ set_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		path = (Path *) create_unique_path(root, innerrel, path, extra->sjinfo);
 		jointype = JOIN_INNER;
 	}
-	if (path == NULL || is_too_large(path))
+	if (path == NULL || ship_limit_kb == 0)
 		return;
 
 	candidate = palloc0(sizeof(Candidate));

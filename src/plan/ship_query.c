@@ -3,19 +3,30 @@
  * rows that are computed here and shipped: arrays, one for each column, which
  * come as the last parameters.
  *
- *   SELECT ... FROM (rows of the shard) shard, unnest($1, $2) shipped(c1, c2)
+ *   SELECT ... FROM (rows of the shard) shard,
+ *     tessera_internal.shipped_rows($1, '{100,-1,20}', $2, $3) shipped(c1 int, c2 text)
  *   WHERE conditions of the join
+ *
+ * The first of these parameters is the number of a stash, in which the node has
+ * what did not fit into the arrays.
  *
  * deparse/ cuts the shard's rows out of it, so that a node gets one statement
  * for all of its shards, and the arrays once.
  */
 #include "postgres.h"
 
+#include <math.h>
+
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "utils/fmgroids.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/selfuncs.h"
+#include "utils/syscache.h"
 
 #include "deparse/deparse.h"
 #include "plan/plan_internal.h"
@@ -24,6 +35,10 @@
 #define SHARD_ENTRY 1
 #define SHIPPED_ENTRY 2
 #define JOIN_ENTRY 3
+
+/* A column with fewer values per row has a number of values of its own, as for
+ * ANALYZE. */
+#define FEW_VALUES 0.1
 
 /* Columns ---------------------------------------------------------------- */
 
@@ -44,15 +59,13 @@ var_number(List **vars, const Var *var)
 	return list_length(*vars);
 }
 
-/* True if values of the type may be elements of an array that unnest makes one
- * column of. */
+/* True if values of the type may be elements of an array. */
 static bool
 can_be_shipped(const TessTravel *travel, Oid type)
 {
 	Oid array = get_array_type(type);
 
-	return OidIsValid(array) && tess_type_travels(travel, array) &&
-		   get_typtype(getBaseType(type)) != TYPTYPE_COMPOSITE;
+	return OidIsValid(array) && tess_type_travels(travel, array);
 }
 
 /* True for rows of distributed tables: each shard has a type of its own, of
@@ -143,26 +156,104 @@ make_shard_entry(const TessShipment *ship, Query *source)
 	return rte;
 }
 
-/* unnest of one array, which is a parameter. */
-static RangeTblFunction *
-make_unnest(const Var *var, int param_number)
+/* A parameter of the node's statement. */
+static Param *
+make_param(Oid type, int number)
 {
-	RangeTblFunction *function = makeNode(RangeTblFunction);
 	Param *param = makeNode(Param);
-	Oid collation = get_typcollation(var->vartype);
-	FuncExpr *call;
 
 	param->paramkind = PARAM_EXTERN;
-	param->paramid = param_number;
-	param->paramtype = get_array_type(var->vartype);
+	param->paramid = number;
+	param->paramtype = type;
 	param->paramtypmod = -1;
-	param->paramcollid = get_typcollation(param->paramtype);
+	param->paramcollid = get_typcollation(type);
 	param->location = -1;
-	call = makeFuncExpr(F_UNNEST_ANYARRAY, var->vartype, list_make1(param),
-						collation, param->paramcollid, COERCE_EXPLICIT_CALL);
+	return param;
+}
+
+/* How many values a column has among what is shipped, as in pg_statistic: of
+ * all, or negative, per row; 0 if that is not known. */
+static float4
+distinct_values(const TessShipment *ship, const Var *var)
+{
+	double rows = ship->path->rows;
+	VariableStatData variable;
+	bool is_default;
+	double count;
+
+	examine_variable(ship->root, (Node *) var, 0, &variable);
+	count = get_variable_numdistinct(&variable, &is_default);
+	ReleaseVariableStats(variable);
+	if (is_default)
+		return 0;
+	if (count < rows * FEW_VALUES)
+		return count;
+	/* no more digits than it is worth */
+	return -rint(Min(count / rows, 1) * 100) / 100;
+}
+
+/* What the node's planner learns: how many rows are expected (it knows better
+ * where they have come), and each column's number of values. */
+static Const *
+make_estimates(const TessShipment *ship)
+{
+	int count = list_length(ship->shipped) + 1;
+	Datum *values = palloc(count * sizeof(Datum));
+	ArrayType *array;
+	ListCell *cell;
+
+	values[0] = Float4GetDatum(rint(Max(ship->path->rows / ship->parts, 1)));
+	foreach(cell, ship->shipped)
+		values[foreach_current_index(cell) + 1] = Float4GetDatum(
+			distinct_values(ship, lfirst_node(Var, cell)));
+	array = construct_array(values, count, FLOAT4OID, sizeof(float4), true,
+							TYPALIGN_INT);
+	return makeConst(FLOAT4ARRAYOID, -1, InvalidOid, -1, PointerGetDatum(array),
+					 false, false);
+}
+
+static Oid
+shipped_rows_function(void)
+{
+	static const Oid types[] = {INT8OID, FLOAT4ARRAYOID, ANYOID};
+
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum("shipped_rows"),
+						   PointerGetDatum(buildoidvector(types, lengthof(types))),
+						   ObjectIdGetDatum(
+							   get_namespace_oid(TESS_INTERNAL_SCHEMA, true)));
+}
+
+/* The call that gives the rows on the node: of a stash, and of the arrays. */
+static RangeTblFunction *
+make_call(const TessShipment *ship, int param_count)
+{
+	RangeTblFunction *function = makeNode(RangeTblFunction);
+	List *args = list_make2(make_param(INT8OID, ++param_count),
+							make_estimates(ship));
+	FuncExpr *call;
+	ListCell *cell;
+
+	foreach(cell, ship->shipped)
+	{
+		const Var *var = lfirst_node(Var, cell);
+		char *name = psprintf("c%d", foreach_current_index(cell) + 1);
+
+		args = lappend(args,
+					   make_param(get_array_type(var->vartype), ++param_count));
+		function->funccolnames = lappend(function->funccolnames,
+										 makeString(name));
+		function->funccoltypes = lappend_oid(function->funccoltypes,
+											 var->vartype);
+		function->funccoltypmods = lappend_int(function->funccoltypmods, -1);
+		function->funccolcollations = lappend_oid(function->funccolcollations,
+												  get_typcollation(var->vartype));
+	}
+	call = makeFuncExpr(shipped_rows_function(), RECORDOID, args, InvalidOid,
+						InvalidOid, COERCE_EXPLICIT_CALL);
 	call->funcretset = true;
 	function->funcexpr = (Node *) call;
-	function->funccolcount = 1;
+	function->funccolcount = list_length(ship->shipped);
 	return function;
 }
 
@@ -170,20 +261,12 @@ static RangeTblEntry *
 make_shipped_entry(const TessShipment *ship, int param_count)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	List *names = NIL;
-	ListCell *cell;
+	RangeTblFunction *call = make_call(ship, param_count);
 
-	foreach(cell, ship->shipped)
-	{
-		names = lappend(names,
-						makeString(psprintf("c%d", list_length(names) + 1)));
-		rte->functions = lappend(rte->functions,
-								 make_unnest(lfirst_node(Var, cell),
-											 param_count + list_length(names)));
-	}
 	rte->rtekind = RTE_FUNCTION;
-	rte->alias = makeAlias("shipped", names);
-	rte->eref = makeAlias("shipped", copyObject(names));
+	rte->functions = list_make1(call);
+	rte->alias = makeAlias("shipped", NIL);
+	rte->eref = makeAlias("shipped", copyObject(call->funccolnames));
 	rte->inFromCl = true;
 	return rte;
 }
@@ -335,32 +418,36 @@ tess_ship_write(TessShipment *ship, Query *query, Query *source,
 							   template, &ship->frame, reason);
 }
 
+/* The position of a column in the rows of the path that is shipped. */
+static int
+position_of(const TessShipment *ship, const Var *var)
+{
+	ListCell *cell;
+
+	foreach(cell, ship->path->pathtarget->exprs)
+		if (equal(lfirst(cell), var))
+			return foreach_current_index(cell);
+	elog(ERROR, "a column that is to be shipped is not computed");
+}
+
 /* Fills what a fragment says of the shipment. */
 void
 tess_ship_describe(const TessShipment *ship, TessFragment *fragment)
 {
-	const List *columns = ship->path->pathtarget->exprs;
 	ListCell *cell;
 
 	fragment->frame = ship->frame;
 	fragment->is_fenced = ship->is_fenced;
 	fragment->shipped_join = ship->jointype;
 	fragment->ship_limit_kb = tess_ship_limit_kb();
+	fragment->shipped_key = ship->route ? position_of(ship, ship->route) : -1;
+	fragment->param_types = lappend_oid(fragment->param_types, INT8OID);
 	foreach(cell, ship->shipped)
 	{
 		const Var *var = lfirst_node(Var, cell);
-		int position = 0;
-		ListCell *column;
 
-		foreach(column, columns)
-		{
-			if (equal(lfirst(column), var))
-				break;
-			position++;
-		}
-		if (column == NULL)
-			elog(ERROR, "a column that is to be shipped is not computed");
-		fragment->shipped = lappend_int(fragment->shipped, position);
+		fragment->shipped = lappend_int(fragment->shipped,
+										position_of(ship, var));
 		fragment->param_types = lappend_oid(fragment->param_types,
 											get_array_type(var->vartype));
 	}

@@ -365,8 +365,8 @@ make_partial_path(Phases *phases)
 	RelOptInfo *rel = ship ? ship->rel : phases->draft->rel;
 	int shards;
 	int nodes = tess_draft_node_count(root, phases->draft, &shards);
-	/* a node groups the rows of all its shards at once, if it joins them */
-	int parts = Max(ship ? nodes : shards, 1);
+	/* a node groups the rows of all its shards at once, if it joins them so */
+	int parts = Max(ship && ship->route == NULL ? nodes : shards, 1);
 	double rows = rel->rows / parts;
 	Cost work = rows * cpu_operator_cost * list_length(phases->partial->exprs);
 	double groups;

@@ -45,6 +45,7 @@ static const Field fragment_fields[] =
 	 FIELD(TessFragment, frame, FIELD_NODE),
 	 FIELD(TessFragment, is_fenced, FIELD_BOOL),
 	 FIELD(TessFragment, shipped, FIELD_NODE),
+	 FIELD(TessFragment, shipped_key, FIELD_INT),
 	 FIELD(TessFragment, shipped_join, FIELD_INT),
 	 FIELD(TessFragment, ship_limit_kb, FIELD_INT),
 	 FIELD(TessFragment, column_types, FIELD_NODE),
@@ -132,6 +133,7 @@ tess_fragment_make(void)
 													  T_ExtensibleNode);
 
 	fragment->extensible.extnodename = TESS_FRAGMENT_NAME;
+	fragment->shipped_key = -1;
 	return fragment;
 }
 

@@ -9,8 +9,8 @@
  * A fragment says what is to be sent where.  It is an ExtensibleNode and is
  * the first member of a CustomScan's custom_private.  Everything that has to
  * be evaluated stands in custom_exprs: first the parameters $1 .. $n of the
- * template, then (if has_prune) the prune expression.  Parameters that are
- * rows of a child plan, as arrays, follow these in param_types alone.
+ * template, then (if has_prune) the prune expression.  Parameters that bring
+ * rows of a child plan follow these in param_types alone.
  */
 #ifndef TESS_TASK_H
 #define TESS_TASK_H
@@ -73,12 +73,17 @@ typedef struct TessFragment
 
 	/*
 	 * A join with rows that are computed here: columns of the child plan
-	 * (custom_plans), whose values are the last parameters, one array a column.
-	 * The frame joins what the shards have (the outer side) with them.  Where
-	 * that is an inner join, they may come in parts: as much at once as
-	 * ship_limit_kb of memory holds.
+	 * (custom_plans), whose values are the last parameters, one array a column;
+	 * before these, the number of a stash of the node (int8) that has those rows
+	 * which did not fit in ship_limit_kb of memory; NULL: all did.  The frame joins what
+	 * the shards have (the outer side) with them.
+	 *
+	 * With a key, a row meets only rows of the shard that this value of the
+	 * group's key belongs to, and none if it is NULL.  Then each shard has a
+	 * statement of its own, with the rows that belong to it.
 	 */
-	List *shipped; /* int list: positions in the child's target list */
+	List *shipped;	 /* int list: positions in the child's target list */
+	int shipped_key; /* such a position; -1: rows go to all shards */
 	JoinType shipped_join;
 	int ship_limit_kb;
 

@@ -12,6 +12,7 @@
 typedef enum TessAccess
 {
 	TESS_READ, /* may run outside a remote transaction if nothing needs one */
+	TESS_READ_MORE, /* what is read next has to be in the same one */
 	TESS_LOCK, /* FOR UPDATE ...: a remote transaction, nothing to commit */
 	TESS_WRITE
 } TessAccess;

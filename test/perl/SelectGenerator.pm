@@ -509,6 +509,8 @@ sub statements
 	{
 		push @statements, 'SET ' . pick(map { "enable_$_" } qw(hashjoin mergejoin nestloop material memoize hashagg sort))
 		  . ' = ' . pick('on', 'on', 'off') . ';' if chance(0.02);
+		# rows that are joined on nodes come in many loads, or in one
+		push @statements, 'SET tessera.ship_limit = ' . pick(q{'1kB'}, q{'1kB'}, 'DEFAULT') . ';' if chance(0.02);
 		push @statements, $self->group;
 	}
 	return @statements;
