@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "access/htup_details.h"
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
@@ -27,6 +29,15 @@
 #define PASSWORD_REQUIRED_OPTION "password_required"
 
 static int connect_timeout_ms = 5000;
+
+/* By default a node that went silent is noticed within a minute. */
+static struct
+{
+	int keepalives_idle_s;
+	int keepalives_interval_s;
+	int keepalives_count;
+	int user_timeout_ms;
+} tcp = {30, 10, 3, 60 * 1000};
 
 /* Arrays for PQconnectStartParams; later entries win. */
 typedef struct ConnectParams
@@ -140,12 +151,13 @@ build_params(TessSession *session, ConnectParams *params)
 	memset(params, 0, sizeof(*params));
 	params->password_required = true;
 
-	/* A node that went silent is noticed in a minute, unless told otherwise. */
+	/* Options of the server come later, and win. */
 	add_param(params, "keepalives", "1");
-	add_param(params, "keepalives_idle", "30");
-	add_param(params, "keepalives_interval", "10");
-	add_param(params, "keepalives_count", "3");
-	add_param(params, "tcp_user_timeout", "60000");
+	add_param(params, "keepalives_idle", psprintf("%d", tcp.keepalives_idle_s));
+	add_param(params, "keepalives_interval",
+			  psprintf("%d", tcp.keepalives_interval_s));
+	add_param(params, "keepalives_count", psprintf("%d", tcp.keepalives_count));
+	add_param(params, "tcp_user_timeout", psprintf("%d", tcp.user_timeout_ms));
 	add_param(params, "user", role_name);
 
 	add_options(params, server->options);
@@ -327,6 +339,29 @@ tess_connect_close(TessSession *session)
 	tess_report_forget_notices(session);
 }
 
+/* As PostgreSQL's own, which are about its clients.  0: the system's default. */
+static void
+define_tcp_settings(void)
+{
+	DefineCustomIntVariable("tessera.tcp_keepalives_idle",
+							"Sets after what silence a connection to a node is probed.",
+							"It holds for connections that are opened later; an option of the node's server comes first.",
+							&tcp.keepalives_idle_s, 30, 0, INT_MAX, PGC_USERSET,
+							GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("tessera.tcp_keepalives_interval",
+							"Sets how often a silent connection to a node is probed.",
+							NULL, &tcp.keepalives_interval_s, 10, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("tessera.tcp_keepalives_count",
+							"Sets how many probes without an answer end a connection to a node.",
+							NULL, &tcp.keepalives_count, 3, 0, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tessera.tcp_user_timeout",
+							"Sets how long what was sent to a node may stay without a receipt.",
+							NULL, &tcp.user_timeout_ms, 60 * 1000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
 void
 tess_connect_init(void)
 {
@@ -334,4 +369,5 @@ tess_connect_init(void)
 							"Sets how long to wait for a connection to a node.",
 							NULL, &connect_timeout_ms, 5000, 1, 3600 * 1000,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	define_tcp_settings();
 }

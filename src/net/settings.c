@@ -48,6 +48,8 @@ static const FixedSetting fixed_settings[] = {
 	{"statement_timeout", "0"},
 	{"idle_in_transaction_session_timeout", "0"},
 	{"idle_session_timeout", "0"},
+	/* A session that is gone keeps no locks, even if nobody could cancel. */
+	{"client_connection_check_interval", "1s"},
 };
 
 /*

@@ -71,7 +71,7 @@ sub silence
 
 	for my $how (qw(statement_timeout cancel termination))
 	{
-		my $timeout = $how eq 'statement_timeout' ? "SET statement_timeout = '300ms';\n" : '';
+		my $timeout = $how eq 'statement_timeout' ? "SET statement_timeout = '1s';\n" : '';
 
 		$client = $cluster->client if $case{new_session};
 		$client->ask($case{before}) if $case{before};
@@ -103,5 +103,67 @@ silence('COMMIT PREPARED', before => "BEGIN;\n$write_both", statement => 'COMMIT
 silence('ROLLBACK', before => "BEGIN;\n$write_both", statement => 'ROLLBACK', at => qr/ROLLBACK/, outcome => qr/^/);
 silence('ROLLBACK TO', before => "BEGIN;\nSAVEPOINT a;\n$write_both", statement => 'ROLLBACK TO a', at => qr/ROLLBACK TO/,
 	outcome => qr/^/);
+
+# A stream of rows to a node that stops reading in the middle of it.
+$cluster->query(q{CREATE TABLE large (k int, v text);
+	SELECT tessera.create_distributed_table('large', 'k', shard_count => 4);});
+silence('rows that are sent', at => qr/row 20\d\d /,
+	statement => q{INSERT INTO large SELECT i, 'row ' || i || ' ' || repeat('x', 1000) FROM generate_series(1, 50000) i});
+$cluster->gives('SELECT count(*) FROM large', '0', 'and none of the rows');
+
+# A node session that ends under a statement: its process is terminated, or the connection cut.
+# Locks of prepared transactions keep the statement waiting on the node.
+sub lock_node
+{
+	$cluster->node_query(1, q{
+		BEGIN;
+		SELECT format('LOCK TABLE %s IN SHARE MODE', c.oid::regclass)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relname = 't' AND n.nspname ~ '^public_[0-9]+$' \gexec
+		PREPARE TRANSACTION 'holder';});
+	return;
+}
+my $waits = q{FROM pg_stat_activity WHERE application_name = 'tessera' AND wait_event_type = 'Lock'};
+my %loss = (
+	'a terminated node session' => sub { $cluster->node_query(1, "SELECT pg_terminate_backend(pid) $waits"); },
+	'a connection that is cut' => sub { $network->cut(1); });
+for my $name (sort keys %loss)
+{
+	$client->ask("BEGIN;\nSELECT count(*) FROM t");
+	lock_node();
+	$client->send($write);
+	wait_for_node(1, "SELECT count(*) > 0 $waits");
+	$loss{$name}->();
+	like($client->answer, qr/ERROR:  08006: lost connection to node "node1"/, "$name is an error with the node's name");
+	like($client->ask($write), qr/ERROR:  25P02/, 'the transaction is over');
+	is($client->ask("ROLLBACK;\nSELECT k FROM t WHERE k = $k[1]"), $k[1], 'the session is not');
+	wait_for_node(1, "SELECT count(*) = 0 $waits");
+	pass('the node has noticed, although the statement waited for a lock');
+	$cluster->node_query(1, "ROLLBACK PREPARED 'holder'");
+	is($client->ask("SELECT k FROM t WHERE k = $k[0]"), $k[0], 'the node can be used again');
+	nothing_stays($name);
+}
+
+# An error at any place where bytes are sent or received, within callbacks too.
+my @statements = ('BEGIN', $write_both, 'SAVEPOINT a', $write_both, 'ROLLBACK TO a', 'SAVEPOINT b', $write_both,
+	'RELEASE b', $write_both, 'COMMIT', 'BEGIN', $write_both, 'ROLLBACK', $write_both);
+my ($wrong, $hits) = ('', 0);
+for my $point (qw(net_connect net_flush net_result))
+{
+	for my $number (1 .. 24)
+	{
+		my $faulty = $cluster->client;
+		my $answer = $faulty->ask(join ";\n", "SET tessera.fault_points = '$point:error:$number'", @statements,
+			'ROLLBACK', 'RESET tessera.fault_points', "SELECT k FROM t WHERE k = $k[0]");
+		$hits++ if $answer =~ /38000/;
+		$wrong .= "$point:$number: $answer\n"
+		  if $answer !~ /^$k[0]\z/m || $answer =~ /XX\d\d\d:|FATAL|PANIC/ || $answer =~ /server closed/;
+		$faulty->finish;
+		last if $answer !~ /38000/;
+	}
+}
+is($wrong, '', 'a session survives an error at each place');
+cmp_ok($hits, '>', 20, 'there are many');
+nothing_stays('errors in callbacks');
 
 done_testing();
