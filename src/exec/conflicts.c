@@ -70,8 +70,9 @@ tess_conflicts_make(const TessWrite *write, Oid relation)
 	return conflicts;
 }
 
-static void
-raise_second_time(void)
+/* PostgreSQL's error. */
+void
+tess_conflicts_raise(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_CARDINALITY_VIOLATION),
@@ -90,7 +91,27 @@ remember(TessConflicts *conflicts, const SeenValues *values)
 	if (!found)
 		entry->batch = values->batch;
 	else if (entry->batch != values->batch)
-		raise_second_time();
+		tess_conflicts_raise();
+}
+
+/* The hash of what conflicts are about in a row; false if that has a NULL, so
+ * that no other row can conflict with it. */
+bool
+tess_conflicts_hash(const TessConflicts *conflicts, const Datum *values,
+					const bool *nulls, uint64 *hash)
+{
+	*hash = 0;
+	for (int i = 0; i < conflicts->count; i++)
+	{
+		int position = conflicts->positions[i];
+
+		if (nulls[position])
+			return false;
+		*hash = DatumGetUInt64(
+			FunctionCall2Coll(conflicts->hashers[i], conflicts->collations[i],
+							  values[position], UInt64GetDatum(*hash)));
+	}
+	return true;
 }
 
 /* A row is added to a batch: errors with 21000 if a row with these values went
@@ -101,17 +122,8 @@ tess_conflicts_add(TessConflicts *conflicts, int64 batch, const Datum *values,
 {
 	SeenValues row = {0, batch};
 
-	for (int i = 0; i < conflicts->count; i++)
-	{
-		int position = conflicts->positions[i];
-
-		if (nulls[position])
-			return;
-		row.hash = DatumGetUInt64(
-			FunctionCall2Coll(conflicts->hashers[i], conflicts->collations[i],
-							  values[position], UInt64GetDatum(row.hash)));
-	}
-
+	if (!tess_conflicts_hash(conflicts, values, nulls, &row.hash))
+		return;
 	if (!conflicts->has_first)
 	{
 		conflicts->first = row;

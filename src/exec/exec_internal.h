@@ -255,6 +255,8 @@ extern void tess_returned_put(TessReturnedRows *rows,
 extern void tess_returned_finish(TessReturnedRows *rows,
 								 Tuplestorestate *child_rows,
 								 TupleTableSlot *child_slot);
+/* The ordinal of the row that came last. */
+extern int64 tess_returned_ordinal(const TessReturnedRows *rows);
 extern bool tess_returned_next(TessReturnedRows *rows, TupleTableSlot *slot);
 extern void tess_returned_end(TessReturnedRows *rows);
 extern int tess_returned_number(const PGresult *result, int row);
@@ -276,6 +278,37 @@ typedef struct TessConflicts TessConflicts;
 extern TessConflicts *tess_conflicts_make(const TessWrite *write, Oid relation);
 extern void tess_conflicts_add(TessConflicts *conflicts, int64 batch,
 							   const Datum *values, const bool *nulls);
+extern bool tess_conflicts_hash(const TessConflicts *conflicts,
+								const Datum *values, const bool *nulls,
+								uint64 *hash);
+extern void tess_conflicts_raise(void) pg_attribute_noreturn();
+
+/* upsert.c: ON CONFLICT DO UPDATE that is computed here --------------------- */
+typedef struct TessUpsert TessUpsert;
+
+/* Rows are about to be written. */
+typedef void (*TessUpsertWrites)(void *arg);
+
+/* What an upsert works with. */
+typedef struct TessUpsertInput
+{
+	const TessFragment *fragment;
+	const TessGroup *group;
+	const TessArgs *args;
+	Tuplestorestate *rows; /* of the source, and how many */
+	int64 row_count;
+	TupleTableSlot *slot;		/* to read them */
+	TessReturnedRows *returned; /* for RETURNING; may be NULL */
+	TessUpsertWrites about_to_write;
+	void *arg;
+	TessScanFigures *figures;
+} TessUpsertInput;
+
+extern TessUpsert *tess_upsert_init(const TessModifySpec *spec,
+									CustomScanState *node);
+extern uint64 tess_upsert_run(TessUpsert *upsert, const TessUpsertInput *input,
+							  Bitmapset **shards);
+extern bool tess_upsert_is_at_first(const TessUpsert *upsert);
 
 /* capture.c: what core's plan changes in this server's copy ---------------- */
 typedef struct TessCapture TessCapture;

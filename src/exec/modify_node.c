@@ -49,6 +49,7 @@ typedef struct TesseraModifyState
 	bool done;
 	const TessGroup *group; /* NULL: reference table */
 	HTAB *seen;				/* rows of the target that were found */
+	TessUpsert *upsert;		/* ON CONFLICT is resolved here; or NULL */
 	TessPending *pending;	/* of an INSERT; NULL if it does not run */
 	int64 rows_kept;		/* in the store */
 	Tuplestorestate *store; /* the child's rows; NULL: not kept */
@@ -106,8 +107,13 @@ begin_modify(CustomScanState *node, EState *estate, int eflags)
 					 eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD |
 								EXEC_FLAG_MARK)));
 	state->last_reader = tess_reader_count();
-	state->args = tess_args_init(state->fragment, scan->custom_exprs,
+	state->args = tess_args_init(state->fragment,
+								 state->spec->resolves_conflicts
+									 ? NIL
+									 : scan->custom_exprs,
 								 &node->ss.ps);
+	if (state->spec->resolves_conflicts)
+		state->upsert = tess_upsert_init(state->spec, node);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
@@ -366,6 +372,8 @@ rows_are_wanted(void *arg, bool in_place)
 	if (state->batches != NULL ? !tess_batches_are_waiting(state->batches)
 							   : state->rows_kept == 0)
 		return;
+	if (state->upsert != NULL && tess_upsert_is_at_first(state->upsert))
+		return;
 	/* sent in a subtransaction, rows would go with it */
 	if (state->batches == NULL || !in_place)
 		ereport(ERROR,
@@ -377,6 +385,35 @@ rows_are_wanted(void *arg, bool in_place)
 				 errhint(
 					 "Insert the rows one at a time; or declare the function STABLE, if it need not see them.")));
 	tess_batches_send(state->batches);
+}
+
+/* Scans of this table that are open are made to ask the nodes. */
+static void
+about_to_write(void *arg)
+{
+	TesseraModifyState *state = arg;
+
+	tess_order_write(state->fragment, state->first_reader,
+					 state->store != NULL ? state->last_reader : 0);
+}
+
+/* Inserts the rows that have been read, or updates those they conflict with. */
+static void
+run_upsert(TesseraModifyState *state)
+{
+	TessUpsertInput input = {state->fragment, state->group, state->args};
+	uint64 processed;
+
+	input.rows = state->store;
+	input.row_count = state->rows_kept;
+	input.slot = state->slot;
+	input.returned = state->returned;
+	input.about_to_write = about_to_write;
+	input.arg = state;
+	input.figures = &state->figures;
+	processed = tess_upsert_run(state->upsert, &input, &state->shards);
+	if (state->fragment->sets_count)
+		state->css.ss.ps.state->es_processed += processed;
 }
 
 static void
@@ -398,10 +435,14 @@ run(TesseraModifyState *state)
 											rows_are_wanted, state);
 	if (spec->reads_first || spec->finds_rows)
 		read_child_first(state);
-	tess_order_write(state->fragment, state->first_reader,
-					 state->store != NULL ? state->last_reader : 0);
-	foreach(cell, spec->writes)
-		run_write(state, lfirst(cell));
+	if (state->upsert != NULL)
+		run_upsert(state);
+	else
+	{
+		about_to_write(state);
+		foreach(cell, spec->writes)
+			run_write(state, lfirst(cell));
+	}
 	if (state->pending != NULL)
 		tess_pending_end(state->pending);
 	if (state->returned != NULL)

@@ -201,7 +201,6 @@ bool
 tess_returned_next(TessReturnedRows *rows, TupleTableSlot *slot)
 {
 	bool found = false;
-	bool isnull;
 
 	if (rows->sort != NULL)
 		found = tuplesort_gettupleslot(rows->sort, true, false,
@@ -213,11 +212,18 @@ tess_returned_next(TessReturnedRows *rows, TupleTableSlot *slot)
 		return false;
 	tess_slot_show(slot, rows->stored_slot);
 	if (rows->child_rows != NULL)
-		show_child(rows,
-				   DatumGetInt64(slot_getattr(rows->stored_slot,
-											  rows->desc->natts, &isnull)),
-				   slot);
+		show_child(rows, tess_returned_ordinal(rows), slot);
 	return true;
+}
+
+/* The number of the child's row that the row last given out belongs to. */
+int64
+tess_returned_ordinal(const TessReturnedRows *rows)
+{
+	bool isnull;
+
+	return DatumGetInt64(
+		slot_getattr(rows->stored_slot, rows->desc->natts, &isnull));
 }
 
 /* Frees the store or sort. */

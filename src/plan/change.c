@@ -85,15 +85,19 @@ carry_parameters(const TessBindings *bindings)
 	return carrier;
 }
 
-/* The parameters, planned. */
+/* What is evaluated where the rows are sent, planned: the parameters, or DO
+ * UPDATE itself. */
 static List *
-carried_parameters(const Query *source)
+carried_exprs(const Query *source, const TessModifySpec *spec)
 {
 	List *exprs = NIL;
 	ListCell *cell;
 
 	if (source->onConflict == NULL)
 		return NIL;
+	if (spec->resolves_conflicts)
+		return copyObject(list_make2(source->onConflict->onConflictWhere,
+									 source->onConflict->onConflictSet));
 	foreach(cell, source->onConflict->onConflictSet)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
@@ -112,7 +116,7 @@ tess_change_mark(Query *source, TessFragment *fragment, TessColumns *columns,
 {
 	const TessModifySpec *spec = fragment->modify;
 
-	if (spec->finds_rows && spec->has_returning)
+	if (spec->resolves_conflicts || (spec->finds_rows && spec->has_returning))
 		add_number_column(fragment);
 	source->commandType = CMD_SELECT;
 	source->onConflict = bindings != NULL ? carry_parameters(bindings) : NULL;
@@ -297,7 +301,7 @@ plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		fragment->modify->reads_first = true;
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.qual = check_options(root);
-	scan->custom_exprs = carried_parameters(root->parse);
+	scan->custom_exprs = carried_exprs(root->parse, fragment->modify);
 	scan->custom_plans = custom_plans;
 	scan->custom_private = list_make1(fragment);
 	scan->flags = path->flags;

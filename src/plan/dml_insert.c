@@ -151,8 +151,13 @@ tess_insert_source(TessJob *job)
 
 	tess_travel_add(&travel, table->relation);
 	if (!tess_on_conflict_bind(job, query, &bindings))
-		tess_refuse_target(job,
-						   "Use built-in functions and columns of the table and of EXCLUDED only.");
+	{
+		source = tess_upsert_source(job, source, write);
+		if (source == NULL)
+			tess_refuse_target(job,
+							   "Use built-in functions and columns of the table and of EXCLUDED only.");
+		return source;
+	}
 	query->targetList = row_target_list(write, table->relation,
 										list_length(bindings.exprs));
 	query->returningList = columns->node_tlist;

@@ -26,8 +26,9 @@ tess_wants_rows(const Query *parse)
 	return parse->returningList != NIL || parse->withCheckOptions != NIL;
 }
 
-static void
-add_target_columns(TessColumns *columns, Node *node)
+/* All columns of the target that an expression names, in subqueries too. */
+void
+tess_columns_add_target(TessColumns *columns, Node *node)
 {
 	ListCell *cell;
 
@@ -51,9 +52,10 @@ tess_returning_columns(TessJob *job)
 
 	if (!tess_wants_rows(parse))
 		return columns;
-	add_target_columns(columns, (Node *) parse->returningList);
+	tess_columns_add_target(columns, (Node *) parse->returningList);
 	foreach(cell, parse->withCheckOptions)
-		add_target_columns(columns, lfirst_node(WithCheckOption, cell)->qual);
+		tess_columns_add_target(columns,
+								lfirst_node(WithCheckOption, cell)->qual);
 	tess_columns_add_any(columns, true);
 	return columns;
 }

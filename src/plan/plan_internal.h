@@ -58,6 +58,8 @@ extern void tess_refuse_unsupported(TessJob *job);
 extern void tess_refuse_system_columns(TessJob *job);
 /* True if a change of a reference table is to be made by core, and repeated. */
 extern bool tess_must_repeat(TessJob *job);
+/* True if a SET list assigns to what a foreign key may refer to. */
+extern bool tess_assigns_referenced(List *target_list, Oid relation);
 extern void tess_refuse_target(TessJob *job, const char *hint)
 	pg_attribute_noreturn();
 
@@ -150,6 +152,8 @@ extern void tess_columns_add_on_node(TessColumns *columns,
 									 const TargetEntry *entry);
 /* At least one column on both sides. */
 extern void tess_columns_add_any(TessColumns *columns, bool on_node);
+/* ... of the target of a change, in subqueries too. */
+extern void tess_columns_add_target(TessColumns *columns, Node *node);
 extern void tess_columns_name_shards(PlannedStmt *stmt, const List *scans);
 extern void tess_columns_describe(const TessColumns *columns,
 								  TessFragment *fragment);
@@ -193,6 +197,20 @@ extern void tess_assign_something(TessJob *job);
 /* parts.c: turns parts of WITH that change our tables into sources. */
 extern void tess_parts_plan(TessJob *job);
 
+/* row_key.c: columns that tell rows apart ------------------------------------ */
+
+typedef struct TessRowKey
+{
+	List *columns;	 /* int list; NIL: none found */
+	List *operators; /* OID list: equality of each */
+} TessRowKey;
+
+extern TessRowKey tess_row_key_find(Oid relation);
+extern TessRowKey tess_row_key_of_conflict(Oid relation,
+										   const OnConflictExpr *conflict);
+extern void tess_row_key_append_operator(StringInfo text, const TessRowKey *key,
+										 int i);
+
 /* writes.c: the statements that rows computed here are sent with -------------- */
 
 extern TessWrite *tess_write_update(const TessTable *table, List *columns,
@@ -203,6 +221,13 @@ extern TessWrite *tess_write_delete(const TessTable *table,
 extern TessWrite *tess_write_insert(const TessTable *table, List *columns,
 									List *positions,
 									const TessColumns *returning);
+extern TessWrite *tess_write_find(const TessTable *table, const TessRowKey *key,
+								  List *positions, const TessColumns *columns,
+								  const char *strength);
+extern TessWrite *tess_write_insert_new(const TessTable *table,
+										const TessWrite *insert,
+										const TessRowKey *key,
+										const TessColumns *columns);
 extern List *tess_write_move(const TessTable *table, List *columns,
 							 List *positions, List *all_columns,
 							 List *all_positions, const TessColumns *returning);
@@ -264,24 +289,16 @@ extern void tess_repeat_mark(TessJob *job);				/* ... in WITH */
 /* True if the rows of a reference table can be found in all its copies. */
 extern bool tess_can_repeat(const TessTable *table);
 
-/* row_key.c: columns that tell rows apart ------------------------------------ */
-
-typedef struct TessRowKey
-{
-	List *columns;	 /* int list; NIL: none found */
-	List *operators; /* OID list: equality of each */
-} TessRowKey;
-
-extern TessRowKey tess_row_key_find(Oid relation);
-extern void tess_row_key_append_operator(StringInfo text, const TessRowKey *key,
-										 int i);
-
 /* Sources of changes, or an error: of any kind (plan_hook.c), and those of
  * dml_insert.c, dml_apply.c and dml_merge.c. */
 extern Query *tess_change_source(TessJob *job);
 extern Query *tess_insert_source(TessJob *job);
 extern Query *tess_apply_source(TessJob *job);
 extern Query *tess_merge_source(TessJob *job);
+/* dml_upsert.c: of an INSERT whose ON CONFLICT is computed here; NULL if it cannot
+ * be. */
+extern Query *tess_upsert_source(TessJob *job, Query *source,
+								 const TessWrite *row);
 /* dml_insert.c: for an INSERT of no values. */
 extern TargetEntry *tess_null_entry(const TessTable *table);
 

@@ -16,8 +16,8 @@
 #include "plan/plan_internal.h"
 
 /* True if a SET list assigns to a column that a foreign key may refer to. */
-static bool
-assigns_referenced(List *target_list, Oid relation)
+bool
+tess_assigns_referenced(List *target_list, Oid relation)
 {
 	Relation rel = relation_open(relation, NoLock);
 	Bitmapset *keys = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
@@ -46,16 +46,17 @@ changes_referenced(Query *parse, Oid relation)
 	if (parse->commandType == CMD_DELETE)
 		return true;
 	if (parse->commandType == CMD_UPDATE)
-		return assigns_referenced(parse->targetList, relation);
+		return tess_assigns_referenced(parse->targetList, relation);
 	if (parse->onConflict != NULL)
-		return assigns_referenced(parse->onConflict->onConflictSet, relation);
+		return tess_assigns_referenced(parse->onConflict->onConflictSet,
+									   relation);
 	foreach(cell, parse->mergeActionList)
 	{
 		MergeAction *action = lfirst_node(MergeAction, cell);
 
 		if (action->commandType == CMD_DELETE ||
 			(action->commandType == CMD_UPDATE &&
-			 assigns_referenced(action->targetList, relation)))
+			 tess_assigns_referenced(action->targetList, relation)))
 			return true;
 	}
 	return false;

@@ -96,6 +96,82 @@ tess_row_key_find(Oid relation)
 	return key;
 }
 
+/* True if the columns of an index are these, in any order. */
+static bool
+has_columns(Relation index, const List *columns)
+{
+	const Form_pg_index form = index->rd_index;
+
+	if (form->indnkeyatts != list_length(columns))
+		return false;
+	for (int i = 0; i < form->indnkeyatts; i++)
+		if (!list_member_int(columns, form->indkey.values[i]))
+			return false;
+	return true;
+}
+
+/* The columns of ON CONFLICT (a, b); NIL if it is about anything else. */
+static List *
+inferred_columns(const OnConflictExpr *conflict)
+{
+	List *columns = NIL;
+	ListCell *cell;
+
+	if (conflict->arbiterWhere != NULL)
+		return NIL;
+	foreach(cell, conflict->arbiterElems)
+	{
+		InferenceElem *elem = lfirst_node(InferenceElem, cell);
+
+		if (!IsA(elem->expr, Var) || OidIsValid(elem->infercollid) ||
+			OidIsValid(elem->inferopclass))
+			return NIL;
+		columns = list_append_unique_int(columns, ((Var *) elem->expr)->varattno);
+	}
+	return columns;
+}
+
+/*
+ * The columns by which rows conflict with those of the table, for an ON
+ * CONFLICT DO UPDATE.  NIL if equality of columns does not say so: not of all
+ * indexes that may be meant, or NULLs are equal.
+ */
+TessRowKey
+tess_row_key_of_conflict(Oid relation, const OnConflictExpr *conflict)
+{
+	Relation rel = relation_open(relation, NoLock);
+	Oid wanted = get_constraint_index(conflict->constraint);
+	List *columns = inferred_columns(conflict);
+	TessRowKey key = {NIL};
+	bool is_exact = true;
+	ListCell *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (OidIsValid(wanted)
+				? RelationGetRelid(index) == wanted
+				: index->rd_index->indisunique && has_columns(index, columns))
+		{
+			List *operators = key.operators;
+
+			if (!covers_all_rows(rel, index) ||
+				index->rd_index->indnullsnotdistinct)
+				is_exact = false;
+			else
+				use_index(&key, index);
+			if (operators != NIL && !equal(operators, key.operators))
+				is_exact = false;
+		}
+		index_close(index, NoLock);
+	}
+	relation_close(rel, NoLock);
+	if (!is_exact)
+		key.columns = NIL;
+	return key;
+}
+
 /* " OPERATOR(schema.=) ", the equality of column number i of the key, for any
  * search_path. */
 void

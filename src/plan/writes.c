@@ -178,6 +178,170 @@ tess_write_insert(const TessTable *table, List *columns, List *positions,
 	return write;
 }
 
+/* t.a OPERATOR(=) v.x AND ..., for the columns of a key; names: List of
+ * char *, those of v. */
+static void
+append_equalities(StringInfo text, const TessTable *table,
+				  const TessRowKey *key, const char *entry, const List *names)
+{
+	ListCell *cell;
+
+	foreach(cell, key->columns)
+	{
+		int i = foreach_current_index(cell);
+
+		appendStringInfo(text, "%s%s.%s", i == 0 ? "" : " AND ", entry,
+						 column_name(table, lfirst_int(cell)));
+		tess_row_key_append_operator(text, key, i);
+		appendStringInfo(text, "v.%s", (char *) list_nth(names, i));
+	}
+}
+
+/* The columns that the nodes return, of this entry, and the number. */
+static char *
+numbered_columns(const TessTable *table, const TessColumns *columns,
+				 const char *entry)
+{
+	StringInfoData text;
+	ListCell *cell;
+
+	initStringInfo(&text);
+	foreach(cell, columns->node_tlist)
+	{
+		Var *var = (Var *) lfirst_node(TargetEntry, cell)->expr;
+
+		appendStringInfo(&text, "%s.%s, ", entry,
+						 column_name(table, var->varattno));
+	}
+	appendStringInfoString(&text, "v.n");
+	return text.data;
+}
+
+/* SELECT t.a, ..., v.n FROM table AS t, (VALUES ...) AS v (n, v1, ...) WHERE t.a =
+ * v.v1 ... FOR UPDATE OF t: the rows that have these values in the columns of a
+ * key, locked. */
+TessWrite *
+tess_write_find(const TessTable *table, const TessRowKey *key, List *positions,
+				const TessColumns *columns, const char *strength)
+{
+	TessWrite *write = tess_write_make(CMD_SELECT);
+	StringInfoData tail;
+	List *names = NIL;
+
+	write->counts = false;
+	write->returns = true;
+	add_values(write, table, key->columns, positions);
+	initStringInfo(&tail);
+	appendStringInfoString(&tail, ") AS v (n");
+	for (int i = 1; i <= list_length(key->columns); i++)
+	{
+		names = lappend(names, psprintf("v%d", i));
+		appendStringInfo(&tail, ", v%d", i);
+	}
+	appendStringInfoString(&tail, ") WHERE ");
+	append_equalities(&tail, table, key, "t", names);
+	appendStringInfo(&tail, " FOR %s OF t", strength);
+
+	write->head = name_template(psprintf("SELECT %s FROM ",
+										 numbered_columns(table, columns, "t")),
+								table, " AS t, (VALUES ");
+	write->tail = list_make1(makeString(tail.data));
+	return write;
+}
+
+/* Columns of the table, separated by commas; with their names, what a row of
+ * VALUES gives them: v1, ... */
+static void
+list_columns(const TessTable *table, const List *columns, char **names,
+			 char **values)
+{
+	StringInfoData name_list;
+	StringInfoData value_list;
+	ListCell *cell;
+
+	initStringInfo(&name_list);
+	initStringInfo(&value_list);
+	foreach(cell, columns)
+	{
+		int i = foreach_current_index(cell);
+		const char *separator = i == 0 ? "" : ", ";
+
+		appendStringInfo(&name_list, "%s%s", separator,
+						 column_name(table, lfirst_int(cell)));
+		appendStringInfo(&value_list, "%sv%d", separator, i + 1);
+	}
+	*names = name_list.data;
+	*values = value_list.data;
+}
+
+/* Columns that an INSERT returns for somebody to read them by their names. */
+static char *
+returned_columns(const TessTable *table, const TessRowKey *key,
+				 const TessColumns *columns)
+{
+	List *attnos = list_copy(key->columns);
+	StringInfoData text;
+	ListCell *cell;
+
+	foreach(cell, columns->node_tlist)
+		attnos = list_append_unique_int(attnos,
+										((Var *) lfirst_node(TargetEntry, cell)->expr)
+											->varattno);
+	initStringInfo(&text);
+	foreach(cell, attnos)
+		appendStringInfo(&text, "%st.%s",
+						 foreach_current_index(cell) == 0 ? "" : ", ",
+						 column_name(table, lfirst_int(cell)));
+	return text.data;
+}
+
+/*
+ * WITH v (n, v1, ...) AS (VALUES ...), i AS (INSERT ... SELECT ... FROM v ON
+ * CONFLICT ... DO NOTHING RETURNING ...) SELECT i.a, ..., v.n FROM i, v WHERE i.a =
+ * v.v1 ...: inserts the rows of insert that conflict with none, and says which.
+ * No two of them are equal in the key, and none has a NULL there.
+ */
+TessWrite *
+tess_write_insert_new(const TessTable *table, const TessWrite *insert,
+					  const TessRowKey *key, const TessColumns *columns)
+{
+	TessWrite *write = tess_write_make(CMD_SELECT);
+	StringInfoData conflict;
+	StringInfoData tail;
+	List *names = NIL;
+	char *column_names;
+	char *values;
+	ListCell *cell;
+
+	write->returns = true;
+	add_values(write, table, insert->columns, insert->positions);
+	list_columns(table, insert->columns, &column_names, &values);
+	initStringInfo(&conflict);
+	foreach(cell, key->columns)
+	{
+		AttrNumber attno = lfirst_int(cell);
+
+		for (int i = 0; i < list_length(insert->columns); i++)
+			if (list_nth_int(insert->columns, i) == attno)
+				names = lappend(names, psprintf("v%d", i + 1));
+		appendStringInfo(&conflict, "%s%s",
+						 foreach_current_index(cell) == 0 ? "" : ", ",
+						 column_name(table, attno));
+	}
+
+	initStringInfo(&tail);
+	appendStringInfo(&tail,
+					 " AS t (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM v ON CONFLICT (%s) DO NOTHING RETURNING %s) SELECT %s FROM i, v WHERE ",
+					 column_names, values, conflict.data,
+					 returned_columns(table, key, columns),
+					 numbered_columns(table, columns, "i"));
+	append_equalities(&tail, table, key, "i", names);
+	write->head = list_make1(
+		makeString(psprintf("WITH v (n, %s) AS (VALUES ", values)));
+	write->tail = name_template("), i AS (INSERT INTO ", table, tail.data);
+	return write;
+}
+
 /* SELECT tessera_internal.delete_moved(NULL::table, ...): rows that go to
  * another shard. */
 static TessWrite *

@@ -137,6 +137,12 @@ typedef struct TessFragment
  * found and locked; both are NULL where MERGE found none.  A row that is found
  * twice is written once; for MERGE, that is an error.
  *
+ * With resolves_conflicts it is an INSERT whose ON CONFLICT DO UPDATE is computed
+ * here.  Its writes are those of upsert.c: what finds and locks the rows that
+ * conflict, by the values in its columns; what changes them; what inserts rows
+ * that cannot conflict; and what inserts those that might, unless they do.
+ * custom_exprs are two Lists, WHERE and SET of DO UPDATE, over the scan's tuple.
+ *
  * TesseraRepeat: the child (lefttree) is core's plan of a change of this
  * server's copy of a reference table.  There is a write for each command that
  * its rows may be changed by; its head is the statement that changes one row of
@@ -152,6 +158,10 @@ typedef struct TessModifySpec
 	int action_position; /* child column (int4): the action of MERGE; or -1 */
 	bool has_returning;
 	bool reads_first; /* finish the child before the first write */
+	/* INSERT: conflicts are resolved here.  Columns of the scan's tuple. */
+	bool resolves_conflicts;
+	int shard_position;
+	int ctid_position;
 	/* TesseraRepeat: attribute numbers */
 	List *key_columns;
 	List *value_columns;
@@ -169,11 +179,12 @@ typedef enum TessWriteRows
  * A form of statement that rows are sent with.  The statement for n rows is
  *   INSERT: head, n times "(values)" separated by commas, tail
  *   UPDATE, DELETE: head, n times "(number, ctid, values)", tail
+ *   SELECT (of what conflicts): head, n times "(number, values)", tail
  * where parameters of the tail are $1..$t (custom_exprs) and those of the rows
  * follow; the number is a literal, there only if the write returns rows.
  * row_casts gives the text after each row parameter ("::pg_catalog.int4", or
  * "" for INSERT).  The node returns fragment.column_types; if the statement finds
- * rows, the last of these columns is the number of the row (for an INSERT, no
+ * rows, or resolves conflicts, the last of these columns is the number of the row (for an INSERT, no
  * matter what).
  *
  * INSERT goes to the shard of the new key, the others to that of the row.

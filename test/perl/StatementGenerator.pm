@@ -355,6 +355,13 @@ sub insert
 
 	$conflict = " ON CONFLICT (author, post_id) DO UPDATE SET likes = 77, body = EXCLUDED.author || 'c' WHERE posts.likes < 6"
 	  if $table eq 'posts' && chance(0.5);
+	$conflict = pick(
+		" ON CONFLICT (author, post_id) DO UPDATE SET likes = (SELECT count(*) FROM follows f WHERE f.follower < posts.author), body = EXCLUDED.author || (SELECT max(p.body) FROM posts p WHERE p.author = EXCLUDED.author)",
+		" ON CONFLICT (author, post_id) DO UPDATE SET likes = posts.likes + volatile_one() WHERE posts.author IN (SELECT k FROM notes)",
+		" ON CONFLICT (author, post_id) DO UPDATE SET (likes, body) = (SELECT max(note_id), min(body) || EXCLUDED.post_id FROM notes WHERE k = posts.author) WHERE EXISTS (SELECT FROM follows WHERE follower = EXCLUDED.author)")
+	  if $table eq 'posts' && chance(0.4);
+	$conflict = ' ON CONFLICT (follower, followee) DO UPDATE SET since = (SELECT max(posted) FROM posts WHERE author = follows.follower AND likes > volatile_one())'
+	  if $table eq 'follows' && chance(0.4);
 	$source =~ s/^SELECT/SELECT DISTINCT/ if $conflict && $table ne 'notes';
 	return $self->select_statement if $types[0] eq 'text';
 	return "INSERT INTO $table ($key, $other) $source$conflict RETURNING $key, $other";
