@@ -422,8 +422,10 @@ queue_batch(Batch *batch, TessBranch *branch, const char *sql)
 	params->formats = formats;
 	sending->batch = batch;
 	sending->branch = branch;
+	/* texts for several rows are long, and of many lengths */
 	tess_replies_queue(batches->replies, branch, sql, params,
-					   batches->binary_result, batches->write->returns, sending);
+					   batches->binary_result, batches->write->returns,
+					   batch->rows == 1, sending);
 }
 
 /* The ordinal of a row of RETURNING: that of row number, or (-1) of the one

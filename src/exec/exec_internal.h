@@ -59,7 +59,8 @@ extern TessBranch *tess_replies_shard_branch(TessReplies *replies,
 extern void tess_replies_open(TessReplies *replies, Oid role, TessAccess access);
 extern void tess_replies_queue(TessReplies *replies, TessBranch *branch,
 							   const char *sql, const TessParams *params,
-							   bool binary_result, bool single_row, void *tag);
+							   bool binary_result, bool single_row,
+							   bool comes_again, void *tag);
 extern void tess_replies_flush(TessReplies *replies);
 extern bool tess_replies_next(TessReplies *replies, PGresult **result, int *row,
 							  void **tag);

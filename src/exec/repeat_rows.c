@@ -194,7 +194,7 @@ send_rows(Repeater *repeater)
 		sending->branch = branch;
 		sending->rows = repeater->rows;
 		tess_replies_queue(repeater->replies, branch, repeater->sql, &params,
-						   false, false, sending);
+						   false, false, true, sending);
 	}
 	tess_replies_flush(repeater->replies);
 

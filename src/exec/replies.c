@@ -170,17 +170,19 @@ tess_replies_open(TessReplies *replies, Oid role, TessAccess access)
 /*
  * Queues a statement; its rows and its end come back with tag.  params must
  * live until the flush, which has to follow before anything else runs.
+ * comes_again: see tess_session_queue_again.
  */
 void
 tess_replies_queue(TessReplies *replies, TessBranch *branch, const char *sql,
 				   const TessParams *params, bool binary_result,
-				   bool single_row, void *tag)
+				   bool single_row, bool comes_again, void *tag)
 {
 	/* while replies are owed it is ours, unless we were drained meanwhile */
 	if (!branch->unsent && !branch->busy)
 		tess_session_claim(branch->session, replies, drain);
-	tess_session_queue(branch->session, sql, params, binary_result, single_row,
-					   tag);
+	(comes_again ? tess_session_queue_again
+				 : tess_session_queue)(branch->session, sql, params,
+									   binary_result, single_row, tag);
 	branch->unsent = true;
 	branch->owed++;
 }

@@ -280,6 +280,9 @@ send_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 	const TessFragment *fragment = state->fragment;
 	bool writes = fragment->command != CMD_SELECT;
 	bool is_encoded = false;
+	/* not many texts, nor arrays of rows, for which no plan is always right */
+	bool comes_again = count == 1 && tasks[0].shard_count <= 1 &&
+					   fragment->shipped == NIL;
 	TessParams params;
 
 	tess_replies_open(state->replies, state->role,
@@ -300,7 +303,7 @@ send_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 						   tess_statement_sql(fragment, tasks[i].shard_count,
 											  tasks[i].shard_ids),
 						   &params, tess_row_map_is_binary(state->rows),
-						   !writes || fragment->column_types != NIL,
+						   !writes || fragment->column_types != NIL, comes_again,
 						   tasks[i].input ? (void *) tasks[i].input
 										  : (void *) &tasks[i]);
 	}

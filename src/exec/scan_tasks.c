@@ -126,7 +126,7 @@ stash_load(TessScanTask *tasks, int count, TessCargo *cargo, TessArgs *args,
 							&params);
 		tess_replies_queue(replies,
 						   tess_replies_branch(replies, task->branch->node_id),
-						   sql, &params, true, false, task);
+						   sql, &params, true, false, false, task);
 	}
 	tess_replies_flush(replies);
 	tess_replies_collect(replies, NULL, 0);

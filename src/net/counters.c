@@ -19,8 +19,8 @@ PGDLLEXPORT Datum
 tess_net_counters_get(PG_FUNCTION_ARGS)
 {
 	TupleDesc descriptor;
-	Datum values[6];
-	bool nulls[6] = {0};
+	Datum values[7];
+	bool nulls[7] = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -31,6 +31,7 @@ tess_net_counters_get(PG_FUNCTION_ARGS)
 	values[3] = Int64GetDatum(tess_net_counters.bytes_sent);
 	values[4] = Int64GetDatum(tess_net_counters.bytes_received);
 	values[5] = Int64GetDatum(tess_net_counters.connections);
+	values[6] = Int64GetDatum(tess_net_counters.prepared);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
 }
 
@@ -49,5 +50,6 @@ tess_net_init(void)
 	tess_pool_init();
 	tess_session_init();
 	tess_origin_init();
+	tess_prepared_init();
 	tess_settings_init();
 }

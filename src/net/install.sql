@@ -4,7 +4,8 @@ CREATE FUNCTION tessera_internal.net_counters(
 	OUT rows bigint,
 	OUT bytes_sent bigint,
 	OUT bytes_received bigint,
-	OUT connections bigint)
+	OUT connections bigint,
+	OUT prepared bigint)
 LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'tess_net_counters_get';
 COMMENT ON FUNCTION tessera_internal.net_counters() IS

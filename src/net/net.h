@@ -76,6 +76,12 @@ typedef struct TessParams
 extern void tess_session_queue(TessSession *session, const char *sql,
 							   const TessParams *params, bool binary_result,
 							   bool single_row, void *tag);
+/* The same for a statement that is likely to come again: when it does, the node
+ * prepares it.  If the node has lost it since, it is sent once more, where no
+ * transaction block has been aborted by that. */
+extern void tess_session_queue_again(TessSession *session, const char *sql,
+									 const TessParams *params, bool binary_result,
+									 bool single_row, void *tag);
 /* Ends the pipeline with a Sync and starts to send.  Counts a round trip.
  * Neither this nor tess_session_queue raises for a lost connection: the poll
  * that would get the reply does. */
@@ -224,6 +230,7 @@ typedef struct TessNetCounters
 	int64 bytes_sent;	  /* of SQL texts and values */
 	int64 bytes_received; /* of values */
 	int64 connections;	  /* opened */
+	int64 prepared;		  /* statements that the node had prepared before */
 } TessNetCounters;
 extern TessNetCounters tess_net_counters;
 

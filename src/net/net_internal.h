@@ -22,8 +22,12 @@ typedef struct TessReply
 	void *tag; /* NULL: silent */
 	bool is_sync;
 	bool single_row;
-	bool started; /* it is the statement libpq answers now */
+	bool started;  /* it is the statement libpq answers now */
+	bool prepares; /* of a PREPARE */
+	bool by_name;  /* of a statement that was prepared */
 } TessReply;
+
+typedef struct TessPreparedSet TessPreparedSet;
 
 /* A notice of the node that waits to be passed on; malloc'd, see report.c. */
 typedef struct TessNotice TessNotice;
@@ -74,6 +78,9 @@ struct TessSession
 	void *owner;
 	TessDrain drain;
 
+	/* prepared.c: NULL before the first of them */
+	TessPreparedSet *prepared;
+
 	/* settings.c: what the node session has; NULL where not known */
 	char *settings[TESS_SETTING_COUNT];
 	bool settings_in_block;
@@ -95,6 +102,8 @@ extern void tess_session_forget_replies(TessSession *session);
 extern bool tess_session_owes_silent(const TessSession *session);
 extern bool tess_session_sync(TessSession *session);
 extern void tess_session_read(TessSession *session);
+extern void tess_session_queue_prepare(TessSession *session, const char *name,
+									   const char *sql, const TessParams *params);
 /* The result of the last poll becomes the caller's, who clears it. */
 extern PGresult *tess_session_take_result(TessSession *session);
 extern void tess_session_init(void);
@@ -120,6 +129,7 @@ extern void tess_cancel_send(int count, TessSession *const *sessions,
 /* report.c */
 extern ErrorData *tess_report_result(TessSession *session,
 									 const PGresult *result);
+extern ErrorData *tess_report_stale(const TessSession *session, ErrorData *error);
 extern ErrorData *tess_report_lost(TessSession *session);
 extern void tess_report_connect_failure(TessSession *session)
 	pg_attribute_noreturn();
@@ -129,6 +139,16 @@ extern void tess_report_forget_notices(TessSession *session);
 
 /* origin.c */
 extern void tess_origin_init(void);
+/* prepared.c */
+extern bool tess_prepared_find(TessSession *session, const char *sql,
+							   const TessParams *params, char *name);
+extern void tess_prepared_keep_values(TessSession *session,
+									  const TessParams *params,
+									  bool binary_result);
+extern bool tess_prepared_send_again(TessSession *session, void *tag,
+									 bool single_row);
+extern void tess_prepared_doubt(TessSession *session);
+extern void tess_prepared_init(void);
 
 /* settings.c */
 extern char *tess_settings_startup_options(TessSession *session);

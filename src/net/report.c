@@ -95,6 +95,26 @@ tess_report_result(TessSession *session, const PGresult *result)
 	return error;
 }
 
+/*
+ * The error for a prepared statement that the node has not any more, or would
+ * not run as it is.  The transaction is lost with it, but not for a reason that
+ * it would meet again.
+ */
+ErrorData *
+tess_report_stale(const TessSession *session, ErrorData *error)
+{
+	ErrorData *stale;
+
+	if (error->sqlerrcode != ERRCODE_UNDEFINED_PSTATEMENT)
+		return error;
+	stale = make_error(ERRCODE_T_R_SERIALIZATION_FAILURE,
+					   psprintf(_("node \"%s\" has lost a statement that was prepared there"),
+								session->node_name));
+	stale->hint = pstrdup(_("Run the transaction again."));
+	FreeErrorData(error);
+	return stale;
+}
+
 /* The error for a session that is broken; palloc'd. */
 ErrorData *
 tess_report_lost(TessSession *session)

@@ -126,7 +126,7 @@ tess_session_owes_silent(const TessSession *session)
 		const TessReply *reply = &session->replies[(session->reply_head + i) %
 												   session->reply_capacity];
 
-		if (!reply->is_sync && reply->tag == NULL)
+		if (!reply->is_sync && !reply->prepares && reply->tag == NULL)
 			return true;
 	}
 	return false;
@@ -157,6 +157,55 @@ count_sent(const char *sql, const TessParams *params)
 	}
 }
 
+static void
+log_sent(const TessSession *session, const char *sql)
+{
+	if (log_remote_statements)
+		ereport(LOG,
+				(errmsg("statement to node \"%s\": %s", session->node_name, sql),
+				 errhidestmt(true)));
+}
+
+/* name NULL: not prepared. */
+static void
+queue(TessSession *session, const TessReply *reply, const char *name,
+	  const char *sql, const TessParams *params, bool binary_result)
+{
+	int count = params ? params->count : 0;
+	int sent;
+
+	/* First, so that nothing is sent whose reply has no place. */
+	push_reply(session, reply);
+	if (session->broken)
+		return;
+
+	log_sent(session, sql);
+	if (name != NULL)
+		sent = PQsendQueryPrepared(session->conn, name, count,
+								   params ? params->values : NULL,
+								   params ? params->lengths : NULL,
+								   params ? params->formats : NULL,
+								   binary_result ? 1 : 0);
+	else
+		sent = PQsendQueryParams(session->conn, sql, count,
+								 params ? params->types : NULL,
+								 params ? params->values : NULL,
+								 params ? params->lengths : NULL,
+								 params ? params->formats : NULL,
+								 binary_result ? 1 : 0);
+	if (!sent)
+		tess_session_break(session, NULL);
+	count_sent(name ? name : sql, params);
+}
+
+/* A COPY that somebody has under way comes to its end first. */
+static void
+end_copy(TessSession *session)
+{
+	if (session->copying && !session->broken)
+		tess_session_claim(session, NULL, NULL);
+}
+
 void
 tess_session_queue(TessSession *session, const char *sql,
 				   const TessParams *params, bool binary_result,
@@ -164,27 +213,41 @@ tess_session_queue(TessSession *session, const char *sql,
 {
 	TessReply reply = {.tag = tag, .single_row = single_row};
 
-	/* A COPY that somebody has under way comes to its end first. */
-	if (session->copying && !session->broken)
-		tess_session_claim(session, NULL, NULL);
+	end_copy(session);
+	queue(session, &reply, NULL, sql, params, binary_result);
+}
 
-	/* First, so that nothing is sent whose reply has no place. */
+void
+tess_session_queue_again(TessSession *session, const char *sql,
+						 const TessParams *params, bool binary_result,
+						 bool single_row, void *tag)
+{
+	TessReply reply = {.tag = tag, .single_row = single_row};
+	char name[NAMEDATALEN];
+
+	end_copy(session);
+	reply.by_name = !session->broken &&
+					tess_prepared_find(session, sql, params, name);
+	if (reply.by_name)
+		tess_prepared_keep_values(session, params, binary_result);
+	queue(session, &reply, reply.by_name ? name : NULL, sql, params,
+		  binary_result);
+}
+
+/* Queues a PREPARE, silently; params for the types. */
+void
+tess_session_queue_prepare(TessSession *session, const char *name,
+						   const char *sql, const TessParams *params)
+{
+	TessReply reply = {.prepares = true};
+
 	push_reply(session, &reply);
 	if (session->broken)
 		return;
-
-	if (log_remote_statements)
-		ereport(LOG,
-				(errmsg("statement to node \"%s\": %s", session->node_name, sql),
-				 errhidestmt(true)));
-	if (!PQsendQueryParams(session->conn, sql, params ? params->count : 0,
-						   params ? params->types : NULL,
-						   params ? params->values : NULL,
-						   params ? params->lengths : NULL,
-						   params ? params->formats : NULL,
-						   binary_result ? 1 : 0))
+	if (!PQsendPrepare(session->conn, name, sql, params ? params->count : 0,
+					   params ? params->types : NULL))
 		tess_session_break(session, NULL);
-	count_sent(sql, params);
+	tess_net_counters.bytes_sent += strlen(sql);
 }
 
 /* Ends the pipeline as far as it is queued; false if the session broke. */
@@ -311,13 +374,23 @@ is_fatal(const PGresult *result)
 		   (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
+/* The node does not have the statement, or would now give other columns. */
+static bool
+is_stale(const TessReply *reply, const ErrorData *error)
+{
+	return reply->by_name &&
+		   (error->sqlerrcode == ERRCODE_UNDEFINED_PSTATEMENT ||
+			error->sqlerrcode == ERRCODE_FEATURE_NOT_SUPPORTED);
+}
+
 /*
  * An error result: the error, and what it means for the session.  Consumes
- * the head reply.
+ * the head reply.  NULL if the statement has been sent again.
  */
 static ErrorData *
 take_error(TessSession *session, PGresult *result)
 {
+	TessReply reply = *head_reply(session);
 	ErrorData *error;
 
 	if (PQstatus(session->conn) != CONNECTION_OK || is_fatal(result))
@@ -334,14 +407,23 @@ take_error(TessSession *session, PGresult *result)
 
 	error = tess_report_result(session, result);
 	PQclear(result);
-	if (head_reply(session)->tag == NULL || session->settings_in_block)
+	if (reply.tag == NULL || session->settings_in_block)
 		tess_settings_forget(session);
 	/* What a transaction does at its end may fail in the Sync itself. */
-	if (head_reply(session)->is_sync)
+	if (reply.is_sync)
 		end_statement(session);
 	else
 		finish_reply(session);
-	return error;
+
+	if (reply.prepares)
+		tess_prepared_doubt(session);
+	if (!is_stale(&reply, error))
+		return error;
+	tess_prepared_doubt(session);
+	if (!tess_prepared_send_again(session, reply.tag, reply.single_row))
+		return tess_report_stale(session, error);
+	FreeErrorData(error);
+	return NULL;
 }
 
 /*
@@ -384,13 +466,15 @@ take_result(TessSession *session, PGresult *result, TessPoll *poll,
 
 		case PGRES_PIPELINE_ABORTED:
 			PQclear(result);
+			if (reply->prepares)
+				tess_prepared_doubt(session);
 			finish_reply(session);
 			return false;
 
 		case PGRES_FATAL_ERROR:
 			*error = take_error(session, result);
 			*poll = TESS_POLL_DONE;
-			return true;
+			return *error != NULL;
 
 		default:
 			/* COPY and the like have no place in a pipeline. */
