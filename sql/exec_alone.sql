@@ -135,6 +135,19 @@ CREATE TABLE counted (k int, n int);
 SELECT tessera.create_distributed_table('counted', 'k', shard_count => 4);
 CREATE FUNCTION rows_so_far() RETURNS int LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT count(*) FROM counted); EXCEPTION WHEN division_by_zero THEN RETURN -1; END$$;
 INSERT INTO counted SELECT i, rows_so_far() FROM generate_series(1, 9) i RETURNING *;
+-- rows that are shipped, by key and to all shards, in a load and in many
+CREATE TABLE few AS SELECT i % 700 AS k, i % 90 AS n, repeat('x', 50) AS filling FROM generate_series(1, 400) i;
+ANALYZE t, few;
+CREATE VIEW joined AS SELECT 1 AS test, count(*), count(DISTINCT t.k), min(length(filling)) FROM t JOIN few USING (k)
+	UNION ALL SELECT 2, count(*), count(DISTINCT t.k), min(length(filling)) FROM t LEFT JOIN few USING (k)
+	UNION ALL SELECT 3, count(*), count(DISTINCT t.k), min(length(filling)) FROM t LEFT JOIN few ON few.n = length(t.v)
+	UNION ALL SELECT 4, count(*), count(DISTINCT t.k), 0 FROM t WHERE NOT EXISTS (SELECT FROM few WHERE few.k = t.k AND filling > t.v);
+SELECT * FROM joined;
+SET tessera.ship_limit = '1kB';
+SELECT * FROM joined;
+SET tessera.ship_limit = 0;
+SELECT * FROM joined;
+RESET tessera.ship_limit;
 SELECT connections, statements FROM tessera_internal.net_counters();
 \c :maindb
 DROP DATABASE regress_exec_alone;

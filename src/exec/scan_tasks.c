@@ -105,7 +105,8 @@ stash_load(TessScanTask *tasks, int count, TessCargo *cargo, TessArgs *args,
 	char *sql = stash_sql(args->count - first - 1, args->types + first + 1);
 
 	for (int i = 0; i < count; i++)
-		(void) tess_replies_branch(replies, tasks[i].branch->node_id);
+		if (tess_cargo_rows(cargo, tasks[i].shard_index) > 0)
+			(void) tess_replies_branch(replies, tasks[i].branch->node_id);
 	tess_replies_open(replies, role, TESS_READ_MORE);
 	for (int i = 0; i < count; i++)
 	{

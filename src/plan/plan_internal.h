@@ -362,6 +362,7 @@ typedef struct TessDraft
 } TessDraft;
 
 extern TessDraft *tess_draft_make(PlannerInfo *root, RelOptInfo *rel);
+extern bool tess_draft_is_key(const TessDraft *draft, const Node *expr);
 extern Expr *tess_draft_bind(TessDraft *draft, Expr *expr);
 extern void tess_draft_split(TessDraft *draft, List *clauses);
 extern void tess_draft_keep_all(TessDraft *draft, List *clauses);

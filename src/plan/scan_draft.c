@@ -90,6 +90,20 @@ tess_draft_make(PlannerInfo *root, RelOptInfo *rel)
 	return draft;
 }
 
+/* True if an expression is a column of the draft's relation that tells the
+ * shard of its row. */
+bool
+tess_draft_is_key(const TessDraft *draft, const Node *expr)
+{
+	const Var *var = (const Var *) expr;
+
+	if (!IsA(var, Var) || var->varno != draft->rel->relid)
+		return false;
+	return draft->fragment != NULL
+			   ? list_member_int(draft->fragment->keys, var->varattno)
+			   : var->varattno == draft->table->key_attnum;
+}
+
 /* The planner has made COLLATE a RelabelType, which is written without it. */
 static Node *
 restore_collate(RelabelType *relabel)

@@ -111,20 +111,6 @@ strip_relabels(Node *node)
 	return node;
 }
 
-/* A column by which the rows of rel, one of our tables or a fragment, are
- * sharded; table is what tells of its key. */
-static bool
-is_key(const TessDraft *draft, const TessTable *table, Node *node)
-{
-	const Var *var = (Var *) node;
-
-	if (!IsA(node, Var) || var->varno != draft->rel->relid)
-		return false;
-	if (draft->fragment != NULL)
-		return list_member_int(draft->fragment->keys, var->varattno);
-	return var->varattno == table->key_attnum;
-}
-
 /*
  * The column of what is shipped that a condition of the join sets equal to the
  * key of the shards' rows, if it routes as the key does; else NULL.
@@ -144,8 +130,8 @@ route_of(const TessDraft *draft, const RestrictInfo *rinfo, Relids inner)
 		return NULL;
 	left = strip_relabels(linitial(op->args));
 	right = strip_relabels(lsecond(op->args));
-	left_is_key = is_key(draft, table, left);
-	if (!left_is_key && !is_key(draft, table, right))
+	left_is_key = tess_draft_is_key(draft, left);
+	if (!left_is_key && !tess_draft_is_key(draft, right))
 		return NULL;
 	other = (Var *) (left_is_key ? right : left);
 	if (!IsA(other, Var) || other->varattno <= 0 || other->varlevelsup > 0 ||

@@ -75,19 +75,6 @@ is_blind_to_repeats(const Aggref *aggref)
 	return OidIsValid(sort_operator);
 }
 
-/* True if a column of the draft's relation tells the shard of its row. */
-static bool
-is_key(const TessDraft *draft, const Node *expr)
-{
-	const Var *var = (const Var *) expr;
-
-	if (draft->ship != NULL || !IsA(var, Var) || var->varno != draft->rel->relid)
-		return false;
-	return draft->fragment != NULL
-			   ? list_member_int(draft->fragment->keys, var->varattno)
-			   : var->varattno == draft->table->key_attnum;
-}
-
 /*
  * True if no two shards have the same values of a DISTINCT aggregate: the key
  * is one of them, compared as a key.  Then what it makes of them in each shard
@@ -103,7 +90,7 @@ is_distinct_by_key(const TessDraft *draft, const Aggref *aggref)
 		SortGroupClause *clause = lfirst_node(SortGroupClause, cell);
 		Node *arg = get_sortgroupclause_expr(clause, aggref->args);
 
-		if (is_key(draft, arg) &&
+		if (draft->ship == NULL && tess_draft_is_key(draft, arg) &&
 			tess_is_key_equality(draft->table, clause->eqop, exprCollation(arg)))
 			return true;
 	}
