@@ -138,10 +138,21 @@ INSERT INTO counted SELECT i, rows_so_far() FROM generate_series(1, 9) i RETURNI
 -- rows that are shipped, by key and to all shards, in a load and in many
 CREATE TABLE few AS SELECT i % 700 AS k, i % 90 AS n, repeat('x', 50) AS filling FROM generate_series(1, 400) i;
 ANALYZE t, few;
-CREATE VIEW joined AS SELECT 1 AS test, count(*), count(DISTINCT t.k), min(length(filling)) FROM t JOIN few USING (k)
-	UNION ALL SELECT 2, count(*), count(DISTINCT t.k), min(length(filling)) FROM t LEFT JOIN few USING (k)
-	UNION ALL SELECT 3, count(*), count(DISTINCT t.k), min(length(filling)) FROM t LEFT JOIN few ON few.n = length(t.v)
-	UNION ALL SELECT 4, count(*), count(DISTINCT t.k), 0 FROM t WHERE NOT EXISTS (SELECT FROM few WHERE few.k = t.k AND filling > t.v);
+CREATE VIEW joined (test, rows, keys, filling) AS SELECT 1, count(*), sum(t.k), min(length(filling)) FROM t JOIN few USING (k)
+	UNION ALL SELECT 2, count(*), sum(t.k), min(length(filling)) FROM t LEFT JOIN few USING (k)
+	UNION ALL SELECT 3, count(*), sum(t.k), min(length(filling)) FROM t LEFT JOIN few ON few.n = length(t.v)
+	UNION ALL SELECT 4, count(*), sum(t.k), 0 FROM t WHERE NOT EXISTS (SELECT FROM few WHERE few.k = t.k AND filling > t.v);
+CREATE FUNCTION joins_of_shards(query text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	joins int := 0;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		joins := joins + (line ~ 'Join on Nodes')::int;
+	END LOOP;
+	RETURN joins;
+END $$;
+SELECT joins_of_shards('SELECT * FROM joined');
 SELECT * FROM joined;
 SET tessera.ship_limit = '1kB';
 SELECT * FROM joined;
