@@ -212,7 +212,8 @@ SELECT count(*), sum(a.k - b.k) FROM events a JOIN events b ON a.n = b.n;
 RESET enable_hashjoin;
 RESET enable_nestloop;
 
--- a rescan with the same arguments does not ask the nodes again
+-- a rescan with the same arguments does not ask the nodes again; the snapshot
+-- that a local table takes part in, and COMMIT, are one flush for each node
 CREATE TABLE outer_rows AS SELECT i FROM generate_series(1, 20) i;
 ANALYZE outer_rows;
 SET enable_hashjoin = off;

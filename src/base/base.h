@@ -6,6 +6,7 @@
 #define TESS_BASE_H
 
 #include "nodes/pg_list.h"
+#include "nodes/plannodes.h"
 #include "utils/elog.h"
 
 #include "tessera.h"
@@ -40,6 +41,13 @@ extern List *tess_relation_cascades(List *tables, Oid relation, bool with_checks
  * objects of one server, by an OID that another server gives to others.
  * Does not look into domains, arrays and composites. */
 extern bool tess_type_names_objects(Oid type);
+
+/* plan_walk.c */
+
+/* Calls visit for each node of the plan and of its subplans, each before those
+ * below it. */
+extern void tess_plan_walk(const PlannedStmt *stmt,
+						   void (*visit)(Plan *plan, void *arg), void *arg);
 
 /* extension.c */
 

@@ -129,7 +129,8 @@ run_as_shard(void *arg)
 	uint64 processed;
 
 	first.context = CurrentMemoryContext;
-	processed = tess_local_execute(job->sql, NULL, false, false, &first.receiver);
+	processed = tess_local_execute(job->sql, NULL, NULL, false, false,
+								   &first.receiver);
 	finish_job(job, true,
 			   first.has_row ? first.value : command_tag(job->sql, processed));
 }

@@ -41,6 +41,7 @@ static void process_utility(PlannedStmt *plan, const char *query_string,
 							ParamListInfo params, QueryEnvironment *query_env,
 							DestReceiver *dest, QueryCompletion *completion);
 static void run_change(Utility *utility);
+static void note_snapshot(const Node *statement);
 static void pass_on(Utility *utility);
 static void own_tree(Utility *utility);
 static bool is_ours_to_see(const Utility *utility);
@@ -74,6 +75,7 @@ process_utility(PlannedStmt *plan, const char *query_string,
 	if (tess_local_consume_passthrough() || !is_ours_to_see(&utility))
 	{
 		pass_on(&utility);
+		note_snapshot(plan->utilityStmt);
 		return;
 	}
 	switch (nodeTag(plan->utilityStmt))
@@ -121,6 +123,17 @@ process_utility(PlannedStmt *plan, const char *query_string,
 	}
 	if (IsTransactionState())
 		tess_effects_finish();
+}
+
+/* SET TRANSACTION SNAPSHOT has been executed: nodes do not have that one. */
+static void
+note_snapshot(const Node *statement)
+{
+	const VariableSetStmt *set = (const VariableSetStmt *) statement;
+
+	if (IsA(statement, VariableSetStmt) && set->kind == VAR_SET_MULTI &&
+		strcmp(set->name, "TRANSACTION SNAPSHOT") == 0)
+		tess_snapshot_note_import();
 }
 
 /* Refused, or done to the shell and then repeated for the shards. */

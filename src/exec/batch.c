@@ -540,7 +540,7 @@ execute_here(Batch *batch, const char *sql)
 	batch->rows_here = tess_exec_here(sql,
 									  tess_args_param_list(count, types, values,
 														   nulls),
-									  NULL, batches->fragment->role,
+									  NULL, true, batches->fragment->role,
 									  tess_row_receiver_make(batch,
 															 returned_here));
 	batches->processed += batch->rows_here;
@@ -623,7 +623,8 @@ send_batches(TessBatches *batches, Batch **open, int count)
 	if (contexts == NIL)
 		return;
 
-	tess_replies_open(batches->replies, batches->fragment->role, TESS_WRITE);
+	tess_replies_open(batches->replies, NULL, batches->fragment->role,
+					  TESS_WRITE);
 	batches->sent += list_length(contexts);
 	if (batches->group == NULL)
 	{

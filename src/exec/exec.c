@@ -14,8 +14,10 @@
 
 static struct
 {
+	ExecutorStart_hook_type next_start;
 	ExecutorRun_hook_type next_run;
 	ExecutorFinish_hook_type next_finish;
+	ExecutorEnd_hook_type next_end;
 } hooks;
 
 /* Of the executor call that is running. */
@@ -72,6 +74,28 @@ tess_exec_is_never_rescanned(const Plan *scan, EState *estate)
 }
 
 static void
+start(QueryDesc *query_desc, int eflags)
+{
+	/* checks of foreign keys have snapshots of their own */
+	if (!InNoForceRLSOperation() || call.for_foreign_key)
+		tess_statement_choose_snapshot(query_desc, eflags);
+	if (hooks.next_start)
+		hooks.next_start(query_desc, eflags);
+	else
+		standard_ExecutorStart(query_desc, eflags);
+}
+
+static void
+end(QueryDesc *query_desc)
+{
+	if (hooks.next_end)
+		hooks.next_end(query_desc);
+	else
+		standard_ExecutorEnd(query_desc);
+	tess_snapshot_sweep(query_desc->snapshot);
+}
+
+static void
 count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 		  bool execute_once)
 {
@@ -81,11 +105,15 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 	enter_call(true);
 	PG_TRY();
 	{
+		bool pushed = tess_statement_push_snapshot(query_desc);
+
 		tess_pending_check(query_desc);
 		if (hooks.next_run)
 			hooks.next_run(query_desc, direction, count, execute_once);
 		else
 			standard_ExecutorRun(query_desc, direction, count, execute_once);
+		if (pushed)
+			PopActiveSnapshot();
 	}
 	PG_FINALLY();
 	{
@@ -106,10 +134,14 @@ count_finish(QueryDesc *query_desc)
 	enter_call(false);
 	PG_TRY();
 	{
+		bool pushed = tess_statement_push_snapshot(query_desc);
+
 		if (hooks.next_finish)
 			hooks.next_finish(query_desc);
 		else
 			standard_ExecutorFinish(query_desc);
+		if (pushed)
+			PopActiveSnapshot();
 	}
 	PG_FINALLY();
 	{
@@ -169,8 +201,12 @@ tess_exec_init(void)
 	tess_remote_plan_init();
 	tess_shipped_rows_init();
 
+	hooks.next_start = ExecutorStart_hook;
+	ExecutorStart_hook = start;
 	hooks.next_run = ExecutorRun_hook;
 	ExecutorRun_hook = count_run;
 	hooks.next_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = count_finish;
+	hooks.next_end = ExecutorEnd_hook;
+	ExecutorEnd_hook = end;
 }

@@ -56,7 +56,8 @@ extern TessReplies *tess_replies_make(void *owner, TessRowSink put_row,
 extern TessBranch *tess_replies_branch(TessReplies *replies, int32 node_id);
 extern TessBranch *tess_replies_shard_branch(TessReplies *replies,
 											 const TessShard *shard);
-extern void tess_replies_open(TessReplies *replies, Oid role, TessAccess access);
+extern void tess_replies_open(TessReplies *replies, TessSnapshot *snapshot,
+							  Oid role, TessAccess access);
 extern void tess_replies_queue(TessReplies *replies, TessBranch *branch,
 							   const char *sql, const TessParams *params,
 							   bool binary_result, bool single_row,
@@ -88,10 +89,11 @@ extern void tess_row_map_local(TessRowMap *map, TupleTableSlot *slot,
 typedef void (*TessSlotSink)(void *owner, TupleTableSlot *slot);
 extern DestReceiver *tess_row_receiver_make(void *owner, TessSlotSink put);
 
-/* Runs a statement in process, as role; see tess_local_execute.  snapshot
- * NULL: it writes, as a command of its own. */
+/* Runs a statement in process, as role; see tess_local_execute.  If it writes,
+ * it is a command of its own, and may have no snapshot (NULL). */
 extern uint64 tess_exec_here(const char *sql, ParamListInfo params,
-							 Snapshot snapshot, Oid role, DestReceiver *dest);
+							 Snapshot snapshot, bool writes, Oid role,
+							 DestReceiver *dest);
 
 /* Copies a tuple that does not belong to the slot's kind into a virtual slot,
  * by reference. */
@@ -195,6 +197,9 @@ extern TessScanTask *tess_tasks_make(const TessFragment *fragment,
 extern int tess_tasks_load(TessScanTask *tasks, int count, TessCargo *cargo,
 						   TessArgs *args, const TessFragment *fragment,
 						   Oid role);
+extern TessSnapshot *tess_tasks_snapshot(const TessScanTask *tasks, int count,
+										 Snapshot own, bool asked_again,
+										 bool *alone);
 
 /* order.c: nothing sees what is written after it began --------------------- */
 typedef struct TessReader TessReader;
@@ -261,6 +266,10 @@ extern int64 tess_returned_ordinal(const TessReturnedRows *rows);
 extern bool tess_returned_next(TessReturnedRows *rows, TupleTableSlot *slot);
 extern void tess_returned_end(TessReturnedRows *rows);
 extern int tess_returned_number(const PGresult *result, int row);
+
+/* statement_snapshot.c: what a statement reads under ------------------------- */
+extern void tess_statement_choose_snapshot(QueryDesc *query_desc, int eflags);
+extern bool tess_statement_push_snapshot(const QueryDesc *query_desc);
 
 /* pending.c: rows of an INSERT that were not sent, when they are read -------- */
 typedef struct TessPending TessPending;

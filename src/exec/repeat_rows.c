@@ -181,7 +181,8 @@ send_rows(Repeater *repeater)
 	ListCell *cell;
 
 	tess_encoder_encode(repeater->encoder, &rows, &is_null, &params);
-	tess_replies_open(repeater->replies, repeater->fragment->role, TESS_WRITE);
+	tess_replies_open(repeater->replies, NULL, repeater->fragment->role,
+					  TESS_WRITE);
 
 	/* all of them before anything is queued, which must not be read past */
 	foreach(cell, repeater->branches)

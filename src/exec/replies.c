@@ -142,28 +142,28 @@ tess_replies_shard_branch(TessReplies *replies, const TessShard *shard)
 	return tess_replies_branch(replies, shard->node_ids[0]);
 }
 
-/* Gets sessions, for all branches that have none, at once. */
+/*
+ * Gets the sessions of all branches at once, ready for statements that read
+ * under the snapshot: before anything is queued on them, since somebody else
+ * may have used them in between.
+ */
 void
-tess_replies_open(TessReplies *replies, Oid role, TessAccess access)
+tess_replies_open(TessReplies *replies, TessSnapshot *snapshot, Oid role,
+				  TessAccess access)
 {
 	int32 *node_ids = palloc(replies->branch_count * sizeof(int32));
 	int count = 0;
 
 	for (int i = 0; i < replies->branch_count; i++)
 	{
-		TessBranch *branch = replies->branches[i];
-
-		if (!branch->is_local && branch->session == NULL)
-			node_ids[count++] = branch->node_id;
+		if (!replies->branches[i]->is_local)
+			node_ids[count++] = replies->branches[i]->node_id;
 	}
 
-	if (count > 0)
-	{
-		tess_xact_sessions(count, node_ids, role, access, replies->sessions);
-		for (int i = 0; i < count; i++)
-			tess_replies_branch(replies, node_ids[i])
-				->session = replies->sessions[i];
-	}
+	tess_xact_sessions_at(snapshot, count, node_ids, role, access,
+						  replies->sessions);
+	for (int i = 0; i < count; i++)
+		tess_replies_branch(replies, node_ids[i])->session = replies->sessions[i];
 	pfree(node_ids);
 }
 

@@ -254,7 +254,7 @@ tess_row_receiver_make(void *owner, TessSlotSink put)
 /* See exec_internal.h.  On error, the abort puts the user back. */
 uint64
 tess_exec_here(const char *sql, ParamListInfo params, Snapshot snapshot,
-			   Oid role, DestReceiver *dest)
+			   bool writes, Oid role, DestReceiver *dest)
 {
 	Oid saved_user;
 	int saved_context;
@@ -265,17 +265,8 @@ tess_exec_here(const char *sql, ParamListInfo params, Snapshot snapshot,
 		SetUserIdAndSecContext(role,
 							   saved_context | SECURITY_LOCAL_USERID_CHANGE);
 
-	if (snapshot != NULL)
-	{
-		PushActiveSnapshot(snapshot);
-		processed = tess_local_execute(sql, params, true, false, dest);
-		PopActiveSnapshot();
-	}
-	else
-	{
-		/* Foreign keys are seen to when all copies and shards are changed. */
-		processed = tess_local_execute(sql, params, false, true, dest);
-	}
+	/* Foreign keys are seen to when all copies and shards are changed. */
+	processed = tess_local_execute(sql, params, snapshot, !writes, writes, dest);
 
 	SetUserIdAndSecContext(saved_user, saved_context);
 	return processed;

@@ -56,6 +56,9 @@ typedef struct TesseraScanState
 	TessReplies *replies; /* NULL: no run yet, or closed */
 	TessMerge *merge;	  /* NULL: rows come in any order */
 	Bitmapset *asked;	  /* the shards */
+	/* what it reads under; NULL: as of now, or the transaction's */
+	TessSnapshot *snapshot;
+	bool alone; /* one node's answer, that nobody has seen yet */
 	bool running;
 	bool keeping; /* the store has every row from the first on */
 	Tuplestorestate *store;
@@ -246,14 +249,22 @@ run_here(TesseraScanState *state, const TessScanTask *task)
 	EState *estate = state->css.ss.ps.state;
 	const TessArgs *args = state->args;
 	bool reads = fragment->command == CMD_SELECT;
+	Snapshot snapshot = reads ? estate->es_snapshot : NULL;
 	uint64 processed;
 
+	if (state->snapshot != NULL)
+		snapshot = tess_snapshot_here(state->snapshot);
+	if (reads)
+		tess_exec_check_snapshot(fragment, snapshot);
+	else if (fragment->target != TESS_TO_ALL_COPIES &&
+			 IsolationUsesXactSnapshot())
+		tess_exec_check_snapshot(fragment, GetTransactionSnapshot());
 	state->here = task;
 	processed = tess_exec_here(tess_statement_sql(fragment, task->shard_count,
 												  task->shard_ids),
 							   tess_args_param_list(args->count, args->types,
 													args->values, args->nulls),
-							   reads ? estate->es_snapshot : NULL, state->role,
+							   snapshot, !reads, state->role,
 							   tess_row_receiver_make(state, store_local_row));
 	state->here = NULL;
 	if (fragment->sets_count)
@@ -273,7 +284,29 @@ set_shipped(TesseraScanState *state, const TessScanTask *task)
 	return state->fragment->shipped_key >= 0 || task->stash != 0;
 }
 
-/* Queues the remote ones of the tasks and sends them, all in one go. */
+/* Whether there may be another run than this one. */
+static bool
+is_asked_again(const TesseraScanState *state)
+{
+	return state->fragment->command == CMD_SELECT && state->keep != KEEP_NOTHING;
+}
+
+/* What the scan does to rows of nodes. */
+static TessAccess
+access_of(const TesseraScanState *state)
+{
+	if (state->fragment->command != CMD_SELECT)
+		return TESS_WRITE;
+	if (state->fragment->locks_rows)
+		return TESS_LOCK;
+	return state->snapshot != NULL && is_asked_again(state) ? TESS_READ_MORE
+															: TESS_READ;
+}
+
+/*
+ * Queues the remote ones of the tasks and sends them, all in one go, under the
+ * snapshot of the statement.  If there is none yet, it is taken on the way.
+ */
 static void
 send_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 {
@@ -285,10 +318,11 @@ send_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 					   fragment->shipped == NIL;
 	TessParams params;
 
-	tess_replies_open(state->replies, state->role,
-					  writes				 ? TESS_WRITE
-					  : fragment->locks_rows ? TESS_LOCK
-											 : TESS_READ);
+	state->snapshot = tess_tasks_snapshot(tasks, count,
+										  state->css.ss.ps.state->es_snapshot,
+										  is_asked_again(state), &state->alone);
+	tess_replies_open(state->replies, state->snapshot, state->role,
+					  access_of(state));
 	for (int i = 0; i < count; i++)
 	{
 		if (tasks[i].branch->is_local)
@@ -308,6 +342,8 @@ send_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 										  : (void *) &tasks[i]);
 	}
 	tess_replies_flush(state->replies);
+	if (state->snapshot != NULL)
+		tess_snapshot_finish(state->snapshot);
 }
 
 /* The tasks of the shards, those of them that run here at last. */
@@ -327,11 +363,6 @@ run_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 	{
 		if (!tasks[i].branch->is_local)
 			continue;
-		if (state->fragment->command == CMD_SELECT)
-			tess_exec_check_snapshot(state->fragment,
-									 state->css.ss.ps.state->es_snapshot);
-		else if (IsolationUsesXactSnapshot())
-			tess_exec_check_snapshot(state->fragment, GetTransactionSnapshot());
 		(void) set_shipped(state, &tasks[i]);
 		(void) run_here(state, &tasks[i]);
 	}
@@ -387,6 +418,7 @@ run_on_copies(TesseraScanState *state)
 	int count = list_length(nodes);
 	TessScanTask *tasks = palloc0((count + 1) * sizeof(TessScanTask));
 
+	state->snapshot = tess_snapshot_find(state->css.ss.ps.state->es_snapshot);
 	state->copy_rows = run_here(state, &tasks[count]);
 	for (int i = 0; i < count; i++)
 	{
@@ -556,10 +588,17 @@ next_arriving(TesseraScanState *state, TupleTableSlot *slot)
 	PGresult *result;
 	void *tag;
 	int row;
+	bool arrived;
 
 	if (state->merge != NULL)
 		return tess_merge_next(state->merge, slot);
-	if (!tess_replies_next(state->replies, &result, &row, &tag))
+	arrived = tess_replies_next(state->replies, &result, &row, &tag);
+	if (state->alone)
+	{
+		tess_barrier_wait_windows();
+		state->alone = false;
+	}
+	if (!arrived)
 		return false;
 
 	old_context = MemoryContextSwitchTo(

@@ -52,6 +52,38 @@ tess_tasks_make(const TessFragment *fragment, const TessArgs *args,
 	return tasks;
 }
 
+/*
+ * The snapshot that the tasks read under; NULL: each its own, or the
+ * transaction's.  own is what PostgreSQL gave the statement.  If it has none
+ * yet, it needs one where it asks several servers, or one of them several times;
+ * asked_again: a further run may follow.  *alone is set for a read of one node.
+ */
+TessSnapshot *
+tess_tasks_snapshot(const TessScanTask *tasks, int count, Snapshot own,
+					bool asked_again, bool *alone)
+{
+	TessSnapshot *snapshot = tess_snapshot_find(own);
+	bool guarded = false;
+	bool remote = false;
+
+	*alone = false;
+	if (snapshot != NULL || !tess_snapshot_is_for_statements())
+		return snapshot;
+	for (int i = 0; i < count; i++)
+	{
+		guarded |= tasks[i].branch != tasks[0].branch;
+		remote |= !tasks[i].branch->is_local;
+	}
+	if (!remote)
+		return NULL;
+	if (count == 1 && !asked_again)
+	{
+		*alone = true;
+		return NULL;
+	}
+	return tess_snapshot_begin(own, guarded, !asked_again);
+}
+
 /* Stashes ---------------------------------------------------------------------- */
 
 /* TessRowSink: void. */
@@ -107,7 +139,7 @@ stash_load(TessScanTask *tasks, int count, TessCargo *cargo, TessArgs *args,
 	for (int i = 0; i < count; i++)
 		if (tess_cargo_rows(cargo, tasks[i].shard_index) > 0)
 			(void) tess_replies_branch(replies, tasks[i].branch->node_id);
-	tess_replies_open(replies, role, TESS_READ_MORE);
+	tess_replies_open(replies, NULL, role, TESS_READ_MORE);
 	for (int i = 0; i < count; i++)
 	{
 		TessScanTask *task = &tasks[i];

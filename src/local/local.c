@@ -59,6 +59,24 @@ tess_local_run(List *commands)
 	AtEOXact_GUC(true, guc_level);
 }
 
+static void
+push_snapshot(Snapshot snapshot, bool read_only)
+{
+	if (read_only)
+	{
+		PushActiveSnapshot(snapshot);
+		return;
+	}
+	CommandCounterIncrement();
+	if (snapshot == NULL)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	else
+	{
+		PushCopiedSnapshot(snapshot);
+		UpdateActiveSnapshotCommandId();
+	}
+}
+
 /*
  * Runs one SELECT or DML statement; see local.h.  The settings are pinned only
  * while the text is read: what runs in it (functions, triggers, output of
@@ -68,8 +86,8 @@ tess_local_run(List *commands)
  * per-query memory: it copies what it keeps.
  */
 uint64
-tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
-				   bool later_triggers, DestReceiver *dest)
+tess_local_execute(const char *sql, ParamListInfo params, Snapshot snapshot,
+				   bool read_only, bool later_triggers, DestReceiver *dest)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "tessera local statement",
@@ -81,12 +99,7 @@ tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
 	ListCell *cell;
 	int guc_level;
 
-	if (!read_only)
-	{
-		CommandCounterIncrement();
-		PushActiveSnapshot(GetTransactionSnapshot());
-	}
-
+	push_snapshot(snapshot, read_only);
 	guc_level = tess_settings_pin();
 	raw_list = pg_parse_query(sql);
 	if (list_length(raw_list) != 1)
@@ -107,11 +120,9 @@ tess_local_execute(const char *sql, ParamListInfo params, bool read_only,
 			processed = count;
 	}
 
+	PopActiveSnapshot();
 	if (!read_only)
-	{
-		PopActiveSnapshot();
 		CommandCounterIncrement();
-	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
 	return processed;

@@ -18,14 +18,14 @@
 extern void tess_local_run(List *commands);
 
 /* One command with parameters; rows (SELECT, RETURNING) go to dest, which may
- * be NULL.  read_only: under the active snapshot, seeing what this
- * transaction did before the current command; otherwise a new command with a
- * new snapshot.  later_triggers: what a write queues for after it (foreign
+ * be NULL.  read_only: under the snapshot as it is; otherwise a new command,
+ * which sees what those before it did, under the snapshot else, or under a new
+ * one if it is NULL.  later_triggers: what a write queues for after it (foreign
  * keys) is done when the statement ends that is being executed around it, which
  * must be a write too.  Returns the number of rows processed. */
 extern uint64 tess_local_execute(const char *sql, ParamListInfo params,
-								 bool read_only, bool later_triggers,
-								 DestReceiver *dest);
+								 Snapshot snapshot, bool read_only,
+								 bool later_triggers, DestReceiver *dest);
 
 /* An EXPLAIN of one statement, without ANALYZE; its output goes to dest.  types
  * of its parameters: InvalidOid is inferred.  params NULL: they have no values,

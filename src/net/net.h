@@ -87,6 +87,10 @@ extern void tess_session_queue_again(TessSession *session, const char *sql,
  * that would get the reply does. */
 extern void tess_session_flush(TessSession *session);
 
+/* Has the node send what it answers to the statements queued so far, without
+ * waiting for those that follow.  Leaves with the next flush. */
+extern void tess_session_request_flush(TessSession *session);
+
 typedef enum TessPoll
 {
 	TESS_POLL_WAIT, /* nothing to read now: tess_net_wait */

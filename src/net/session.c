@@ -273,6 +273,13 @@ tess_session_flush(TessSession *session)
 	(void) tess_session_sync(session);
 }
 
+void
+tess_session_request_flush(TessSession *session)
+{
+	if (!session->broken && !PQsendFlushRequest(session->conn))
+		tess_session_break(session, NULL);
+}
+
 /* receiving -------------------------------------------------------------- */
 
 static void

@@ -35,8 +35,8 @@ tess_null_entry(const TessTable *table)
 						   false);
 }
 
-static bool
-is_in_c(Oid function)
+bool
+tess_function_is_in_c(Oid function)
 {
 	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	bool result = HeapTupleIsValid(tuple) &&
@@ -55,7 +55,7 @@ may_read_target(Oid function, void *volatility)
 	return function >= FirstNormalObjectId &&
 		   func_volatile(function) == *(const char *) volatility &&
 		   (*(const char *) volatility != PROVOLATILE_VOLATILE ||
-			!is_in_c(function));
+			!tess_function_is_in_c(function));
 }
 
 static bool

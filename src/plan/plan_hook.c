@@ -228,8 +228,16 @@ plan_in_frame(TessJob *job)
 		tess_inline_functions(job->parse, &inlined);
 		job->survey = tess_survey_make(job->parse);
 	}
-	stmt = tess_survey_is_ours(job->survey) ? plan_ours(job)
-											: core_planner(job->parse, job);
+	if (tess_survey_is_ours(job->survey))
+	{
+		bool inherits = tess_calls_inheriting(job->parse);
+
+		stmt = plan_ours(job);
+		if (inherits)
+			tess_mark_inheriting(stmt);
+	}
+	else
+		stmt = core_planner(job->parse, job);
 	stmt->invalItems = list_concat(stmt->invalItems, inlined.invalItems);
 	stmt->dependsOnRole |= inlined.dependsOnRole;
 	return stmt;

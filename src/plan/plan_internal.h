@@ -52,6 +52,10 @@ extern TessSurvey *tess_survey_make(Query *parse);
 /* The relations of a query level that are in FROM or its target. */
 extern Bitmapset *tess_survey_used(Query *query);
 
+/* inherited.c: functions that read under the statement's own snapshot. */
+extern bool tess_calls_inheriting(Query *query);
+extern void tess_mark_inheriting(PlannedStmt *stmt);
+
 /* refuse.c: raises 0A000 for what no strategy may do. */
 extern void tess_refuse_unsupported(TessJob *job);
 /* Raises 0A000 for ctid and its like outside of RETURNING. */
@@ -127,6 +131,9 @@ extern List *tess_binding_types(const TessBindings *bindings);
 extern bool tess_is_row_independent(Node *node);
 /* Same for the rows of a subquery, and what it compares with them. */
 extern bool tess_is_row_independent_subquery(SubLink *sublink);
+
+/* dml_insert.c */
+extern bool tess_function_is_in_c(Oid function);
 
 /* columns.c: which columns of a table do we want, and as what? ------------ */
 

@@ -241,7 +241,8 @@ fetch_here(SampleSink *sink, const TessShardSizes *sizes, int target)
 		char *sql = sample_sql(sink, sizes, i, target);
 
 		if (sizes->shards[i].is_local && sql != NULL)
-			(void) tess_local_execute(sql, NULL, true, false, &sink->dest);
+			(void) tess_local_execute(sql, NULL, GetActiveSnapshot(), true,
+									  false, &sink->dest);
 	}
 }
 

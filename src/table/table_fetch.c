@@ -77,7 +77,7 @@ tess_table_fetch_rows(Relation rel, const TessTable *table)
 											   tess_meta_shard_relation(table,
 																		node->shard_ids
 																			[j])),
-								   NULL, false, false, &sink->dest);
+								   NULL, NULL, false, false, &sink->dest);
 	}
 	FreeBulkInsertState(sink->bulk);
 	table_finish_bulk_insert(rel, 0);

@@ -118,6 +118,8 @@ typedef struct TessFragment
 	int limit_param;
 
 	bool locks_rows; /* FOR UPDATE ... travels in the template */
+	/* The statement calls functions that may read anything under its snapshot. */
+	bool calls_functions;
 	bool sets_count; /* es_processed is the sum of the nodes' counts */
 	Oid role;		 /* InvalidOid: who starts the statement */
 

@@ -181,7 +181,7 @@ is_one_open(uint64 last)
 	return false;
 }
 
-/* See barrier.h. */
+/* See xact.h. */
 void
 tess_barrier_wait_windows(void)
 {

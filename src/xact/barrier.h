@@ -6,6 +6,7 @@
 #define TESS_BARRIER_H
 
 #include "tessera.h"
+#include "xact/xact.h"
 
 /*
  * Before a decision that several servers will carry out: from here to the end
@@ -14,15 +15,6 @@
  * locks.
  */
 extern void tess_barrier_enter_commit(void);
-
-/*
- * Between the answer of a node that has committed, or was read, and telling the
- * client: waits until the windows that are open now are closed, so that nothing
- * the client does next is in one of their snapshots while this is not.
- * Costs a look at shared memory if none is open.  Never raises: a cancel or a
- * termination that is pending ends the wait.
- */
-extern void tess_barrier_wait_windows(void);
 
 /*
  * While a window is open, no commit of several servers is between its parts:

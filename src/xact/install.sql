@@ -27,3 +27,14 @@ CREATE FUNCTION tessera_internal.wait_edges(OUT server text, OUT waiter text, OU
 	RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME', 'tess_wait_edges';
 COMMENT ON FUNCTION tessera_internal.wait_edges()
 	IS 'who waits for a lock and for whom, on this server, by names that hold on all servers';
+
+-- what a coordinator has its statements on this node read under
+CREATE FUNCTION tessera_internal.take_snapshot(number bigint, oldest bigint)
+	RETURNS void LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_snapshot_take';
+COMMENT ON FUNCTION tessera_internal.take_snapshot(bigint, bigint)
+	IS 'takes a snapshot that the next statements of the transaction read under; releases those numbered below oldest';
+
+CREATE FUNCTION tessera_internal.use_snapshot(number bigint, oldest bigint)
+	RETURNS void LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_snapshot_use';
+COMMENT ON FUNCTION tessera_internal.use_snapshot(bigint, bigint)
+	IS 'the next statements of the transaction read under a snapshot taken before, or, with 0, under their own';

@@ -6,6 +6,8 @@
 #ifndef TESS_XACT_H
 #define TESS_XACT_H
 
+#include "utils/snapshot.h"
+
 #include "net/net.h"
 #include "tessera.h"
 
@@ -30,6 +32,17 @@ typedef enum TessAccess
 extern void tess_xact_sessions(int count, const int32 *node_ids, Oid role,
 							   TessAccess access, TessSession **sessions);
 
+/*
+ * As above, for statements that read under a cluster snapshot.  One that is
+ * being taken is taken on these sessions, ahead of the caller's statements; of
+ * one that was taken they have to be members (40001, or 08006).  NULL: the
+ * transaction's, where it has one, else as of now.
+ */
+typedef struct TessSnapshot TessSnapshot;
+extern void tess_xact_sessions_at(TessSnapshot *snapshot, int count,
+								  const int32 *node_ids, Oid role,
+								  TessAccess access, TessSession **sessions);
+
 /* One node. */
 extern TessSession *tess_xact_session(int32 node_id, Oid role, TessAccess access);
 
@@ -40,6 +53,50 @@ extern bool tess_xact_has_written(int32 node_id);
  * count them.  A read at depth 1 outside a transaction block needs no remote
  * transaction. */
 extern int tess_xact_depth;
+
+/* snapshot.c: one snapshot of several servers ---------------------------- */
+
+/* What tessera.snapshot and the isolation level want: a cluster snapshot for
+ * statements that read from several places; one for the transaction. */
+extern bool tess_snapshot_is_for_statements(void);
+extern bool tess_snapshot_is_for_transaction(void);
+
+/*
+ * A new one, for a statement to which PostgreSQL gave the snapshot own: next,
+ * tess_xact_sessions_at on the sessions that take part, a flush of each, and
+ * tess_snapshot_finish, with nothing that waits for anything else in between.
+ * guarded: several servers take part, this one included.  brief: nothing reads
+ * under it after the statements that go out with it.
+ */
+extern TessSnapshot *tess_snapshot_begin(Snapshot own, bool guarded, bool brief);
+/* Waits until all have taken it, and takes this server's part.  Nothing if
+ * that was done.  Errors: 08006 after tessera.snapshot_timeout. */
+extern void tess_snapshot_finish(TessSnapshot *snapshot);
+/* This server's part: registered as long as the cluster snapshot lives. */
+extern Snapshot tess_snapshot_here(const TessSnapshot *snapshot);
+/* The one of the statement that has this snapshot; NULL: none. */
+extern TessSnapshot *tess_snapshot_find(Snapshot snapshot);
+/* The transaction's, taken on all nodes now if it has none yet; NULL: none is
+ * wanted.  Errors: 08006, 40001; 0A000 under another session's snapshot. */
+extern TessSnapshot *tess_snapshot_of_transaction(void);
+/* Releases those that no statement has any more; but for ending, which the
+ * caller is about to let go once. */
+extern void tess_snapshot_sweep(Snapshot ending);
+/* SET TRANSACTION SNAPSHOT was executed. */
+extern void tess_snapshot_note_import(void);
+
+/* node_snapshot.c: on a node, what the coordinator wants the client's
+ * statements to read under; InvalidSnapshot: each has its own. */
+extern Snapshot tess_node_snapshot(void);
+
+/*
+ * barrier.c: between the answer of a node that has committed, or was read, and
+ * telling the client: waits until the windows are closed in which snapshots are
+ * being taken now, so that nothing the client does next is in one of these
+ * while this is not.  Costs a look at shared memory if there are none.  Never
+ * raises: a cancel or a termination that is pending ends the wait.
+ */
+extern void tess_barrier_wait_windows(void);
 
 /* recovery.c */
 

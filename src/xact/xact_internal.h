@@ -40,6 +40,8 @@ typedef struct TessRemote
 								 * before the next statement, 0: none */
 	bool lost;			 /* broke with something in it: cannot commit */
 	bool replace;		 /* with nothing in it: begin on another */
+	uint64 begun;		 /* number of its transaction, never the same twice */
+	int64 used_snapshot; /* see node_snapshot.c; 0: none, -1: not known */
 
 	/* The statement that is under way in a round, see xact_round.c */
 	const char *command;  /* NULL: takes no part in the round */
@@ -90,6 +92,22 @@ extern bool tess_node_is_clean(int32 node_id);
 extern void tess_node_mark_dirty(int32 node_id);
 extern void tess_node_note_clean(int32 node_id, uint64 marks);
 extern void tess_dirty_init(void);
+
+/* snapshot.c */
+extern bool tess_snapshot_is_taken(const TessSnapshot *snapshot);
+extern void tess_snapshot_join(TessSnapshot *snapshot, int count,
+							   TessRemote **remotes);
+extern void tess_snapshot_choose(const TessSnapshot *snapshot,
+								 TessRemote *remote);
+extern void tess_snapshot_subend(bool committed, int level);
+extern void tess_snapshot_release_all(void);
+extern void tess_snapshot_forget_all(void);
+extern void tess_snapshot_init(void);
+
+/* node_snapshot.c */
+extern void tess_node_snapshot_subend(bool committed, int level);
+extern void tess_node_snapshot_release(void);
+extern void tess_node_snapshot_forget(void);
 
 /* recovery.c */
 extern void tess_node_resolve(int32 node_id);

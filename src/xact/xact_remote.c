@@ -32,6 +32,7 @@ static struct
 	TessRemote **remotes;
 	int count;
 	int capacity;
+	uint64 begun; /* remote transactions, ever */
 } joined;
 
 TessRemote **
@@ -44,7 +45,8 @@ tess_remotes(int *count)
 void
 tess_remotes_forget(void)
 {
-	memset(&joined, 0, sizeof(joined));
+	joined.remotes = NULL;
+	joined.count = joined.capacity = 0;
 }
 
 /* False if what was done there is gone with the connection. */
@@ -258,6 +260,8 @@ queue_preamble(TessRemote *remote)
 	{
 		/* first, so that an error on the way never leaves an unknown BEGIN */
 		remote->phase = TESS_PHASE_OPEN;
+		remote->begun = ++joined.begun;
+		remote->used_snapshot = 0;
 		remote->begun_level = level;
 		remote->savepoint_level = 1;
 		queue_silently(remote, begin_command());
@@ -300,15 +304,14 @@ refuse_access(TessAccess access)
 				 errhint("Start the transaction with BEGIN READ WRITE.")));
 }
 
-void
-tess_xact_sessions(int count, const int32 *node_ids, Oid role,
-				   TessAccess access, TessSession **sessions)
+/* Sessions with all that has to come before the caller's statements, but for
+ * the snapshot. */
+static void
+prepare_sessions(int count, const int32 *node_ids, Oid role, TessAccess access,
+				 TessRemote **remotes)
 {
 	int level = GetCurrentTransactionNestLevel();
 
-	if (!OidIsValid(role))
-		role = GetUserId();
-	refuse_access(access);
 	for (int i = 0; i < count; i++)
 	{
 		refuse_second_role(node_ids[i], role);
@@ -330,8 +333,43 @@ tess_xact_sessions(int count, const int32 *node_ids, Oid role,
 			note_level(&remote->locked_level, level);
 		if (remote->phase != TESS_PHASE_NONE)
 			note_level(&remote->begun_level, level);
-		sessions[i] = remote->session;
+		remotes[i] = remote;
 	}
+}
+
+void
+tess_xact_sessions_at(TessSnapshot *snapshot, int count, const int32 *node_ids,
+					  Oid role, TessAccess access, TessSession **sessions)
+{
+	TessRemote **remotes;
+
+	if (count == 0)
+		return;
+	if (!OidIsValid(role))
+		role = GetUserId();
+	refuse_access(access);
+	if (snapshot == NULL)
+		snapshot = tess_snapshot_of_transaction();
+
+	remotes = palloc(sizeof(TessRemote *) * count);
+	prepare_sessions(count, node_ids, role, access, remotes);
+	if (snapshot != NULL && !tess_snapshot_is_taken(snapshot))
+		tess_snapshot_join(snapshot, count, remotes);
+	else
+	{
+		for (int i = 0; i < count; i++)
+			tess_snapshot_choose(snapshot, remotes[i]);
+	}
+	for (int i = 0; i < count; i++)
+		sessions[i] = remotes[i]->session;
+	pfree(remotes);
+}
+
+void
+tess_xact_sessions(int count, const int32 *node_ids, Oid role,
+				   TessAccess access, TessSession **sessions)
+{
+	tess_xact_sessions_at(NULL, count, node_ids, role, access, sessions);
 }
 
 TessSession *
@@ -383,22 +421,34 @@ pre_commit(void)
 }
 
 static void
+release_snapshots(void)
+{
+	tess_snapshot_release_all();
+	tess_node_snapshot_release();
+}
+
+static void
 xact_callback(XactEvent event, void *arg)
 {
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			release_snapshots();
 			pre_commit();
 			break;
 		case XACT_EVENT_COMMIT:
+			tess_snapshot_forget_all();
 			tess_xact_committed();
 			break;
 		case XACT_EVENT_ABORT:
 			/* before nodes are waited for */
 			tess_barrier_abort(1);
+			tess_snapshot_forget_all();
+			tess_node_snapshot_forget();
 			tess_xact_aborted();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
+			release_snapshots();
 			if (joined.count > 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -415,14 +465,21 @@ static void
 subxact_callback(SubXactEvent event, SubTransactionId subid,
 				 SubTransactionId parent, void *arg)
 {
+	int level = GetCurrentTransactionNestLevel();
+
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		tess_barrier_abort(GetCurrentTransactionNestLevel());
+		tess_barrier_abort(level);
+	if (event == SUBXACT_EVENT_ABORT_SUB || event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		tess_snapshot_subend(event == SUBXACT_EVENT_COMMIT_SUB, level);
+		tess_node_snapshot_subend(event == SUBXACT_EVENT_COMMIT_SUB, level);
+	}
 	if (joined.count == 0)
 		return;
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
-		tess_xact_subcommitted(GetCurrentTransactionNestLevel());
+		tess_xact_subcommitted(level);
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		tess_xact_subaborted(GetCurrentTransactionNestLevel());
+		tess_xact_subaborted(level);
 }
 
 void
@@ -436,6 +493,7 @@ tess_xact_init(void)
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	tess_slots_init();
 	tess_barrier_init();
+	tess_snapshot_init();
 	tess_dirty_init();
 	tess_recovery_init();
 	tess_deadlock_init();
