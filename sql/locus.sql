@@ -80,6 +80,19 @@ SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.k = b.k OR a.n = b.v');
 SELECT how('SELECT a.n, b.v FROM a JOIN b ON a.k IS NOT DISTINCT FROM b.k');
 SELECT how('SELECT a.n, b.v FROM a, r, b WHERE a.k = r.id AND b.k = r.id');
 SELECT how('SELECT a.n, b.v FROM a, r, b WHERE a.k = r.id AND b.v = r.id');
+-- ... or local ones, values, parameters, what is computed of others
+SELECT how('SELECT a.n, b.v, l.v FROM a, l, b WHERE a.k = l.id AND b.k = l.id');
+SELECT how('SELECT a.n, b.v, l.v FROM a JOIN l ON a.k = l.id JOIN b ON l.id = b.k JOIN c ON c.k = b.k');
+SELECT how('SELECT a.n, b.v FROM a, b, l WHERE a.k = l.id AND b.v = l.id');
+SELECT how('SELECT a.n, b.v FROM a JOIN l ON a.k = l.id LEFT JOIN b ON b.k = l.id');
+SELECT how('SELECT a.n, b.v FROM l LEFT JOIN a ON a.k = l.id LEFT JOIN b ON b.k = l.id');
+SELECT how('SELECT a.n, b.v, l.v FROM a, l, b WHERE a.k = l.id + 1 AND b.k = l.id + 1');
+SELECT how('SELECT a.n, b.v, l.v FROM a, l, b WHERE a.k = l.id + 1 AND b.k = l.id + 2');
+SELECT how('SELECT a.n, b.v, w.n FROM a, wide w, b WHERE a.k = w.k AND b.k = w.k');
+SELECT how('SELECT l.v, (SELECT sum(a.n * b.v) FROM a, b WHERE a.k = l.id AND b.k = l.id) FROM l');
+SELECT how('SELECT l.v, q.s FROM l, (SELECT count(*) AS s FROM a, b WHERE a.k = 4 AND b.k = 4) q');
+SELECT how('SELECT l.v, q.s FROM l, (SELECT count(*) AS s FROM a, b WHERE a.k = 4 AND b.k = 5) q');
+SELECT how('SELECT q.s, b.v FROM (SELECT k, sum(n) AS s FROM a GROUP BY k) q, l, b WHERE q.k = l.id AND b.k = l.id');
 SELECT how('SELECT a.n, q.v FROM a JOIN (SELECT k AS x, v FROM b WHERE v > 3) q ON q.x = a.k');
 SELECT how('SELECT a.n, q.s FROM a JOIN (SELECT k, sum(v) AS s FROM b GROUP BY k) q ON q.k = a.k');
 SELECT how('SELECT a.n, q.s FROM a JOIN (SELECT v AS k, sum(v) AS s FROM b GROUP BY v) q ON q.k = a.k');
@@ -114,6 +127,23 @@ SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.k = b.k LEFT JOIN c ON c.k = b.k'
 SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.k = b.k LEFT JOIN c ON c.k = a.k');
 SELECT how('SELECT k, count(*) FROM a FULL JOIN b USING (k) GROUP BY k');
 SELECT how('SELECT a.k, count(*) FROM a FULL JOIN b ON a.k = b.k GROUP BY a.k');
+-- ... but COALESCE of both sides' keys is the key of whichever is there
+SELECT how('SELECT coalesce(b.k, a.k), count(*) FROM a FULL JOIN b ON a.k = b.k GROUP BY 1');
+SELECT how('SELECT coalesce(b.k, a.k), count(*) FROM a LEFT JOIN b ON a.k = b.k GROUP BY 1');
+SELECT how('SELECT coalesce(b.k, a.n), count(*) FROM a FULL JOIN b ON a.k = b.k GROUP BY 1');
+SELECT how('SELECT coalesce(a.k, 3), count(*) FROM a FULL JOIN b ON a.k = b.k GROUP BY 1');
+SELECT how('SELECT coalesce(b.v, a.k), count(*) FROM a FULL JOIN b ON a.k = b.k AND a.n = b.v GROUP BY 1');
+SELECT how('SELECT k, count(*), count(a.n), count(b.v), count(c.n) FROM a FULL JOIN b USING (k) FULL JOIN c USING (k) GROUP BY k');
+SELECT how('SELECT k, count(*), sum(b.v) FROM a FULL JOIN b USING (k) LEFT JOIN c USING (k) GROUP BY k');
+SELECT how('SELECT k, count(*), sum(b.v) FROM c RIGHT JOIN (a FULL JOIN b USING (k)) USING (k) GROUP BY k');
+SELECT how('SELECT k, x.n, b.v FROM (SELECT k, n FROM a) x NATURAL FULL JOIN b JOIN c USING (k)');
+SELECT how('SELECT a.n, b.v, c.n FROM a FULL JOIN b ON a.k = b.k LEFT JOIN c ON c.k = a.k');
+SELECT how('SELECT a.n, b.v, c.n FROM a FULL JOIN b ON a.k = b.k JOIN c ON c.k = coalesce(a.k, b.k)');
+SELECT how('SELECT DISTINCT k FROM a FULL JOIN b USING (k)');
+SELECT how('SELECT k, b.v, rank() OVER (PARTITION BY k ORDER BY b.v, a.n) FROM a FULL JOIN b USING (k)');
+SELECT how('SELECT q.k, q.s, c.n FROM (SELECT k, sum(n) AS s FROM a FULL JOIN b USING (k) GROUP BY k) q JOIN c ON c.k = q.k');
+SELECT how('SELECT k, a.n FROM a FULL JOIN b USING (k) WHERE EXISTS (SELECT FROM c WHERE c.k = coalesce(a.k, b.k))');
+SELECT how('SELECT k, a.n FROM a FULL JOIN b USING (k) WHERE k = 4');
 
 -- 4: groups, DISTINCT and windows with the key
 SELECT how('SELECT k, count(*), sum(n) FROM a GROUP BY k');

@@ -19,6 +19,32 @@
 #include "plan/plan_internal.h"
 #include "route/route.h"
 
+/* Terms ------------------------------------------------------------------------ */
+
+/* COALESCE of two terms. */
+TessTerm *
+tess_term_coalesce(const TessTerm *first, const TessTerm *second)
+{
+	TessTerm *term = palloc0(sizeof(TessTerm));
+	TessTerm *copies = palloc(2 * sizeof(TessTerm));
+
+	copies[0] = *first;
+	copies[1] = *second;
+	term->first = &copies[0];
+	term->second = &copies[1];
+	return term;
+}
+
+bool
+tess_term_equal(const TessTerm *a, const TessTerm *b)
+{
+	if (a->first != NULL || b->first != NULL)
+		return a->first != NULL && b->first != NULL &&
+			   tess_term_equal(a->first, b->first) &&
+			   tess_term_equal(a->second, b->second);
+	return a->rte == b->rte && a->attno == b->attno;
+}
+
 /* TessFacts ------------------------------------------------------------------ */
 
 TessFacts *
@@ -51,9 +77,7 @@ tess_facts_find(const TessFacts *facts, const TessTerm *term)
 
 		foreach(inner, class->terms)
 		{
-			TessTerm *known = lfirst(inner);
-
-			if (known->rte == term->rte && known->attno == term->attno)
+			if (tess_term_equal(lfirst(inner), term))
 				return class;
 		}
 	}
@@ -90,9 +114,26 @@ facts_equate(TessFacts *facts, const TessTerm *a, const TessTerm *b)
 	facts->classes = list_delete_ptr(facts->classes, right);
 }
 
-/* Columns ---------------------------------------------------------------- */
+/* COALESCE of terms alone, from the left. */
+static bool
+coalesce_of(CoalesceExpr *coalesce, TessScope *scope, TessTerm *term)
+{
+	ListCell *cell;
 
-/* The entry and column an expression stands for; false if it is no column. */
+	if (!tess_term_of(linitial(coalesce->args), scope, term))
+		return false;
+	for_each_from(cell, coalesce->args, 1)
+	{
+		TessTerm next;
+
+		if (!tess_term_of(lfirst(cell), scope, &next))
+			return false;
+		*term = *tess_term_coalesce(term, &next);
+	}
+	return true;
+}
+
+/* The term an expression stands for; false if it is none. */
 bool
 tess_term_of(Node *node, TessScope *scope, TessTerm *term)
 {
@@ -100,6 +141,8 @@ tess_term_of(Node *node, TessScope *scope, TessTerm *term)
 
 	while (IsA(node, RelabelType))
 		node = (Node *) ((RelabelType *) node)->arg;
+	if (IsA(node, CoalesceExpr))
+		return coalesce_of((CoalesceExpr *) node, scope, term);
 	if (!IsA(node, Var))
 		return false;
 	var = (Var *) node;
@@ -112,8 +155,7 @@ tess_term_of(Node *node, TessScope *scope, TessTerm *term)
 			return false;
 	}
 
-	term->rte = rt_fetch(var->varno, scope->query->rtable);
-	term->attno = var->varattno;
+	*term = (TessTerm){rt_fetch(var->varno, scope->query->rtable), var->varattno};
 	if (term->rte->rtekind == RTE_JOIN)
 	{
 		Node *alias = list_nth(term->rte->joinaliasvars, var->varattno - 1);
@@ -144,8 +186,6 @@ add_value(TessFacts *facts, const TessTerm *term, Expr *clause,
 
 	value->clause = clause;
 	value->column_is_left = column_is_left;
-	value->rte = term->rte;
-	value->attno = term->attno;
 	class->values = lappend(class->values, value);
 }
 

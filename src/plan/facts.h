@@ -9,11 +9,14 @@
 
 #include "meta/meta.h"
 
-/* A column, wherever in the tree: entries are known by their address. */
+/* A column, wherever in the tree: entries are known by their address.  Or
+ * COALESCE of two terms, as FULL JOIN USING makes it. */
 typedef struct TessTerm
 {
 	RangeTblEntry *rte;
 	AttrNumber attno;
+	const struct TessTerm *first; /* NULL: a column */
+	const struct TessTerm *second;
 } TessTerm;
 
 /* A value a column is equal to, and the condition that says so. */
@@ -21,8 +24,6 @@ typedef struct TessFactValue
 {
 	Expr *clause; /* OpExpr or ScalarArrayOpExpr */
 	bool column_is_left;
-	RangeTblEntry *rte; /* of the column in the clause */
-	AttrNumber attno;
 } TessFactValue;
 
 /* Columns that are equal, and what they are equal to. */
@@ -59,7 +60,10 @@ extern void tess_facts_add(const TessTable *table, Node *node, TessScope *scope,
 extern void tess_facts_add_quals(const TessTable *table, Node *quals,
 								 TessScope *scope, TessFacts *facts);
 
-/* The entry and column an expression stands for; false if it is no column. */
+extern TessTerm *tess_term_coalesce(const TessTerm *first,
+									const TessTerm *second);
+extern bool tess_term_equal(const TessTerm *a, const TessTerm *b);
+/* The term an expression stands for; false if it is none. */
 extern bool tess_term_of(Node *node, TessScope *scope, TessTerm *term);
 /* "Equals" of the key's hash family, under the key's collation rules. */
 extern bool tess_is_key_equality(const TessTable *table, Oid opno, Oid collation);

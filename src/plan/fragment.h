@@ -49,6 +49,9 @@ extern TessFragmentQuery *tess_frame_fragment(int number);
 /* split.c: puts fragments into a query, at all its levels, in place. */
 extern void tess_split(TessSurvey *survey, Query *query);
 
+/* imply.c: equalities of keys that follow from others, in place. */
+extern void tess_imply_equalities(const TessTable *table, Query *query);
+
 /* component.c: fragments of parts of a level's FROM, in place. */
 extern void tess_split_from(const TessTable *table, Query *query);
 

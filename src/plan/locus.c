@@ -482,8 +482,12 @@ tess_locus_prune(const TessTable *table, Query *query)
 		return prune_of_arms(table, query, query->setOperations);
 
 	prune = prune_of_node(table, query, (Node *) query->jointree);
-	keys = keys_of_tables(table, query, NIL);
 	tess_facts_add(table, (Node *) query->jointree, &scope, &facts);
+	/* ... and those that an outer join has merged */
+	keys = keys_of_tables(table, query,
+						  tess_locus_of_from(table, (Node *) query->jointree,
+											 &scope, &facts, NIL)
+							  .keys);
 	foreach(cell, facts.classes)
 	{
 		TessFactClass *class = lfirst(cell);

@@ -21,7 +21,7 @@
 List *
 tess_key_make(RangeTblEntry *rte, AttrNumber attno)
 {
-	TessTerm *term = palloc(sizeof(TessTerm));
+	TessTerm *term = palloc0(sizeof(TessTerm));
 
 	term->rte = rte;
 	term->attno = attno;
@@ -39,7 +39,7 @@ tess_is_one_of_keys(const TessTerm *term, List *keys, const TessFacts *facts)
 	{
 		TessTerm *key = lfirst(cell);
 
-		if (key->rte == term->rte && key->attno == term->attno)
+		if (tess_term_equal(key, term))
 			return true;
 		if (class != NULL && tess_facts_find(facts, key) == class)
 			return true;
@@ -58,7 +58,7 @@ share_a_key(List *left, List *right, const TessFacts *facts)
 	return false;
 }
 
-/* True if the expression is a column that is a key, as text compares it. */
+/* True if the expression is a term that is a key, as text compares it. */
 bool
 tess_is_key_column(Node *expr, List *keys, TessScope *scope,
 				   const TessFacts *facts)
@@ -86,30 +86,98 @@ join_inner(TessLocus left, TessLocus right, const TessFacts *facts)
 	return left;
 }
 
-/* facts: with those of ON, and of both sides. */
-static TessLocus
-join_outer(TessLocus preserved, TessLocus nullable, const TessFacts *facts)
+/* Keys, and what equals them on their side of a join. */
+static List *
+keys_and_equals(List *keys, const TessFacts *side)
 {
-	if (preserved.kind == TESS_COORDINATOR || nullable.kind == TESS_COORDINATOR)
-		return tess_coordinator;
-	if (nullable.kind == TESS_EVERYWHERE)
-		return preserved;
-	if (preserved.kind == TESS_EVERYWHERE ||
-		!share_a_key(preserved.keys, nullable.keys, facts))
-		return tess_coordinator;
-	return preserved;
+	List *terms = list_copy(keys);
+	ListCell *cell;
+	ListCell *inner;
+
+	foreach(cell, keys)
+	{
+		TessFactClass *class = tess_facts_find(side, lfirst(cell));
+
+		if (class == NULL)
+			continue;
+		foreach(inner, class->terms)
+			if (((TessTerm *) lfirst(inner))->first == NULL)
+				terms = list_append_unique_ptr(terms, lfirst(inner));
+	}
+	return terms;
+}
+
+/* The sides of an outer join, and what is known on each. */
+typedef struct OuterJoin
+{
+	TessLocus left; /* preserved */
+	TessLocus right;
+	const TessFacts *left_facts;
+	const TessFacts *right_facts;
+	const TessFacts *facts; /* with those of ON, and of both sides */
+} OuterJoin;
+
+/*
+ * COALESCE of keys of both sides of an outer join by the keys: whichever side
+ * a row has, the value is that row's key.
+ */
+static List *
+merged_keys(const OuterJoin *join, bool is_full)
+{
+	List *left = keys_and_equals(join->left.keys, join->left_facts);
+	List *right = keys_and_equals(join->right.keys, join->right_facts);
+	List *keys = NIL;
+	ListCell *cell;
+	ListCell *inner;
+
+	foreach(cell, left)
+	{
+		const TessTerm *one = lfirst(cell);
+
+		foreach(inner, right)
+		{
+			const TessTerm *other = lfirst(inner);
+			bool are_columns = one->first == NULL && other->first == NULL;
+
+			/* of chains only what USING makes: they would be too many */
+			if (are_columns ||
+				(is_full && (one->first == NULL || other->first == NULL)))
+				keys = lappend(keys, tess_term_coalesce(one, other));
+			if (are_columns)
+				keys = lappend(keys, tess_term_coalesce(other, one));
+		}
+	}
+	return keys;
 }
 
 static TessLocus
-join_full(TessLocus left, TessLocus right, const TessFacts *facts)
+join_outer(const OuterJoin *join)
+{
+	TessLocus result = join->left;
+
+	if (join->left.kind == TESS_COORDINATOR ||
+		join->right.kind == TESS_COORDINATOR)
+		return tess_coordinator;
+	if (join->right.kind == TESS_EVERYWHERE)
+		return result;
+	if (join->left.kind == TESS_EVERYWHERE ||
+		!share_a_key(join->left.keys, join->right.keys, join->facts))
+		return tess_coordinator;
+	result.keys = list_concat(merged_keys(join, false), result.keys);
+	return result;
+}
+
+static TessLocus
+join_full(const OuterJoin *join)
 {
 	TessLocus result = {TESS_SHARDED, NIL};
 
-	if (left.kind == TESS_EVERYWHERE && right.kind == TESS_EVERYWHERE)
+	if (join->left.kind == TESS_EVERYWHERE && join->right.kind == TESS_EVERYWHERE)
 		return tess_everywhere;
-	if (left.kind != TESS_SHARDED || right.kind != TESS_SHARDED ||
-		!share_a_key(left.keys, right.keys, facts))
+	if (join->left.kind != TESS_SHARDED || join->right.kind != TESS_SHARDED ||
+		!share_a_key(join->left.keys, join->right.keys, join->facts))
 		return tess_coordinator;
+	result.keys = merged_keys(join, true);
 	return result;
 }
 
@@ -181,7 +249,8 @@ is_never_null(Node *expr, TessScope *scope)
 	HeapTuple tuple;
 	bool result;
 
-	if (!tess_term_of(expr, scope, &term) || term.rte->rtekind != RTE_RELATION)
+	if (!tess_term_of(expr, scope, &term) || term.first != NULL ||
+		term.rte->rtekind != RTE_RELATION)
 		return false;
 	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(term.rte->relid),
 							Int16GetDatum(term.attno));
@@ -306,7 +375,7 @@ locus_of_relation(const TessTable *table, RangeTblEntry *rte, TessScope *scope,
 	TessLocus locus = {TESS_SHARDED, NIL};
 	LockClauseStrength strength;
 	LockWaitPolicy policy;
-	TessTerm key;
+	TessTerm key = {rte};
 
 	if (other == NULL || rte->securityQuals != NIL ||
 		rte->tablesample != NULL || tess_mark_of(rte, &strength, &policy))
@@ -316,7 +385,6 @@ locus_of_relation(const TessTable *table, RangeTblEntry *rte, TessScope *scope,
 	if (other->group != table->group)
 		return tess_coordinator;
 
-	key.rte = rte;
 	key.attno = other->key_attnum;
 	if (tess_is_one_of_keys(&key, scope->anchors, facts))
 		return tess_everywhere; /* of the row that we are computed for */
@@ -426,6 +494,7 @@ locus_of_join(const TessTable *table, JoinExpr *join, TessScope *scope,
 	TessFacts *first_facts = tess_facts_copy(facts);
 	TessFacts *second_facts;
 	TessFacts *joined;
+	OuterJoin outer;
 	TessLocus left;
 	TessLocus right;
 	List *keys;
@@ -460,9 +529,8 @@ locus_of_join(const TessTable *table, JoinExpr *join, TessScope *scope,
 	}
 	if (tess_sublinks_stay(table, join->quals, scope, keys, joined))
 		return tess_coordinator;
-	if (join->jointype == JOIN_FULL)
-		return join_full(left, right, joined);
-	return join_outer(left, right, joined);
+	outer = (OuterJoin){left, right, first_facts, second_facts, joined};
+	return join->jointype == JOIN_FULL ? join_full(&outer) : join_outer(&outer);
 }
 
 static TessLocus

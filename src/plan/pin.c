@@ -79,13 +79,12 @@ static void
 assign_relation(PinWalk *walk, RangeTblEntry *rte, const TessFacts *facts)
 {
 	const TessTable *table = tess_meta_table(rte->relid);
-	TessTerm key;
+	TessTerm key = {rte};
 	TessFactClass *class;
 	Pin *pin;
 
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
 		return;
-	key.rte = rte;
 	key.attno = table->key_attnum;
 	class = tess_facts_find(facts, &key);
 	if (table->group != walk->table->group || class == NULL ||

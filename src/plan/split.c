@@ -236,6 +236,8 @@ static void
 split_query(const TessTable *table, Query *query)
 {
 	check_stack_depth();
+	if (query->commandType == CMD_SELECT)
+		tess_imply_equalities(table, query);
 	if (split_whole(table, query))
 		return;
 	if (query->setOperations == NULL &&

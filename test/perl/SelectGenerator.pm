@@ -343,9 +343,9 @@ sub grouped_query
 	$text .= join(', ', @list) . " FROM $from$where" . (@keys ? " GROUP BY $by" : '');
 	$text .= ' HAVING ' . pick('count(*) > 1', 'true', 'sum(1) < 20', 'NOT count(*) FILTER (WHERE ' . $self->test(0, @scope) . ') > 2',
 		@keys ? "$keys[0] > 3" : 'false', $self->int_aggregate(@scope) . ' IS NOT NULL') if chance(0.35);
-	# core does not sort by a second column that equals the first, though a set may
-	# leave out one of them
-	return ($text . ($by =~ /\(.*,/ ? '' : $self->tail(scalar @list)), map { 'int' } @list);
+	# core does not give one row WITH TIES of a minimum, nor sort by a second column
+	# that equals the first, though a set may leave out one of them
+	return ($text . (!@keys || $by =~ /\(.*,/ ? '' : $self->tail(scalar @list)), map { 'int' } @list);
 }
 
 sub window_query
@@ -437,6 +437,34 @@ sub split_query
 	  . (@keys ? " GROUP BY $by" : '') . $having;
 }
 
+# Chains of joins by a key of one name, of which the joins make one column.
+sub using_query
+{
+	my ($self) = @_;
+	my $n = 0;
+	my ($from, @values);
+
+	for (1 .. pick(2, 2, 3, 4))
+	{
+		my $filter = chance(0.3) ? 'user_id > ' . pick(3, 7, 15) : chance(0.3) ? 'user_id % 3 < 2' : 'true';
+		my $table = pick(map { "(SELECT user_id, $_->[1] AS v" . ++$n . " FROM $_->[0] WHERE $filter) u$n" }
+			['users', 'age'], ['users', 'age'], ['orders', 'order_id'], ['order_items', 'line'], ['order_items', 'order_id'],
+			['user_totals', 'orders'], ['grown_users', 'age']);
+
+		$table =~ /AS (v\d+)/ and push @values, $1;
+		my $kind = pick(qw(INNER LEFT RIGHT FULL FULL FULL));
+		$from = !defined $from ? $table : chance(0.2) ? "$table $kind JOIN ($from) USING (user_id)" : "$from $kind JOIN $table USING (user_id)";
+	}
+	my $value = pick(@values);
+	my $where = chance(0.3) ? ' WHERE ' . pick('user_id = 7', 'user_id > 5', "$value > 3 OR user_id IS NULL",
+		'EXISTS (SELECT FROM orders o WHERE o.user_id = user_id)', 'user_id IN (SELECT q.user_id FROM orders q WHERE q.order_id > 9)') : '';
+	return pick("SELECT user_id, count(*), count($value), sum($value) FROM $from$where GROUP BY user_id",
+		"SELECT DISTINCT user_id, $value FROM $from$where", "SELECT * FROM $from$where",
+		"SELECT user_id, $value, count(*) OVER (PARTITION BY user_id), sum($value) OVER (PARTITION BY user_id) FROM $from$where",
+		"SELECT q.*, o.total FROM (SELECT user_id, max($value) FROM $from$where GROUP BY user_id) q " . pick('', 'LEFT ') . "JOIN orders o USING (user_id)",
+		"SELECT user_id FROM $from$where EXCEPT SELECT user_id FROM users WHERE age > 30");
+}
+
 # Rows as values: their fields and names must be the same.
 sub whole_rows
 {
@@ -473,7 +501,8 @@ sub select_statement
 		  . (@keys ? ' GROUP BY ' . join(', ', 1 .. @keys) : '');
 	}
 	return $self->split_query($depth) if $kind < 0.25;
-	return ($self->query($depth))[0] unless $kind < 0.43;
+	return $self->using_query if $kind < 0.29;
+	return ($self->query($depth))[0] unless $kind < 0.47;
 	my @with;
 	for my $name (map { "cte$_" } 1 .. pick(1, 1, 2))
 	{
