@@ -17,8 +17,10 @@
 #include <limits.h>
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -299,6 +301,22 @@ open_window(const TessSnapshot *snapshot)
 	}
 }
 
+/* Queues a call of a function of node_snapshot.c.  tag NULL: silent. */
+static void
+queue_call(TessSession *session, const char *sql, int64 number, void *tag)
+{
+	static const Oid types[] = {INT8OID, INT8OID};
+	static const int formats[] = {0, 0};
+	char texts[2][MAXINT8LEN + 1];
+	const char *const values[2] = {texts[0], texts[1]};
+	int lengths[2] = {0, 0};
+	TessParams params = {2, types, values, lengths, formats};
+
+	pg_lltoa(number, texts[0]);
+	pg_lltoa(oldest_number(), texts[1]);
+	tess_session_queue_again(session, sql, &params, false, false, tag);
+}
+
 /*
  * The sessions take their parts before the statements that are queued on them
  * next.  Where the snapshot is guarded, the answers are to be had before the
@@ -307,9 +325,6 @@ open_window(const TessSnapshot *snapshot)
 void
 tess_snapshot_join(TessSnapshot *snapshot, int count, TessRemote **remotes)
 {
-	char *sql = psprintf("SELECT tessera_internal.take_snapshot(" INT64_FORMAT
-						 ", " INT64_FORMAT ")",
-						 snapshot->number, oldest_number());
 	int first = snapshot->count;
 
 	for (int i = 0; i < count; i++)
@@ -326,15 +341,14 @@ tess_snapshot_join(TessSnapshot *snapshot, int count, TessRemote **remotes)
 		Member *member = &snapshot->members[i];
 		TessSession *session = member->remote->session;
 
-		tess_session_queue(session, sql, NULL, false, false,
-						   snapshot->guarded ? member->remote : NULL);
+		queue_call(session, "SELECT tessera_internal.take_snapshot($1, $2)",
+				   snapshot->number, snapshot->guarded ? member->remote : NULL);
 		if (snapshot->guarded)
 			tess_session_request_flush(session);
 		/* without BEGIN, it goes with the statements that follow */
 		if (member->remote->phase != TESS_PHASE_NONE)
 			member->remote->used_snapshot = snapshot->number;
 	}
-	pfree(sql);
 }
 
 /*
@@ -356,11 +370,8 @@ tess_snapshot_choose(const TessSnapshot *snapshot, TessRemote *remote)
 		return;
 	tess_session_claim(remote->session, NULL, NULL);
 	remote->used_snapshot = number;
-	tess_session_queue(remote->session,
-					   psprintf("SELECT tessera_internal.use_snapshot(" INT64_FORMAT
-								", " INT64_FORMAT ")",
-								number, oldest_number()),
-					   NULL, false, false, NULL);
+	queue_call(remote->session, "SELECT tessera_internal.use_snapshot($1, $2)",
+			   number, NULL);
 }
 
 /* The sessions of members that have not answered; reads what is there. */
