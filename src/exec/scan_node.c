@@ -53,12 +53,11 @@ typedef struct TesseraScanState
 
 	/* of the current run; all of it in run_context */
 	MemoryContext run_context;
-	TessReplies *replies; /* NULL: no run yet, or closed */
-	TessMerge *merge;	  /* NULL: rows come in any order */
-	Bitmapset *asked;	  /* the shards */
-	/* what it reads under; NULL: as of now, or the transaction's */
-	TessSnapshot *snapshot;
-	bool alone; /* one node's answer, that nobody has seen yet */
+	TessReplies *replies;	/* NULL: no run yet, or closed */
+	TessMerge *merge;		/* NULL: rows come in any order */
+	Bitmapset *asked;		/* the shards */
+	TessSnapshot *snapshot; /* NULL: as of now, or the transaction's */
+	bool alone;				/* one node's answer, that nobody has seen yet */
 	bool running;
 	bool keeping; /* the store has every row from the first on */
 	Tuplestorestate *store;
