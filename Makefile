@@ -3,6 +3,7 @@
 #   make demo       a cluster of four servers with a shop to look at
 #   make demo-stop  ends and removes it
 #   make test       every check; ends with "N passed, N failed"
+#   make soak       the long versions of tests that are short in make test
 #   make tpch       TPC-H at a larger scale than make test's, with times
 #   make bench      CPU of joins that are not colocated, beside plain PostgreSQL's
 #   make regression-compare
@@ -53,7 +54,7 @@ all install:
 endif
 
 # What follows asks for PG_CONFIG only when the set-up is done.
-.PHONY: setup demo demo-stop test test-regress test-isolation test-tap tpch \
+.PHONY: setup demo demo-stop test test-regress test-isolation test-tap soak tpch \
 	bench regression-compare lint format
 
 # packages (unless PG_CONFIG is given: then the server is the caller's), build, install
@@ -70,6 +71,10 @@ test-regress test-isolation test-tap: setup
 tpch: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_TPCH_SCALE='$(or $(SCALE),0.05)' TESS_TIMES=1 \
 		TESTS=050_tpch test/run tap
+
+# tests that are short in make test; TESTS="047_deadlock" chooses
+soak: setup
+	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK=1 TESTS='$(or $(TESTS),047_deadlock)' test/run tap
 
 # ROWS=200000 chooses another number of rows
 bench: setup

@@ -13,8 +13,8 @@
 
 #include "net/net.h"
 
-/* Settings that a node session takes over from this one; settings.c. */
-#define TESS_SETTING_COUNT 3
+/* What a node session has of the settings that follow this one; settings.c. */
+typedef struct TessSettings TessSettings;
 
 /* One answer that the node owes us. */
 typedef struct TessReply
@@ -81,8 +81,8 @@ struct TessSession
 	/* prepared.c: NULL before the first of them */
 	TessPreparedSet *prepared;
 
-	/* settings.c: what the node session has; NULL where not known */
-	char *settings[TESS_SETTING_COUNT];
+	/* settings.c */
+	TessSettings *settings;
 	bool settings_in_block;
 };
 

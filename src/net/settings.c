@@ -1,6 +1,7 @@
 /*
- * settings.c - the settings of node sessions: one list of those that are the
- * same in all of them, and one of those that follow this session.
+ * settings.c - the settings of node sessions: those that are the same in all of
+ * them, those that follow this session, and those that follow it if they were
+ * chosen for it.
  *
  * Fixed settings make SQL text and values mean the same on both sides.  They
  * and the first values of the following ones are options of the connection,
@@ -16,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/memutils.h"
 
 #include "net/net_internal.h"
@@ -52,40 +54,90 @@ static const FixedSetting fixed_settings[] = {
 	{"client_connection_check_interval", "1s"},
 };
 
-/*
- * Settings that follow this session: what travels to nodes depends on them.
+/* What follows this session always: what travels to nodes depends on it.
  * Not here: what nodes may not have (locales, text search configurations);
- * what depends on those does not travel.
- */
-static const char *const following_settings[TESS_SETTING_COUNT] = {
+ * what depends on those does not travel. */
+static const char *const following_settings[] = {
 	"DateStyle", /* always ISO, but the order of input follows */
 	"TimeZone",
 	"lock_timeout",
 };
 
-#define DATESTYLE_INDEX 0
+/* What follows if somebody has chosen it for this session, its user or its
+ * database; otherwise a node's own value is better.  So do all settings of
+ * memory and of planning that anybody may change. */
+static const char *const chosen_settings[] = {
+	"gin_fuzzy_search_limit",
+	"session_replication_role",
+	"synchronous_commit",
+	"vacuum_failsafe_age",
+	"vacuum_freeze_min_age",
+	"vacuum_freeze_table_age",
+	"vacuum_multixact_failsafe_age",
+	"vacuum_multixact_freeze_min_age",
+	"vacuum_multixact_freeze_table_age",
+};
 
-/* What the node is to have for following_settings[index]: until the next call. */
+/* In place of a value: what the node has by itself. */
+#define NODES_OWN ""
+
+typedef struct Followed
+{
+	const struct config_generic *setting;
+	bool always;
+} Followed;
+
+static struct
+{
+	Followed *list; /* allocated once, by the postmaster */
+	int count;
+} followed;
+
+struct TessSettings
+{
+	char *value;  /* that the node has; NULL: not known */
+	bool touched; /* was ever set by us there */
+};
+
+/* Without its style of output, which is fixed. */
+static const char *
+date_order(void)
+{
+	return DateOrder == DATEORDER_DMY	? "ISO, DMY"
+		   : DateOrder == DATEORDER_YMD ? "ISO, YMD"
+										: "ISO, MDY";
+}
+
+/* What the node is to have of followed.list[index]: until the next call. */
 static const char *
 wanted_value(int index)
 {
-	if (index == DATESTYLE_INDEX)
-		return DateOrder == DATEORDER_DMY	? "ISO, DMY"
-			   : DateOrder == DATEORDER_YMD ? "ISO, YMD"
-											: "ISO, MDY";
-	return GetConfigOption(following_settings[index], false, false);
+	const Followed *wanted = &followed.list[index];
+	const char *name = wanted->setting->name;
+
+	if (!wanted->always && wanted->setting->source <= PGC_S_GLOBAL)
+		return NODES_OWN;
+	if (strcmp(name, "DateStyle") == 0)
+		return date_order();
+	return GetConfigOption(name, false, false);
 }
 
 static void
 remember(TessSession *session, int index, const char *value)
 {
+	TessSettings *setting;
 	char *copy = NULL;
 
+	if (session->settings == NULL)
+		session->settings = MemoryContextAllocZero(session->context,
+												   sizeof(TessSettings) *
+													   followed.count);
+	setting = &session->settings[index];
 	if (value)
 		copy = MemoryContextStrdup(session->context, value);
-	if (session->settings[index])
-		pfree(session->settings[index]);
-	session->settings[index] = copy;
+	if (setting->value)
+		pfree(setting->value);
+	setting->value = copy;
 }
 
 static void
@@ -113,12 +165,14 @@ tess_settings_startup_options(TessSession *session)
 	for (int i = 0; i < lengthof(fixed_settings); i++)
 		append_option(&options, fixed_settings[i].name, fixed_settings[i].value);
 	append_option(&options, "tessera.origin", tess_origin_own());
-	for (int i = 0; i < TESS_SETTING_COUNT; i++)
+	for (int i = 0; i < followed.count; i++)
 	{
-		const char *value = wanted_value(i);
+		const char *value = followed.list[i].always ? wanted_value(i) : NODES_OWN;
 
-		append_option(&options, following_settings[i], value);
 		remember(session, i, value);
+		session->settings[i].touched = followed.list[i].always;
+		if (followed.list[i].always)
+			append_option(&options, followed.list[i].setting->name, value);
 	}
 	return options.data;
 }
@@ -126,9 +180,22 @@ tess_settings_startup_options(TessSession *session)
 void
 tess_settings_forget(TessSession *session)
 {
-	for (int i = 0; i < TESS_SETTING_COUNT; i++)
-		remember(session, i, NULL);
+	for (int i = 0; i < followed.count; i++)
+	{
+		if (session->settings != NULL && session->settings[i].touched)
+			remember(session, i, NULL);
+	}
 	session->settings_in_block = false;
+}
+
+/* A call of set_config(), which resets the setting if it is given NULL. */
+static void
+append_change(StringInfo sql, const char *name, const char *value)
+{
+	appendStringInfo(sql, "%spg_catalog.set_config(%s, %s, false)",
+					 sql->len == 0 ? "SELECT " : ", ", quote_literal_cstr(name),
+					 strcmp(value, NODES_OWN) == 0 ? "NULL"
+												   : quote_literal_cstr(value));
 }
 
 /*
@@ -143,23 +210,18 @@ tess_session_sync_settings(TessSession *session)
 	bool in_block = session->in_block || session->reply_count > 0;
 
 	sql.data = NULL;
-	for (int i = 0; i < TESS_SETTING_COUNT; i++)
+	for (int i = 0; i < followed.count; i++)
 	{
+		const TessSettings *known = &session->settings[i];
 		const char *value = wanted_value(i);
 
-		if (session->settings[i] && strcmp(session->settings[i], value) == 0)
+		if (known->value && strcmp(known->value, value) == 0)
 			continue;
 		if (sql.data == NULL)
-		{
 			initStringInfo(&sql);
-			appendStringInfoString(&sql, "SELECT ");
-		}
-		else
-			appendStringInfoString(&sql, ", ");
-		appendStringInfo(&sql, "pg_catalog.set_config(%s, %s, false)",
-						 quote_literal_cstr(following_settings[i]),
-						 quote_literal_cstr(value));
+		append_change(&sql, followed.list[i].setting->name, value);
 		remember(session, i, value);
+		session->settings[i].touched = true;
 	}
 	if (sql.data == NULL)
 		return;
@@ -180,8 +242,56 @@ after_subtransaction(SubXactEvent event, SubTransactionId subid,
 		tess_pool_forget_settings();
 }
 
+static bool
+is_among(const char *name, const char *const *names, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_of_memory_or_planning(const struct config_generic *setting)
+{
+	switch (setting->group)
+	{
+		case RESOURCES_MEM:
+		case RESOURCES_VACUUM_DELAY:
+		case RESOURCES_ASYNCHRONOUS:
+		case QUERY_TUNING_METHOD:
+		case QUERY_TUNING_COST:
+		case QUERY_TUNING_GEQO:
+		case QUERY_TUNING_OTHER:
+			return setting->context == PGC_USERSET;
+		default:
+			return false;
+	}
+}
+
 void
 tess_settings_init(void)
 {
+	struct config_generic **settings = get_guc_variables();
+	int count = GetNumConfigOptions();
+
+	followed.list = MemoryContextAlloc(TopMemoryContext,
+									   sizeof(Followed) * count);
+	for (int i = 0; i < count; i++)
+	{
+		const char *name = settings[i]->name;
+		bool always = is_among(name, following_settings,
+							   lengthof(following_settings));
+
+		if (!always &&
+			!is_among(name, chosen_settings, lengthof(chosen_settings)) &&
+			!is_of_memory_or_planning(settings[i]))
+			continue;
+		followed.list[followed.count].setting = settings[i];
+		followed.list[followed.count].always = always;
+		followed.count++;
+	}
 	RegisterSubXactCallback(after_subtransaction, NULL);
 }

@@ -206,23 +206,48 @@ $cluster->gives('SELECT count(*) FROM tessera.in_doubt', 0, 'nothing is in doubt
 $cluster->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'tessera deadlock search'});
 cmp_ok(searches(), '>', 0, 'it was there');
 
+sub pgbench
+{
+	my ($script, @arguments) = @_;
+	my ($out, $err);
+	my $file = $coordinator->basedir . '/script.sql';
+
+	unlink $file;
+	append_to_file($file, $script);
+	IPC::Run::run([ 'pgbench', '--no-vacuum', '-f', $file, @arguments,
+			'-h', $coordinator->host, '-p', $coordinator->port, $TesseraCluster::DATABASE ],
+		'<', \undef, '>', \$out, '2>', \$err);
+	return ($out, $err);
+}
+
 # Hot rows, always taken in the same order, and a searcher that never rests:
 # everybody waits for everybody, and nobody is a victim.
 {
-	my $seconds = $ENV{TESS_SOAK} ? 600 : 6;
-	my $script = $coordinator->basedir . '/hot.sql';
-	my ($out, $err);
-	append_to_file($script, "BEGIN;\n" . take($one) . ";\n" . take_here(1) . ";\n" . take($two) . ";\n"
-		. take_rate(1) . ";\nSELECT pg_sleep(0.01);\nCOMMIT;\n");
-	$coordinator->append_conf('postgresql.conf', "deadlock_timeout = 10ms\n");
-	$coordinator->reload;
+	for my $server ($coordinator, $cluster->node(1), $cluster->node(2))
+	{
+		$server->append_conf('postgresql.conf', "deadlock_timeout = 10ms\n");
+		$server->reload;
+	}
 	my $before = searches();
-	IPC::Run::run([ 'pgbench', '--no-vacuum', '-T', $seconds, '-c', 8, '-f', $script,
-			'-h', $coordinator->host, '-p', $coordinator->port, $TesseraCluster::DATABASE ],
-		'<', \undef, '>', \$out, '2>', \$err);
+	my ($out, $err) = pgbench("BEGIN;\n" . join(";\n", take($one), take_here(1), take($two), take_rate(1))
+		  . ";\nSELECT pg_sleep(0.01);\nCOMMIT;\n", '-c', 8, '-T', $ENV{TESS_SOAK} ? 600 : 6);
 	unlike($err, qr/error|deadlock/i, 'hot rows: no false victims');
 	like($out, qr/number of failed transactions: 0 /, 'and all transactions succeed');
 	cmp_ok(searches(), '>', $before, 'while deadlocks were looked for');
+}
+
+# Rows in any order, and all rows at once: deadlocks everywhere, and in the end
+# everything is done, once.
+{
+	my $start = $cluster->query('SELECT sum(balance) FROM account');
+	my ($out, $err) = pgbench("\\set a random(1, 6)\n\\set b random(1, 6)\nBEGIN;\n"
+		  . take(':a') . ";\n" . take(':b') . ";\nCOMMIT;\n"
+		  . "UPDATE account SET balance = balance + 1 WHERE id <= 6;\n",
+		'-c', 6, '-t', $ENV{TESS_SOAK} ? 5000 : 50, '--max-tries', 0);
+	my $transactions = $ENV{TESS_SOAK} ? 30000 : 300;
+	like($out, qr/number of transactions actually processed: $transactions\//, 'in any order: all are done');
+	like($out, qr/number of transactions retried: [1-9]/, 'though some were victims');
+	$cluster->gives("SELECT sum(balance) - $start FROM account", $transactions * 8, 'each was done once');
 }
 
 done_testing();
