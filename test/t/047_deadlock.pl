@@ -241,10 +241,10 @@ sub pgbench
 {
 	my $start = $cluster->query('SELECT sum(balance) FROM account');
 	my ($out, $err) = pgbench("\\set a random(1, 6)\n\\set b random(1, 6)\nBEGIN;\n"
-		  . take(':a') . ";\n" . take(':b') . ";\nCOMMIT;\n"
-		  . "UPDATE account SET balance = balance + 1 WHERE id <= 6;\n",
-		'-c', 6, '-t', $ENV{TESS_SOAK} ? 5000 : 50, '--max-tries', 0);
-	my $transactions = $ENV{TESS_SOAK} ? 30000 : 300;
+		  . take(':a') . ";\n" . take(':b') . ";\n"
+		  . "UPDATE account SET balance = balance + 1 WHERE id <= 6;\nCOMMIT;\n",
+		'-c', 5, '-t', $ENV{TESS_SOAK} ? 2000 : 20, '--max-tries', 1000);
+	my $transactions = $ENV{TESS_SOAK} ? 10000 : 100;
 	like($out, qr/number of transactions actually processed: $transactions\//, 'in any order: all are done');
 	like($out, qr/number of transactions retried: [1-9]/, 'though some were victims');
 	$cluster->gives("SELECT sum(balance) - $start FROM account", $transactions * 8, 'each was done once');
