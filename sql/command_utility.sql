@@ -135,7 +135,8 @@ CREATE DOMAIN pairs AS pair[];
 CREATE TABLE typed (k int, p pairs);
 SELECT tessera.create_distributed_table('typed', 'k');
 \set VERBOSITY terse
-ALTER TYPE colour ADD VALUE 'green';
+-- a new value comes to the nodes, too
+ALTER TYPE colour ADD VALUE 'blue';
 ALTER TYPE colour RENAME VALUE 'red' TO 'green';
 ALTER TYPE colour RENAME TO tint;
 ALTER TYPE pair ADD ATTRIBUTE b int;

@@ -54,7 +54,9 @@ END $$;
 
 CREATE TYPE public.plan_change_place AS (street text, no int);
 CREATE DOMAIN public.plan_change_positive AS int CHECK (value > 0);
+SET tessera.propagate_objects = off;
 CREATE FUNCTION public.plan_change_plus(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1 + 1; END';
+RESET tessera.propagate_objects;
 CREATE TABLE a (k int, n int, t text, p public.plan_change_positive, place public.plan_change_place, list int[], at timestamptz, PRIMARY KEY (k, n));
 CREATE TABLE b (id serial, k int, v numeric DEFAULT 5, note text);
 CREATE TABLE g (name text, no int GENERATED ALWAYS AS IDENTITY, twice int GENERATED ALWAYS AS (q * 2) STORED, q int DEFAULT 7);

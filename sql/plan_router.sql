@@ -37,7 +37,9 @@ BEGIN
 END $$;
 
 CREATE TYPE public.plan_router_mood AS ENUM ('sad', 'ok', 'happy');
+SET tessera.propagate_objects = off;
 CREATE FUNCTION public.plan_router_plus(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1';
+RESET tessera.propagate_objects;
 CREATE TABLE a (k int, n int, t text, m public.plan_router_mood, at timestamptz, PRIMARY KEY (k, n));
 INSERT INTO a SELECT i % 10, i, 't' || i, (enum_range(NULL::public.plan_router_mood))[1 + i % 3],
 	timestamptz '2020-06-01 12:00+00' + i * interval '1 hour' FROM generate_series(0, 49) i;

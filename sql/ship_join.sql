@@ -85,7 +85,9 @@ SELECT difference('SELECT count(DISTINCT b.t), s.g FROM big b JOIN small s ON b.
 EXPLAIN (COSTS OFF) SELECT b.id, s.g FROM big b JOIN small s ON b.k = s.k WHERE s.id < 3;
 SELECT difference('SELECT b.id, b.v, s.g FROM big b JOIN small s ON b.k = s.k WHERE s.id < 3');
 -- conditions that cannot travel are checked here
+SET tessera.propagate_objects = off;
 CREATE FUNCTION is_odd(i int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN i % 2 = 1; END';
+RESET tessera.propagate_objects;
 EXPLAIN (COSTS OFF) SELECT b.id, s.g FROM big b JOIN small s ON b.k = s.k AND is_odd(b.id + s.id) WHERE s.id < 3;
 SELECT difference('SELECT b.id, s.g FROM big b JOIN small s ON b.k = s.k AND is_odd(b.id + s.id) WHERE s.id < 3');
 SELECT difference('SELECT count(*) FROM big b LEFT JOIN small s ON b.k = s.k AND is_odd(b.id + s.id)');

@@ -15,6 +15,7 @@
 #include "maintenance.h"
 #include "meta/meta.h"
 #include "net/net.h"
+#include "objects/objects.h"
 #include "plan/plan.h"
 #include "statistics/statistics.h"
 #include "table/table.h"
@@ -44,6 +45,7 @@ _PG_init(void)
 	tess_exec_init();
 	tess_plan_init();
 	tess_statistics_init();
+	tess_objects_init();
 	tess_table_init();
 	tess_command_init();
 	tess_cluster_init();

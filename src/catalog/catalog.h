@@ -86,6 +86,16 @@ typedef struct TessSizeRow
 	double rows;
 } TessSizeRow;
 
+/* A row of tessera.object: what all nodes hold as this server does. */
+typedef struct TessObjectRow
+{
+	char *type; /* type, identity, names and args as in pg_identify_object() */
+	char *identity;
+	List *names; /* of char *, as in pg_identify_object_as_address() */
+	List *args;
+	char *digest; /* of the definition that the nodes have */
+} TessObjectRow;
+
 /* cat_node.c */
 extern List *tess_cat_nodes(void); /* all, by node_id */
 extern TessNodeRow *tess_cat_node_by_name(const char *name); /* NULL: none */
@@ -127,6 +137,13 @@ extern void tess_cat_table_delete(Oid relation);
 /* cat_size.c: sizes of distributed tables, for estimates. */
 extern bool tess_cat_size(Oid relation, TessSizeRow *size); /* false: none */
 extern void tess_cat_size_set(Oid relation, const TessSizeRow *size);
+
+/* cat_object.c: objects of users that all nodes hold. */
+extern TessObjectRow *tess_cat_object(const char *type,
+									  const char *identity); /* NULL: none */
+extern List *tess_cat_objects(void);						 /* all rows */
+extern void tess_cat_object_set(const TessObjectRow *row); /* new, or changed */
+extern bool tess_cat_object_delete(const char *type, const char *identity);
 
 /* cat_commit.c: decisions of two-phase commits. */
 extern void tess_cat_commit_record_insert(const char *gid);

@@ -87,6 +87,16 @@ enum
 
 enum
 {
+	Anum_object_type = 1,
+	Anum_object_identity,
+	Anum_object_names,
+	Anum_object_args,
+	Anum_object_digest,
+	Natts_object = Anum_object_digest
+};
+
+enum
+{
 	Anum_commit_record_gid = 1,
 	Anum_commit_record_recorded_at,
 	Natts_commit_record = Anum_commit_record_recorded_at

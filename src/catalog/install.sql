@@ -72,6 +72,16 @@ CREATE TABLE tessera.size (
 );
 COMMENT ON TABLE tessera.size IS 'how large distributed tables were when they were last analyzed or vacuumed, for estimates';
 
+CREATE TABLE tessera.object (
+	type text COLLATE "C" NOT NULL,
+	identity text COLLATE "C" NOT NULL,
+	names text[] NOT NULL,
+	args text[] NOT NULL,
+	digest text NOT NULL,
+	PRIMARY KEY (type, identity)
+);
+COMMENT ON TABLE tessera.object IS 'types, functions, operators and the like that all nodes hold as this server does';
+
 CREATE TABLE tessera.commit_record (
 	gid text NOT NULL PRIMARY KEY,
 	recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -80,7 +90,7 @@ CREATE INDEX commit_record_recorded_at_idx ON tessera.commit_record (recorded_at
 COMMENT ON TABLE tessera.commit_record IS 'two-phase transactions that are decided to commit, while a node may not have done so';
 
 GRANT SELECT ON tessera.cluster, tessera.node, tessera.colocation, tessera.shard, tessera.shard_range,
-	tessera.placement, tessera."table", tessera.size, tessera.commit_record TO PUBLIC;
+	tessera.placement, tessera."table", tessera.size, tessera.object, tessera.commit_record TO PUBLIC;
 
 /* There is no cluster without an identity and a coordinator. */
 INSERT INTO tessera.cluster (cluster_id) VALUES (pg_catalog.gen_random_uuid());
@@ -97,6 +107,7 @@ SELECT pg_catalog.pg_extension_config_dump('tessera.shard_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera.shard_range', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera.placement', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera."table"', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.object', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera.commit_record', '');
 
 /*
@@ -130,6 +141,8 @@ CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON t
 CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tessera.shard
 	FOR EACH STATEMENT EXECUTE FUNCTION tessera_internal.catalog_changed();
 CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tessera.shard_range
+	FOR EACH STATEMENT EXECUTE FUNCTION tessera_internal.catalog_changed();
+CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tessera.object
 	FOR EACH STATEMENT EXECUTE FUNCTION tessera_internal.catalog_changed();
 CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tessera.placement
 	FOR EACH STATEMENT EXECUTE FUNCTION tessera_internal.catalog_changed();

@@ -22,6 +22,7 @@
 #include "catalog/catalog.h"
 #include "cluster/cluster_internal.h"
 #include "net/net.h"
+#include "objects/objects.h"
 #include "table/table.h"
 #include "tessera.h"
 #include "xact/xact.h"
@@ -236,6 +237,11 @@ add_other_server(TessNodeRow *added, TessSession *first_session,
 	if (facts->max_prepared_transactions > 0)
 		session = tess_xact_session(added->node_id, InvalidOid, TESS_WRITE);
 	tess_member_join(session, added->name, added->node_id, facts);
+	/* without a transaction there, nothing can be said to be there */
+	if (facts->max_prepared_transactions > 0)
+		tess_objects_copy(added->node_id);
+	else
+		tess_objects_forget();
 	tess_table_copy_references(added->node_id);
 	return added->node_id;
 }

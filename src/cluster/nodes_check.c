@@ -16,6 +16,7 @@
 #include "cluster/cluster_internal.h"
 #include "meta/meta.h"
 #include "net/net.h"
+#include "objects/objects.h"
 #include "tessera.h"
 
 PG_FUNCTION_INFO_V1(tess_nodes_check);
@@ -25,6 +26,7 @@ typedef struct Visit
 {
 	const TessNode *node;
 	TessFacts *facts; /* NULL until it has answered */
+	List *differing;  /* objects, as texts */
 } Visit;
 
 static void
@@ -46,6 +48,8 @@ visit_node(void *arg)
 		if (visit->facts->extension_version != NULL)
 			tess_member_check(session, visit->node->name, visit->node->node_id,
 							  visit->facts);
+		if (visit->facts->extension_version != NULL)
+			visit->differing = tess_objects_differing(session);
 	}
 	PG_FINALLY();
 	{
@@ -119,6 +123,12 @@ check_node(ReturnSetInfo *output, const TessNode *node, const TessFacts *own)
 
 		put_row(output, &visit, with_detail(problem->message, problem->detail),
 				problem->hint);
+		sound = false;
+	}
+	foreach(cell, visit.differing)
+	{
+		put_row(output, &visit, lfirst(cell),
+				_("Expressions with it may give other results there: make it as it is on the coordinator."));
 		sound = false;
 	}
 	if (visit.facts && visit.facts->old_prepared > 0)

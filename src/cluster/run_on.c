@@ -25,6 +25,7 @@
 #include "local/local.h"
 #include "meta/meta.h"
 #include "net/net.h"
+#include "objects/objects.h"
 #include "tessera.h"
 #include "xact/xact.h"
 
@@ -163,6 +164,27 @@ run_as_user(void *arg)
 	finish_job(job, true, result);
 }
 
+/* Other nodes get the same command: what it does here to types, functions and
+ * the like must not be repeated there. */
+static ErrorData *
+attempt_here(Job *job)
+{
+	ErrorData *error;
+
+	tess_objects_suspended++;
+	PG_TRY();
+	{
+		error = tess_attempt(job->is_shard_local ? run_as_shard : run_as_user,
+							 job);
+	}
+	PG_FINALLY();
+	{
+		tess_objects_suspended--;
+	}
+	PG_END_TRY();
+	return error;
+}
+
 static void
 run_here(List *jobs)
 {
@@ -175,8 +197,7 @@ run_here(List *jobs)
 
 		if (!job->node->is_local)
 			continue;
-		error = tess_attempt(job->is_shard_local ? run_as_shard : run_as_user,
-							 job);
+		error = attempt_here(job);
 		if (error != NULL)
 			finish_job(job, false, error->message);
 	}

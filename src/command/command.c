@@ -19,6 +19,7 @@
 #include "command/command.h"
 #include "command/command_internal.h"
 #include "local/local.h"
+#include "objects/objects.h"
 #include "xact/xact.h"
 
 /* The arguments of ProcessUtility. */
@@ -71,6 +72,8 @@ process_utility(PlannedStmt *plan, const char *query_string,
 {
 	Utility utility = {plan,   query_string, read_only_tree, context,
 					   params, query_env,	 dest,			 completion};
+	Node *statement = plan->utilityStmt;
+	void *objects;
 
 	if (tess_local_consume_passthrough() || !is_ours_to_see(&utility))
 	{
@@ -78,7 +81,8 @@ process_utility(PlannedStmt *plan, const char *query_string,
 		note_snapshot(plan->utilityStmt);
 		return;
 	}
-	switch (nodeTag(plan->utilityStmt))
+	objects = tess_objects_before(statement);
+	switch (nodeTag(statement))
 	{
 		case T_CallStmt:
 		case T_DoStmt:
@@ -122,7 +126,11 @@ process_utility(PlannedStmt *plan, const char *query_string,
 			break;
 	}
 	if (IsTransactionState())
+	{
 		tess_effects_finish();
+		if (tess_is_active())
+			tess_objects_after(statement, objects);
+	}
 }
 
 /* SET TRANSACTION SNAPSHOT has been executed: nodes do not have that one. */

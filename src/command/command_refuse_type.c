@@ -18,8 +18,10 @@
 
 #include "catalog/catalog.h"
 #include "command/command_internal.h"
+#include "objects/objects.h"
 
 static Oid changed_type(Node *statement);
+static bool is_done_on_nodes(Node *statement, Oid type);
 static Oid named_type(Node *name);
 static bool is_made_of(Oid type, Oid part);
 static Oid domain_parent(Oid domain);
@@ -32,7 +34,7 @@ tess_refuse_type_change(Node *statement)
 	Oid changed = changed_type(statement);
 	ListCell *lc;
 
-	if (!OidIsValid(changed))
+	if (!OidIsValid(changed) || is_done_on_nodes(statement, changed))
 		return;
 	foreach(lc, tess_cat_tables())
 	{
@@ -108,6 +110,16 @@ changed_type(Node *statement)
 		default:
 			return InvalidOid;
 	}
+}
+
+/* A new value of an enum that all nodes hold comes to them as well.  (Another
+ * name of a value could send a key to another shard.) */
+static bool
+is_done_on_nodes(Node *statement, Oid type)
+{
+	return IsA(statement, AlterEnumStmt) &&
+		   ((AlterEnumStmt *) statement)->oldVal == NULL &&
+		   tess_objects_hold_type(type);
 }
 
 /* InvalidOid if there is none: PostgreSQL will say so. */

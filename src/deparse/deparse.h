@@ -5,8 +5,10 @@
 #ifndef TESS_DEPARSE_H
 #define TESS_DEPARSE_H
 
+#include "catalog/objectaddress.h"
 #include "nodes/parsenodes.h"
 
+#include "catalog/catalog.h"
 #include "meta/meta.h"
 #include "task/task.h"
 #include "tessera.h"
@@ -71,5 +73,49 @@ extern List *tess_ddl_table_post_data(Oid relation, bool as_reference);
  * grantees).  List of SQL texts, each of which succeeds if the object is
  * there already. */
 extern List *tess_ddl_needed_objects(Oid relation);
+
+/* The same objects as a list of ObjectAddress *, without roles and members of
+ * extensions; *extensions: the statements that make those. */
+extern List *tess_objects_of_table(Oid relation, List **extensions);
+
+/* What an object of another kind needs, and itself at the end.  NIL if it
+ * cannot be made where its tables are not. */
+extern List *tess_objects_of_object(Oid class, Oid object, List **extensions);
+
+/* True for what PostgreSQL made along with something else, like the functions
+ * of a range type. */
+extern bool tess_object_is_internal(Oid class, Oid object);
+
+/* object_define.c --------------------------------------------------------- */
+
+/* A function, aggregate, operator, operator class or family, type, cast,
+ * collation or schema. */
+typedef struct TessObject
+{
+	ObjectAddress address;
+	TessObjectRow row; /* its names; the digest once it is defined */
+	List *roles;	   /* statements that make its owner and grantees */
+	List *statements;  /* that make it: CREATE, OWNER, rights, comment */
+	char *definition;  /* these and what else has to be the same, as text */
+} TessObject;
+
+/* Its names.  NULL if there is no such object, or it is of another kind. */
+extern TessObject *tess_object_identify(Oid class, Oid object);
+/* The object that has these names; InvalidOid: none. */
+extern ObjectAddress tess_object_find(const TessObjectRow *row);
+/* Fills in the rest.  Errors with 0A000 for what cannot be written. */
+extern void tess_object_define(TessObject *object);
+
+/* One command that makes it on a node.  What is there with another definition
+ * is an error (42710), or replaced, which of types, operators and the like
+ * changes owner, rights and comment only.  A schema that is there is left alone. */
+extern char *tess_object_create_sql(const TessObject *object, bool replace);
+/* One command that drops it, unless something else there needs it: that is a
+ * warning, but not for a schema. */
+extern char *tess_object_drop_sql(const TessObjectRow *row);
+/* The expression that gives the definition of what a node has. */
+extern char *tess_object_definition_sql(const TessObjectRow *row);
+/* ALTER ... up to the name. */
+extern char *tess_object_alter_sql(const TessObjectRow *row);
 
 #endif

@@ -137,6 +137,18 @@ extern bool tess_default_travels(Node *expr);
  * types that can only be made by an extension. */
 extern char *tess_type_definition(Oid type);
 
+/* object_ddl.c: CREATE COLLATION IF NOT EXISTS. */
+extern char *tess_collation_definition(Oid collation);
+
+/* aggregate_ddl.c, operator_ddl.c: CREATE as this server has it.  Error with
+ * 0A000 for what cannot be written as one statement. */
+extern char *tess_aggregate_definition(Oid aggregate);
+extern char *tess_operator_name(Oid operator); /* OPERATOR(schema.name) */
+extern char *tess_operator_definition(Oid operator);
+extern char *tess_cast_definition(Oid cast);
+extern char *tess_operator_family_definition(Oid family);
+extern char *tess_operator_class_definition(Oid class);
+
 /* object_ddl.c */
 
 /* What a table needs on another server, while it is collected. */
@@ -146,7 +158,19 @@ typedef struct TessNeeds
 	List *role_oids;
 	List *roles;	  /* statements: before all others */
 	List *statements; /* in the order of dependency */
+
+	/* Not statements but the objects themselves are wanted (those of
+	 * extensions are CREATE EXTENSION in statements): ObjectAddress *, in the
+	 * order of dependency. */
+	bool by_address;
+	bool is_single;	 /* for an object that is no table's, and may use none */
+	bool is_refused; /* it does, or what cannot be made on a node */
+	List *objects;
 } TessNeeds;
+
+/* Each adds the statement that makes a role, unless it is there already. */
+extern void tess_need_role(TessNeeds *needs, Oid role);
+extern void tess_need_grantees(TessNeeds *needs, const Acl *acl);
 
 /* Each adds the statements for one object, and for the roles it belongs to. */
 extern void tess_need_rights_of_table(TessNeeds *needs, Relation rel);
@@ -155,5 +179,7 @@ extern void tess_need_type(TessNeeds *needs, Oid type);
 extern void tess_need_collation(TessNeeds *needs, Oid collation);
 extern void tess_need_extension(TessNeeds *needs, Oid extension);
 extern void tess_need_function(TessNeeds *needs, Oid function);
+/* operators and the like: as object_define.c writes them */
+extern void tess_need_defined(TessNeeds *needs, Oid class, Oid object);
 
 #endif

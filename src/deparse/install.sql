@@ -16,6 +16,13 @@ AS 'MODULE_PATHNAME', 'tess_type_show_definition';
 COMMENT ON FUNCTION tessera_internal.type_definition(regtype) IS
 	'CREATE TYPE or CREATE DOMAIN of a type, to compare it with another server''s';
 
+CREATE FUNCTION tessera_internal.object_definition(type text, names text[], args text[])
+RETURNS text
+LANGUAGE c STRICT STABLE
+AS 'MODULE_PATHNAME', 'tess_object_show_definition';
+COMMENT ON FUNCTION tessera_internal.object_definition(text, text[], text[]) IS
+	'what makes an object, its owner and its rights, to compare it with another server''s; names are those of pg_identify_object_as_address()';
+
 CREATE FUNCTION tessera_internal.table_ddl(relation regclass)
 RETURNS text
 LANGUAGE c STRICT VOLATILE

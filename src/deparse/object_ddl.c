@@ -87,8 +87,8 @@ role_statement(Oid role)
 				 quote_literal_cstr(name), quote_literal_cstr(create.data)));
 }
 
-static void
-need_role(TessNeeds *needs, Oid role)
+void
+tess_need_role(TessNeeds *needs, Oid role)
 {
 	if (role < FirstNormalObjectId && role != BOOTSTRAP_SUPERUSERID)
 		return;
@@ -98,12 +98,12 @@ need_role(TessNeeds *needs, Oid role)
 	needs->roles = lappend(needs->roles, role_statement(role));
 }
 
-static void
-need_grantees(TessNeeds *needs, const Acl *acl)
+void
+tess_need_grantees(TessNeeds *needs, const Acl *acl)
 {
 	for (int i = 0; acl != NULL && i < ACL_NUM(acl); i++)
 		if (ACL_DAT(acl)[i].ai_grantee != ACL_ID_PUBLIC)
-			need_role(needs, ACL_DAT(acl)[i].ai_grantee);
+			tess_need_role(needs, ACL_DAT(acl)[i].ai_grantee);
 }
 
 /* Owner and access list of a row of a catalog. */
@@ -115,8 +115,8 @@ need_roles_of(TessNeeds *needs, int cache, HeapTuple tuple, Oid owner,
 	Datum value = SysCacheGetAttr(cache, tuple, acl_column, &isnull);
 	Acl *acl = tess_ddl_acl(value, isnull);
 
-	need_role(needs, owner);
-	need_grantees(needs, acl);
+	tess_need_role(needs, owner);
+	tess_need_grantees(needs, acl);
 	return acl;
 }
 
@@ -139,7 +139,7 @@ tess_need_rights_of_table(TessNeeds *needs, Relation rel)
 		if (!HeapTupleIsValid(tuple))
 			continue;
 		value = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attacl, &isnull);
-		need_grantees(needs, tess_ddl_acl(value, isnull));
+		tess_need_grantees(needs, tess_ddl_acl(value, isnull));
 		ReleaseSysCache(tuple);
 	}
 }
@@ -217,7 +217,7 @@ tess_need_type(TessNeeds *needs, Oid type)
 	const char *definition = tess_type_definition(type);
 	StringInfoData body;
 
-	need_role(needs, form->typowner);
+	tess_need_role(needs, form->typowner);
 	initStringInfo(&body);
 	appendStringInfo(&body,
 					 "DECLARE found text := tessera_internal.type_definition(pg_catalog.to_regtype(%s)); "
@@ -244,8 +244,8 @@ tess_need_type(TessNeeds *needs, Oid type)
 
 /* collations, extensions, functions -------------------------------------- */
 
-void
-tess_need_collation(TessNeeds *needs, Oid collation)
+char *
+tess_collation_definition(Oid collation)
 {
 	HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
 	Form_pg_collation form = (Form_pg_collation) GETSTRUCT(tuple);
@@ -276,7 +276,14 @@ tess_need_collation(TessNeeds *needs, Oid collation)
 	}
 	appendStringInfoChar(&sql, ')');
 	ReleaseSysCache(tuple);
-	needs->statements = lappend(needs->statements, sql.data);
+	return sql.data;
+}
+
+void
+tess_need_collation(TessNeeds *needs, Oid collation)
+{
+	needs->statements = lappend(needs->statements,
+								tess_collation_definition(collation));
 }
 
 void

@@ -19,6 +19,7 @@
 #include "catalog/indexing.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_attrdef.h"
+#include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
@@ -26,6 +27,9 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_opclass.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_type.h"
@@ -40,6 +44,45 @@
 #include "deparse/deparse_internal.h"
 
 static void need_object(TessNeeds *needs, Oid class, Oid object);
+static void add_object(TessNeeds *needs, Oid class, Oid object);
+
+/* What an object was made along with; its class is InvalidOid if it was made
+ * by itself. */
+static ObjectAddress
+internal_owner(Oid class, Oid object)
+{
+	Relation catalog;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+	ObjectAddress owner = InvalidObjectAddress;
+
+	if (class != ProcedureRelationId && class != CastRelationId)
+		return owner;
+	catalog = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(class));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(object));
+	scan = systable_beginscan(catalog, DependDependerIndexId, true, NULL, 2,
+							  keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (depend->deptype == DEPENDENCY_INTERNAL)
+			ObjectAddressSet(owner, depend->refclassid, depend->refobjid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return owner;
+}
+
+bool
+tess_object_is_internal(Oid class, Oid object)
+{
+	return OidIsValid(internal_owner(class, object).classId);
+}
 
 /* Everything that an object depends on.  column 0: all of it. */
 static void
@@ -93,16 +136,32 @@ need_constraints(TessNeeds *needs, AttrNumber column, Oid index, Oid owner)
 }
 
 static void
-refuse_object(Oid class, Oid object)
+refuse_object(TessNeeds *needs, Oid class, Oid object)
 {
 	ObjectAddress address;
 
+	if (needs->is_single)
+	{
+		needs->is_refused = true;
+		return;
+	}
 	ObjectAddressSet(address, class, object);
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("%s, which the table needs, cannot be created on other servers",
 					getObjectDescription(&address, false)),
 			 errhint("Put it into an extension that is available on all nodes.")));
+}
+
+/* An object that stands by itself may use no relation at all: nodes do not
+ * have it under its name. */
+static bool
+is_relation_refused(const TessNeeds *needs, Oid relation)
+{
+	char relkind = get_rel_relkind(relation);
+
+	return relkind == RELKIND_VIEW || relkind == RELKIND_MATVIEW ||
+		   (needs->is_single && relkind != RELKIND_COMPOSITE_TYPE);
 }
 
 static void
@@ -126,8 +185,8 @@ need_type(TessNeeds *needs, Oid type)
 			if (get_rel_relkind(relation) != RELKIND_COMPOSITE_TYPE)
 			{
 				/* the row type of a table comes with the table */
-				if (tess_meta_table(relation) == NULL)
-					refuse_object(TypeRelationId, type);
+				if (needs->is_single || tess_meta_table(relation) == NULL)
+					refuse_object(needs, TypeRelationId, type);
 				return;
 			}
 			need_dependencies(needs, RelationRelationId, relation);
@@ -140,10 +199,11 @@ need_type(TessNeeds *needs, Oid type)
 		case TYPTYPE_RANGE:
 			break;
 		default:
-			refuse_object(TypeRelationId, type);
+			refuse_object(needs, TypeRelationId, type);
+			return;
 	}
 	need_dependencies(needs, TypeRelationId, type);
-	tess_need_type(needs, type);
+	add_object(needs, TypeRelationId, type);
 }
 
 static bool
@@ -164,16 +224,55 @@ is_seen(TessNeeds *needs, Oid class, Oid object)
 	return false;
 }
 
+/* The object itself, or the statement that makes it. */
+static void
+add_object(TessNeeds *needs, Oid class, Oid object)
+{
+	ObjectAddress *address;
+
+	if (needs->by_address)
+	{
+		address = palloc(sizeof(ObjectAddress));
+		ObjectAddressSet(*address, class, object);
+		needs->objects = lappend(needs->objects, address);
+		return;
+	}
+	switch (class)
+	{
+		case NamespaceRelationId:
+			tess_need_schema(needs, object);
+			break;
+		case TypeRelationId:
+			tess_need_type(needs, object);
+			break;
+		case CollationRelationId:
+			tess_need_collation(needs, object);
+			break;
+		case ProcedureRelationId:
+			tess_need_function(needs, object);
+			break;
+		default:
+			tess_need_defined(needs, class, object);
+	}
+}
+
 /* Adds an object after what it needs itself. */
 static void
 need_object(TessNeeds *needs, Oid class, Oid object)
 {
+	ObjectAddress owner;
 	Oid extension;
 
 	/* objects of initdb are everywhere */
 	if (object < FirstNormalObjectId || is_seen(needs, class, object))
 		return;
 
+	owner = internal_owner(class, object);
+	if (OidIsValid(owner.classId))
+	{
+		need_object(needs, owner.classId, owner.objectId);
+		return;
+	}
 	extension = getExtensionOfObject(class, object);
 	if (OidIsValid(extension) && class != ExtensionRelationId)
 	{
@@ -183,18 +282,19 @@ need_object(TessNeeds *needs, Oid class, Oid object)
 	switch (class)
 	{
 		case NamespaceRelationId:
-			tess_need_schema(needs, object);
+			add_object(needs, class, object);
 			break;
 		case TypeRelationId:
 			need_type(needs, object);
 			break;
 		case CollationRelationId:
-			need_dependencies(needs, class, object);
-			tess_need_collation(needs, object);
-			break;
 		case ProcedureRelationId:
+		case OperatorRelationId:
+		case OperatorFamilyRelationId:
+		case OperatorClassRelationId:
+		case CastRelationId:
 			need_dependencies(needs, class, object);
-			tess_need_function(needs, object);
+			add_object(needs, class, object);
 			break;
 		case ExtensionRelationId:
 			if (object == tess_extension_oid())
@@ -208,12 +308,11 @@ need_object(TessNeeds *needs, Oid class, Oid object)
 		case RelationRelationId:
 			/* the table itself, a composite type's, a sequence, a referenced
 			 * table: none of them is made here */
-			if (get_rel_relkind(object) == RELKIND_VIEW ||
-				get_rel_relkind(object) == RELKIND_MATVIEW)
-				refuse_object(class, object);
+			if (is_relation_refused(needs, object))
+				refuse_object(needs, class, object);
 			break;
 		default:
-			refuse_object(class, object);
+			refuse_object(needs, class, object);
 	}
 }
 
@@ -238,26 +337,60 @@ need_defaults(TessNeeds *needs, Relation rel)
 	}
 }
 
+/* What a table needs, without what it is itself. */
+static void
+need_table_parts(TessNeeds *needs, Relation rel)
+{
+	Oid relation = RelationGetRelid(rel);
+	ListCell *cell;
+
+	(void) is_seen(needs, RelationRelationId, relation);
+	need_dependencies(needs, RelationRelationId, relation);
+	need_defaults(needs, rel);
+	need_constraints(needs, Anum_pg_constraint_conrelid,
+					 ConstraintRelidTypidNameIndexId, relation);
+	foreach(cell, RelationGetIndexList(rel))
+		need_dependencies(needs, RelationRelationId, lfirst_oid(cell));
+	foreach(cell, RelationGetStatExtList(rel))
+		need_dependencies(needs, StatisticExtRelationId, lfirst_oid(cell));
+}
+
 List *
 tess_ddl_needed_objects(Oid relation)
 {
 	TessNeeds needs = {0};
 	Relation rel = table_open(relation, NoLock);
 	int settings = tess_settings_pin();
-	ListCell *cell;
 
-	(void) is_seen(&needs, RelationRelationId, relation);
 	tess_need_rights_of_table(&needs, rel);
-	need_dependencies(&needs, RelationRelationId, relation);
-	need_defaults(&needs, rel);
-	need_constraints(&needs, Anum_pg_constraint_conrelid,
-					 ConstraintRelidTypidNameIndexId, relation);
-	foreach(cell, RelationGetIndexList(rel))
-		need_dependencies(&needs, RelationRelationId, lfirst_oid(cell));
-	foreach(cell, RelationGetStatExtList(rel))
-		need_dependencies(&needs, StatisticExtRelationId, lfirst_oid(cell));
-
+	need_table_parts(&needs, rel);
 	AtEOXact_GUC(true, settings);
 	table_close(rel, NoLock);
 	return list_concat(needs.roles, needs.statements);
+}
+
+List *
+tess_objects_of_table(Oid relation, List **extensions)
+{
+	TessNeeds needs = {.by_address = true};
+	Relation rel = table_open(relation, NoLock);
+	int settings = tess_settings_pin();
+
+	need_table_parts(&needs, rel);
+	AtEOXact_GUC(true, settings);
+	table_close(rel, NoLock);
+	*extensions = needs.statements;
+	return needs.is_refused ? NIL : needs.objects;
+}
+
+List *
+tess_objects_of_object(Oid class, Oid object, List **extensions)
+{
+	TessNeeds needs = {.by_address = true, .is_single = true};
+	int settings = tess_settings_pin();
+
+	need_object(&needs, class, object);
+	AtEOXact_GUC(true, settings);
+	*extensions = needs.statements;
+	return needs.is_refused ? NIL : needs.objects;
 }

@@ -35,6 +35,8 @@
 #include "utils/timestamp.h"
 
 #include "base/base.h"
+#include "catalog/catalog.h"
+#include "deparse/deparse.h"
 #include "net/net.h"
 #include "plan/plan_internal.h"
 
@@ -48,7 +50,8 @@ typedef struct Answer
 	TimestampTz asked_at;
 } Answer;
 
-/* Which extension an object is a member of. */
+/* Which extension an object is a member of; or, if it is of none, whether it
+ * is the same on all nodes. */
 typedef struct Member
 {
 	struct
@@ -57,15 +60,17 @@ typedef struct Member
 		Oid object;
 	} key;
 	Oid extension; /* InvalidOid: of none, or not for everybody */
+	bool is_held;
 } Member;
 
 static struct
 {
 	HTAB *answers;	  /* of Answer */
 	HTAB *members;	  /* of Member */
-	Oid node_catalog; /* for the callback, which cannot look it up */
-	uint64 changes;	  /* of definitions and nodes, heard of so far */
-	uint64 believed;  /* changes when the hashes were emptied last */
+	Oid node_catalog; /* for the callback, which cannot look them up */
+	Oid object_catalog;
+	uint64 changes;	 /* of definitions and nodes, heard of so far */
+	uint64 believed; /* changes when the hashes were emptied last */
 } known;
 
 /* What the nodes are asked, and say. */
@@ -86,7 +91,8 @@ after_definition_change(Datum arg, int cache_id, uint32 hash)
 static void
 after_relation_change(Datum arg, Oid relation)
 {
-	if (!OidIsValid(relation) || relation == known.node_catalog)
+	if (!OidIsValid(relation) || relation == known.node_catalog ||
+		relation == known.object_catalog)
 		known.changes++;
 }
 
@@ -208,6 +214,8 @@ static void
 register_callbacks(void)
 {
 	CacheRegisterSyscacheCallback(PROCOID, after_definition_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(OPEROID, after_definition_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(AMOPOPID, after_definition_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(ENUMOID, after_definition_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, after_definition_change,
 								  (Datum) 0);
@@ -223,6 +231,7 @@ forget_changed(void)
 	if (known.node_catalog == InvalidOid)
 		register_callbacks();
 	known.node_catalog = tess_catalog_relation_oid("node");
+	known.object_catalog = tess_catalog_relation_oid("object");
 	known.believed = known.changes;
 
 	hash_destroy(known.answers);
@@ -270,6 +279,69 @@ is_public_schema(Oid schema)
 													   ACL_USAGE) == ACLCHECK_OK;
 }
 
+/* objects of users -------------------------------------------------------- */
+
+/* A user's object, and what has been found out of it. */
+typedef struct Held
+{
+	Oid class;
+	Oid object;
+	bool result;
+} Held;
+
+/* Everybody may use what is in the schema, or those who may are the same on
+ * all nodes. */
+static bool
+is_held_schema(Oid schema)
+{
+	TessObject *object;
+
+	if (!OidIsValid(schema) || is_public_schema(schema))
+		return true;
+	object = tess_object_identify(NamespaceRelationId, schema);
+	return object != NULL &&
+		   tess_cat_object(object->row.type, object->row.identity) != NULL;
+}
+
+static void
+look_at_held(void *arg)
+{
+	Held *held = arg;
+	TessObject *object = tess_object_identify(held->class, held->object);
+	const TessObjectRow *row = NULL;
+
+	if (object != NULL)
+		row = tess_cat_object(object->row.type, object->row.identity);
+	if (row == NULL)
+		return;
+	tess_object_define(object);
+	if (strcmp(row->digest, object->row.digest) != 0)
+		return;
+	if (held->class != CastRelationId &&
+		!is_held_schema(get_object_namespace(&object->address)))
+		return;
+	if (held->class == ProcedureRelationId &&
+		(pg_proc_aclcheck(held->object, ACL_ID_PUBLIC, ACL_EXECUTE) != ACLCHECK_OK ||
+		 (get_func_prokind(held->object) != PROKIND_AGGREGATE &&
+		  !tess_body_is_alone(held->object))))
+		return;
+	held->result = true;
+}
+
+/*
+ * True if all nodes hold an object of users as it is here now, for everybody,
+ * and it means the same there.  A body that cannot be read is no error here.
+ */
+static bool
+is_held(Oid class, Oid object)
+{
+	Held held = {class, object};
+
+	if (IsInParallelMode() || tess_meta_remote_nodes() == NIL)
+		return false;
+	return tess_attempt(look_at_held, &held) == NULL && held.result;
+}
+
 /* The extension that an object is a member of; InvalidOid if it is of none, or
  * not for everybody. */
 static Oid
@@ -290,32 +362,61 @@ find_extension(Oid class, Oid object)
 	return extension;
 }
 
+static Member *
+find_member(Oid class, Oid object, HASHACTION action)
+{
+	Member probe = {{class, object}};
+
+	return hash_search(known.members, &probe.key, action, NULL);
+}
+
+/* Not remembered if something has changed meanwhile. */
+static Member
+look_up(Oid class, Oid object)
+{
+	Member found = {{class, object}};
+	uint64 believed = known.believed;
+	Member *member;
+
+	found.extension = find_extension(class, object);
+	if (!OidIsValid(getExtensionOfObject(class, object)))
+	{
+		/* whoever asks for it meanwhile asks for what it is made of */
+		member = find_member(class, object, HASH_ENTER);
+		member->extension = InvalidOid;
+		member->is_held = false;
+		found.is_held = is_held(class, object);
+	}
+	if (known.believed == known.changes && known.believed == believed &&
+		!IsInParallelMode())
+	{
+		member = find_member(class, object, HASH_ENTER);
+		member->extension = found.extension;
+		member->is_held = found.is_held;
+	}
+	else
+		(void) find_member(class, object, HASH_REMOVE);
+	return found;
+}
+
 /*
  * True if nodes have the same object under the same name: a function, operator,
- * type or cast that is built in, or a member of an extension that they have
- * too.  May ask the nodes.
+ * type, cast or the like that is built in, a member of an extension that they
+ * have too, or one that was made on all of them.  May ask the nodes.
  */
 bool
 tess_is_known(Oid class, Oid object)
 {
-	Member probe = {{class, object}};
 	Member *member;
+	Member found;
 
 	if (object < FirstNormalObjectId)
 		return true;
 	forget_changed();
-	member = hash_search(known.members, &probe.key, HASH_FIND, NULL);
-	if (member != NULL)
-		probe.extension = member->extension;
-	else
-	{
-		probe.extension = find_extension(class, object);
-		if (known.believed == known.changes)
-		{
-			member = hash_search(known.members, &probe.key, HASH_ENTER, NULL);
-			member->extension = probe.extension;
-		}
-	}
-	return OidIsValid(probe.extension) &&
-		   extension_is_everywhere(probe.extension);
+	member = find_member(class, object, HASH_FIND);
+	found = member ? *member : look_up(class, object);
+	if (found.is_held)
+		tess_frame_add_objects();
+	return found.is_held || (OidIsValid(found.extension) &&
+							 extension_is_everywhere(found.extension));
 }

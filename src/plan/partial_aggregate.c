@@ -258,5 +258,8 @@ tess_partial_has_function(Oid aggregate, bool (*has_property)(Oid function))
 		   (OidIsValid(form.aggfinalfn) && has_property(form.aggfinalfn)) ||
 		   (OidIsValid(form.aggcombinefn) && has_property(form.aggcombinefn)) ||
 		   (OidIsValid(form.aggserialfn) && has_property(form.aggserialfn)) ||
-		   (OidIsValid(form.aggdeserialfn) && has_property(form.aggdeserialfn));
+		   (OidIsValid(form.aggdeserialfn) && has_property(form.aggdeserialfn)) ||
+		   (OidIsValid(form.aggmtransfn) && has_property(form.aggmtransfn)) ||
+		   (OidIsValid(form.aggminvtransfn) && has_property(form.aggminvtransfn)) ||
+		   (OidIsValid(form.aggmfinalfn) && has_property(form.aggmfinalfn));
 }

@@ -25,7 +25,8 @@ typedef struct Frame
 	List *scans;	 /* of distributed tables, made so far */
 	List *fragments; /* TessFragmentQuery * */
 	MemoryContext context;
-	List *functions; /* of extensions, that nodes may have been left to call */
+	List *functions;   /* not built in, that nodes may have been left to call */
+	bool uses_objects; /* of users, that nodes hold */
 } Frame;
 
 static Frame *frame = NULL;
@@ -81,16 +82,26 @@ tess_frame_add_function(Oid function)
 	MemoryContextSwitchTo(old_context);
 }
 
+void
+tess_frame_add_objects(void)
+{
+	if (frame != NULL)
+		frame->uses_objects = true;
+}
+
 /*
- * A plan that leaves functions of extensions to the nodes depends on these, and
- * on which nodes there are.  Core does not see it in the plan.
+ * A plan that leaves functions to the nodes depends on these, on which nodes
+ * there are, and on what they hold.  Core does not see it in the plan.
  */
 static void
 depend_on_functions(PlannedStmt *stmt)
 {
 	ListCell *cell;
 
-	if (frame->functions == NIL)
+	if (frame->uses_objects)
+		stmt->relationOids = lappend_oid(stmt->relationOids,
+										 tess_catalog_relation_oid("object"));
+	if (frame->functions == NIL && !frame->uses_objects)
 		return;
 	foreach(cell, frame->functions)
 	{

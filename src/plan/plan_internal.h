@@ -86,6 +86,9 @@ typedef struct TessTravel
 extern void tess_travel_add(TessTravel *travel, Oid relation);
 extern bool tess_travels(const TessTravel *travel, Node *node);
 extern bool tess_type_travels(const TessTravel *travel, Oid type);
+/* A built-in function whose result another server does not give, though it is
+ * called immutable. */
+extern bool tess_hashes_names(Oid function);
 
 /* partial_aggregate.c: aggregates in two phases --------------------------- */
 
@@ -101,6 +104,10 @@ extern Oid tess_partial_subject(const Aggref *aggref);
 /* True if any of the functions that an aggregate is made of has a property. */
 extern bool tess_partial_has_function(Oid aggregate,
 									  bool (*has_property)(Oid function));
+
+/* body.c: does a function in SQL or PL/pgSQL use nothing that nodes may have
+ * another of? */
+extern bool tess_body_is_alone(Oid function);
 
 /* known.c: what do nodes know beyond what is built in? --------------------- */
 
@@ -325,6 +332,8 @@ extern bool tess_frame_ships(void);
 extern void tess_frame_add_scan(CustomScan *scan);
 /* ... and that a function which is not built in is left to the nodes. */
 extern void tess_frame_add_function(Oid function);
+/* It may name what tessera.object says that nodes hold. */
+extern void tess_frame_add_objects(void);
 extern bool tess_frame_has_scans(void);
 
 /* row_marks.c: FOR UPDATE/SHARE over distributed tables -------------------- */

@@ -16,9 +16,11 @@
 #include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/transam.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
@@ -26,6 +28,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/base.h"
 #include "plan/plan_internal.h"
@@ -86,6 +89,7 @@ static const Oid pinned_functions[] =
 	 F_HASH_RECORD, F_HASH_RECORD_EXTENDED};
 
 static bool stays_walker(Node *node, const TessTravel *travel);
+static bool collation_travels(const TessTravel *travel, Oid collation);
 
 /* Adds the types and collations of a table's columns to what nodes know. */
 void
@@ -123,17 +127,77 @@ tess_travel_add(TessTravel *travel, Oid relation)
 	relation_close(rel, NoLock);
 }
 
-/* Scalars of extensions, and arrays of them. */
 static bool
-extension_type_travels(const TessTravel *travel, Oid type)
+row_travels(const TessTravel *travel, Oid type)
+{
+	TupleDesc desc = lookup_rowtype_tupdesc_copy(type, -1);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (!column->attisdropped &&
+			!(tess_type_travels(travel, column->atttypid) &&
+			  collation_travels(travel, column->attcollation)))
+			return false;
+	}
+	return true;
+}
+
+static bool
+family_travels(Oid family)
+{
+	return family < FirstNormalObjectId ||
+		   OidIsValid(getExtensionOfObject(OperatorFamilyRelationId, family)) ||
+		   tess_is_known(OperatorFamilyRelationId, family);
+}
+
+/* What its values are compared by, where a text does not say it.  A type of an
+ * extension brings that along. */
+static bool
+order_travels(Oid type)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY |
+														TYPECACHE_HASH_OPFAMILY);
+
+	return family_travels(entry->btree_opf) && family_travels(entry->hash_opf);
+}
+
+/* Types of users and of extensions that no column has: of extensions only
+ * scalars. */
+static bool
+user_type_travels(const TessTravel *travel, Oid type)
 {
 	Oid element = get_element_type(type);
 
 	if (OidIsValid(element))
 		return tess_type_travels(travel, element);
-	return (get_typtype(type) == TYPTYPE_BASE ||
-			get_typtype(type) == TYPTYPE_ENUM) &&
-		   tess_is_known(TypeRelationId, type);
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_BASE:
+		case TYPTYPE_ENUM:
+			return tess_is_known(TypeRelationId, type);
+		case TYPTYPE_MULTIRANGE:
+			return tess_type_travels(travel, get_multirange_range(type));
+		default:
+			break;
+	}
+	if (OidIsValid(getExtensionOfObject(TypeRelationId, type)) ||
+		!tess_is_known(TypeRelationId, type))
+		return false;
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_DOMAIN:
+			return tess_type_travels(travel, getBaseType(type)) &&
+				   collation_travels(travel, get_typcollation(type));
+		case TYPTYPE_RANGE:
+			return tess_type_travels(travel, get_range_subtype(type)) &&
+				   collation_travels(travel, get_range_collation(type));
+		case TYPTYPE_COMPOSITE:
+			return row_travels(travel, type);
+		default:
+			return false;
+	}
 }
 
 /* True if values and names of the type mean the same on a node. */
@@ -143,8 +207,9 @@ tess_type_travels(const TessTravel *travel, Oid type)
 	Oid element;
 
 	if (type >= FirstNormalObjectId)
-		return list_member_oid(travel->types, type) ||
-			   extension_type_travels(travel, type);
+		return (list_member_oid(travel->types, type) ||
+				user_type_travels(travel, type)) &&
+			   order_travels(type);
 	if (tess_type_names_objects(type))
 		return false;
 	switch (type)
@@ -168,7 +233,9 @@ collation_travels(const TessTravel *travel, Oid collation)
 {
 	return !OidIsValid(collation) || collation == DEFAULT_COLLATION_OID ||
 		   collation == C_COLLATION_OID || collation == POSIX_COLLATION_OID ||
-		   list_member_oid(travel->collations, collation);
+		   list_member_oid(travel->collations, collation) ||
+		   (collation >= FirstNormalObjectId &&
+			tess_is_known(CollationRelationId, collation));
 }
 
 static bool
@@ -178,6 +245,12 @@ is_listed(Oid function, const Oid *list, int length)
 		if (list[i] == function)
 			return true;
 	return false;
+}
+
+bool
+tess_hashes_names(Oid function)
+{
+	return is_listed(function, pinned_functions, lengthof(pinned_functions));
 }
 
 /* True if all arguments of a call are written alike everywhere. */
@@ -252,6 +325,21 @@ static bool
 operator_stays(Oid operator)
 {
 	return !tess_is_known(OperatorRelationId, operator);
+}
+
+/* ORDER BY ... USING is read by looking for the operator's family. */
+static bool
+order_stays(Oid operator)
+{
+	Oid family;
+	Oid type;
+	int16 strategy;
+
+	if (operator<FirstNormalObjectId)
+		return false;
+	return operator_stays(operator) ||
+		   !get_ordering_op_properties(operator, & family, &type, &strategy) ||
+		   !tess_is_known(OperatorFamilyRelationId, family);
 }
 
 /* A cast is written by its types alone. */
@@ -362,7 +450,7 @@ stays_walker(Node *node, const TessTravel *travel)
 			return range_table_entry_stays((RangeTblEntry *) node);
 		case T_SortGroupClause:
 			return operator_stays(((SortGroupClause *) node)->eqop) ||
-				   operator_stays(((SortGroupClause *) node)->sortop);
+				   order_stays(((SortGroupClause *) node)->sortop);
 
 		case T_List:
 		case T_IntList:

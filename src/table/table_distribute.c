@@ -21,6 +21,7 @@
 #include "base/base.h"
 #include "catalog/catalog.h"
 #include "deparse/deparse.h"
+#include "objects/objects.h"
 #include "statistics/statistics.h"
 #include "table/table_internal.h"
 
@@ -112,6 +113,7 @@ distribute(TessTableRequest *request)
 	add_needed_objects(work, relation);
 	tess_work_create_schemas(work, schema);
 	rows = build(rel, work, false);
+	tess_objects_bring_for_table(relation);
 	tess_table_empty_shell(rel);
 	if (rows > 0)
 	{
@@ -183,6 +185,7 @@ tess_table_replicate(PG_FUNCTION_ARGS)
 	work = tess_work_of_nodes(tess_meta_remote_nodes());
 	add_needed_objects(work, row.relation);
 	rows = build(rel, work, true);
+	tess_objects_bring_for_table(row.relation);
 	if (rows > 0 && work->count > 0)
 		ereport(NOTICE,
 				(errmsg_plural("copied " UINT64_FORMAT

@@ -1,0 +1,40 @@
+/*
+ * objects_internal.h - between the files of objects/.
+ */
+#ifndef TESS_OBJECTS_INTERNAL_H
+#define TESS_OBJECTS_INTERNAL_H
+
+#include "catalog/objectaddress.h"
+#include "nodes/pg_list.h"
+
+#include "deparse/deparse.h"
+#include "objects/objects.h"
+
+/* changes.c: the setting */
+extern bool tess_objects_propagate;
+
+/* bring.c */
+
+/* Keeps other writers of the catalog away, and nodes that would not get what
+ * is brought now.  Until commit. */
+extern void tess_objects_lock(void);
+
+/* Runs commands on all other servers, in this transaction. */
+extern void tess_objects_send(List *commands);
+
+/* Brings an object to all nodes, with what it needs; one that they hold is
+ * replaced.  Errors if a node cannot. */
+extern void tess_objects_bring(const ObjectAddress *address);
+
+/* The same, but false and a NOTICE if a node cannot. */
+extern bool tess_objects_try(const ObjectAddress *address);
+
+/* eligible.c */
+
+/* True for an object that may ever be useful on a node by itself. */
+extern bool tess_object_is_eligible(const ObjectAddress *address);
+
+/* All of them: list of ObjectAddress *. */
+extern List *tess_objects_eligible(void);
+
+#endif
