@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "exec/batch_internal.h"
 #include "exec/exec_internal.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -23,74 +24,7 @@
 #define MAX_PARAMS 32767
 #define MAX_BYTES (1024 * 1024)
 #define MAX_OPEN_BYTES (32 * 1024 * 1024)
-#define MAX_OWED 2
 
-typedef struct Batch
-{
-	TessBatches *batches;
-	TessBranch *branch; /* NULL: copies of a reference table */
-	int shard_index;	/* -1: copies */
-	int64 shard_id;
-	int64 number; /* of the batches of the statement */
-
-	int rows;
-	int returned;	  /* RETURNING rows so far */
-	int64 *ordinals;  /* of its rows, if they are wanted */
-	uint64 rows_here; /* copies: rows changed on this server */
-
-	/* until it is sent */
-	MemoryContext context;
-	int space; /* rows there is room for */
-	Size bytes;
-	const char **wire_values; /* for other nodes */
-	int *wire_lengths;
-	int *wire_formats;
-	Datum *values; /* for this server */
-	bool *nulls;
-} Batch;
-
-/* A statement for one node: what comes back with its replies. */
-typedef struct Sending
-{
-	Batch *batch;
-	TessBranch *branch;
-} Sending;
-
-struct TessBatches
-{
-	const TessFragment *fragment;
-	const TessWrite *write;
-	const TessGroup *group; /* NULL: reference table */
-	const TessArgs *args;	/* parameters of the tail */
-	bool binary_result;
-	void *owner;
-	TessReturnedSink put_returned;
-
-	MemoryContext context;
-	TessReplies *replies;
-	List *copies;	  /* branches of a reference table */
-	int column_count; /* parameters of a row */
-	Oid *types;
-	int16 *lengths; /* of the types */
-	bool *by_value;
-	TessEncoder *encoder; /* of a row */
-	TessParams tail_params;
-	Oid *wire_types; /* of the tail and MAX_ROWS rows; grows */
-	int wire_type_count;
-
-	Batch **open; /* by shard; one for a reference table */
-	Size open_bytes;
-	int64 made; /* batches */
-	TessConflicts *conflicts;
-	int sent; /* batches */
-	bool is_one;
-	uint64 processed;
-	Bitmapset *shards;
-};
-
-static void returned_remote(void *owner, void *tag, const PGresult *result,
-							int row);
-static void statement_done(void *owner, void *tag, PGresult *result);
 static void send_batches(TessBatches *batches, Batch **open, int count);
 
 /* Length of the array of open batches. */
@@ -140,8 +74,8 @@ tess_batches_begin(const TessFragment *fragment, const TessWrite *write,
 	batches->owner = owner;
 	batches->put_returned = put_returned;
 	batches->context = context;
-	batches->replies = tess_replies_make(batches, returned_remote,
-										 statement_done);
+	batches->replies = tess_replies_make(batches, tess_batch_returned_remote,
+										 tess_batch_statement_done);
 	set_types(batches);
 	batches->encoder = tess_encoder_make(batches->column_count, batches->types);
 	tess_encoder_encode(tess_encoder_make(args->count, args->types),
@@ -160,37 +94,6 @@ tess_batches_begin(const TessFragment *fragment, const TessWrite *write,
 	batches->open = palloc0(open_size(batches) * sizeof(Batch *));
 	MemoryContextSwitchTo(old_context);
 	return batches;
-}
-
-/* The types of a statement's parameters, as the wire wants them. */
-static const Oid *
-wire_types(TessBatches *batches, int rows)
-{
-	int tail = batches->args->count;
-	int count = tail + rows * batches->column_count;
-
-	if (batches->wire_type_count < count)
-	{
-		MemoryContext old_context = MemoryContextSwitchTo(batches->context);
-
-		if (batches->wire_types != NULL)
-			pfree(batches->wire_types);
-		batches->wire_types = palloc(count * sizeof(Oid));
-		for (int i = 0; i < tail; i++)
-			batches->wire_types[i] = batches->tail_params.types[i];
-		for (int i = tail; i < count; i++)
-			batches->wire_types[i] = tess_type_wire_oid(
-				batches->types[(i - tail) % batches->column_count]);
-		batches->wire_type_count = count;
-		MemoryContextSwitchTo(old_context);
-	}
-	return batches->wire_types;
-}
-
-static bool
-goes_here(const Batch *batch)
-{
-	return batch->branch == NULL || batch->branch->is_local;
 }
 
 static bool
@@ -267,7 +170,7 @@ make_room(Batch *batch)
 		batch->wire_formats = grow(context, batch->wire_formats,
 								   values * sizeof(int));
 	}
-	if (goes_here(batch))
+	if (tess_batch_goes_here(batch))
 	{
 		batch->values = grow(context, batch->values, values * sizeof(Datum));
 		batch->nulls = grow(context, batch->nulls, values * sizeof(bool));
@@ -333,7 +236,7 @@ tess_batches_add(TessBatches *batches, int shard_index, int64 ordinal,
 	make_room(batch);
 	if (goes_elsewhere(batch))
 		add_for_others(batch, values, nulls);
-	if (goes_here(batch))
+	if (tess_batch_goes_here(batch))
 		add_for_here(batch, values, nulls);
 	if (batches->conflicts != NULL)
 		tess_conflicts_add(batches->conflicts, batch->number, values, nulls);
@@ -345,253 +248,11 @@ tess_batches_add(TessBatches *batches, int shard_index, int64 ordinal,
 
 	if (batches->open_bytes >= MAX_OPEN_BYTES)
 		send_batches(batches, batches->open, open_size(batches));
-	else if ((batches->write->sends_here_at_once && goes_here(batch)) ||
+	else if ((batches->write->sends_here_at_once && tess_batch_goes_here(batch)) ||
 			 batch->rows >= MAX_ROWS || batch->bytes >= MAX_BYTES ||
 			 (batch->rows + 1) * batches->column_count + batches->args->count >
 				 MAX_PARAMS)
 		send_batches(batches, &batches->open[at], 1);
-}
-
-/* True if the node says to which of the rows a row of RETURNING belongs. */
-static bool
-is_numbered(const TessWrite *write)
-{
-	return write->returns && write->command != CMD_INSERT;
-}
-
-/* The text of a statement for so many rows. */
-static char *
-statement_text(const Batch *batch)
-{
-	const TessWrite *write = batch->batches->write;
-	int param = batch->batches->args->count;
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, tess_template_sql(write->head, batch->shard_id));
-	for (int row = 0; row < batch->rows; row++)
-	{
-		const char *separator = row == 0 ? "(" : ", (";
-		ListCell *cell;
-
-		if (is_numbered(write))
-		{
-			appendStringInfo(&sql, "%s%d", separator, row);
-			separator = ", ";
-		}
-		foreach(cell, write->row_casts)
-		{
-			appendStringInfo(&sql, "%s$%d%s", separator, ++param,
-							 strVal(lfirst(cell)));
-			separator = ", ";
-		}
-		appendStringInfoChar(&sql, ')');
-	}
-	appendStringInfoString(&sql, tess_template_sql(write->tail, batch->shard_id));
-	return sql.data;
-}
-
-/* Queues a batch on a node.  In the batch's context. */
-static void
-queue_batch(Batch *batch, TessBranch *branch, const char *sql)
-{
-	TessBatches *batches = batch->batches;
-	const TessParams *tail = &batches->tail_params;
-	int row_params = batch->rows * batches->column_count;
-	int count = tail->count + row_params;
-	const char **values = palloc(count * sizeof(char *));
-	int *lengths = palloc(count * sizeof(int));
-	int *formats = palloc(count * sizeof(int));
-	TessParams *params = palloc(sizeof(TessParams));
-	Sending *sending = MemoryContextAlloc(batches->context, sizeof(Sending));
-
-	for (int i = 0; i < tail->count; i++)
-	{
-		values[i] = tail->values[i];
-		lengths[i] = tail->lengths[i];
-		formats[i] = tail->formats[i];
-	}
-	memcpy(values + tail->count, batch->wire_values, row_params * sizeof(char *));
-	memcpy(lengths + tail->count, batch->wire_lengths, row_params * sizeof(int));
-	memcpy(formats + tail->count, batch->wire_formats, row_params * sizeof(int));
-
-	params->count = count;
-	params->types = wire_types(batches, batch->rows);
-	params->values = values;
-	params->lengths = lengths;
-	params->formats = formats;
-	sending->batch = batch;
-	sending->branch = branch;
-	/* texts for several rows are long, and of many lengths */
-	tess_replies_queue(batches->replies, branch, sql, params,
-					   batches->binary_result, batches->write->returns,
-					   batch->rows == 1, sending);
-}
-
-/* The ordinal of a row of RETURNING: that of row number, or (-1) of the one
- * that comes next. */
-static int64
-ordinal_of(Batch *batch, int number)
-{
-	int next = Min(batch->returned, batch->rows - 1);
-
-	batch->returned++;
-	if (number >= batch->rows)
-		elog(ERROR, "row %d of %d was returned", number, batch->rows);
-	return batch->ordinals[number >= 0 ? number : next];
-}
-
-/* TessSlotSink */
-static void
-returned_here(void *owner, TupleTableSlot *slot)
-{
-	Batch *batch = owner;
-	TessReturned returned = {0};
-	int number = -1;
-	bool isnull;
-
-	if (!batch->batches->write->returns)
-		return; /* what a function of ours says */
-	if (is_numbered(batch->batches->write))
-		number = DatumGetInt32(
-			slot_getattr(slot, slot->tts_tupleDescriptor->natts, &isnull));
-	returned.ordinal = ordinal_of(batch, number);
-	returned.shard_index = batch->shard_index;
-	returned.slot = slot;
-	batch->batches->put_returned(batch->batches->owner, &returned);
-}
-
-/* TessRowSink */
-static void
-returned_remote(void *owner, void *tag, const PGresult *result, int row)
-{
-	TessBatches *batches = owner;
-	Batch *batch = ((Sending *) tag)->batch;
-	TessReturned returned = {0};
-
-	if (batch->branch == NULL || !batches->write->returns)
-		return; /* this server's copy has answered for all */
-	returned.ordinal = ordinal_of(batch, is_numbered(batches->write)
-											 ? tess_returned_number(result, row)
-											 : -1);
-	returned.shard_index = batch->shard_index;
-	returned.replies = batches->replies;
-	returned.result = result;
-	returned.row = row;
-	batches->put_returned(batches->owner, &returned);
-}
-
-/* Its context goes by itself. */
-static void
-forget_batch(Batch *batch)
-{
-	if (batch->ordinals != NULL)
-		pfree(batch->ordinals);
-	pfree(batch);
-}
-
-/* TessDoneSink */
-static void
-statement_done(void *owner, void *tag, PGresult *result)
-{
-	TessBatches *batches = owner;
-	Sending *sending = tag;
-	Batch *batch = sending->batch;
-	uint64 processed = strtou64(PQcmdTuples(result), NULL, 10);
-
-	if (batch->branch == NULL)
-	{
-		tess_copy_compare(batches->fragment->anchor, sending->branch,
-						  batch->rows_here, processed);
-		return;
-	}
-	batches->processed += processed;
-
-	/* rows that come with the end of a statement need their ordinals */
-	if (PQntuples(result) == 0)
-	{
-		forget_batch(batch);
-		pfree(sending);
-	}
-}
-
-static void
-execute_here(Batch *batch, const char *sql)
-{
-	TessBatches *batches = batch->batches;
-	const TessArgs *args = batches->args;
-	int row_params = batch->rows * batches->column_count;
-	int count = args->count + row_params;
-	Oid *types = palloc(count * sizeof(Oid));
-	Datum *values = palloc(count * sizeof(Datum));
-	bool *nulls = palloc(count * sizeof(bool));
-
-	for (int i = 0; i < args->count; i++)
-	{
-		types[i] = args->types[i];
-		values[i] = args->values[i];
-		nulls[i] = args->nulls[i];
-	}
-	for (int i = 0; i < row_params; i++)
-		types[args->count + i] = batches->types[i % batches->column_count];
-	memcpy(values + args->count, batch->values, row_params * sizeof(Datum));
-	memcpy(nulls + args->count, batch->nulls, row_params * sizeof(bool));
-
-	batch->rows_here = tess_exec_here(sql,
-									  tess_args_param_list(count, types, values,
-														   nulls),
-									  NULL, true, batches->fragment->role,
-									  tess_row_receiver_make(batch,
-															 returned_here));
-	batches->processed += batch->rows_here;
-}
-
-/* This server's copy first: its row locks let one writer at a time go on. */
-static void
-send_to_copies(Batch *batch)
-{
-	TessBatches *batches = batch->batches;
-	char *sql = statement_text(batch);
-	ListCell *cell;
-
-	execute_here(batch, sql);
-
-	/* all of them before anything is queued, which must not be read past */
-	foreach(cell, batches->copies)
-		tess_replies_collect(batches->replies, lfirst(cell), MAX_OWED - 1);
-	foreach(cell, batches->copies)
-		queue_batch(batch, lfirst(cell), sql);
-	tess_replies_flush(batches->replies);
-}
-
-static void
-send_to_shards(TessBatches *batches, List *others, List *here)
-{
-	ListCell *cell;
-
-	foreach(cell, others)
-		tess_replies_collect(batches->replies, ((Batch *) lfirst(cell))->branch,
-							 MAX_OWED - 1);
-	foreach(cell, others)
-	{
-		Batch *batch = lfirst(cell);
-		MemoryContext old_context = MemoryContextSwitchTo(batch->context);
-
-		queue_batch(batch, batch->branch, statement_text(batch));
-		MemoryContextSwitchTo(old_context);
-	}
-	tess_replies_flush(batches->replies);
-
-	/* the nodes are at work meanwhile */
-	foreach(cell, here)
-	{
-		Batch *batch = lfirst(cell);
-		MemoryContext old_context = MemoryContextSwitchTo(batch->context);
-
-		execute_here(batch, statement_text(batch));
-		MemoryContextSwitchTo(old_context);
-		forget_batch(batch);
-	}
 }
 
 /*
@@ -615,7 +276,7 @@ send_batches(TessBatches *batches, Batch **open, int count)
 		batches->open_bytes -= batch->bytes;
 		open[i] = NULL;
 		contexts = lappend(contexts, batch->context);
-		if (goes_here(batch))
+		if (tess_batch_goes_here(batch))
 			here = lappend(here, batch);
 		else
 			others = lappend(others, batch);
@@ -630,11 +291,11 @@ send_batches(TessBatches *batches, Batch **open, int count)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(linitial(contexts));
 
-		send_to_copies(linitial(here));
+		tess_batch_send_to_copies(linitial(here));
 		MemoryContextSwitchTo(old_context);
 	}
 	else
-		send_to_shards(batches, others, here);
+		tess_batches_send_to_shards(batches, others, here);
 
 	/* the batches of nodes may be gone already, with their answers */
 	foreach(cell, contexts)
@@ -676,15 +337,40 @@ tess_batches_shards(const TessBatches *batches)
 	return batches->shards;
 }
 
-/* Sends what is left and waits for all answers; the number of rows that the
- * nodes have processed. */
-uint64
-tess_batches_finish(TessBatches *batches, TessScanFigures *figures)
+/* The only batch, if nothing was sent and it goes to another node; or NULL. */
+static Batch *
+only_batch(const TessBatches *batches)
 {
+	int shard_index;
+	Batch *batch;
+
+	if (batches->group == NULL || batches->sent > 0 ||
+		!bms_get_singleton_member(batches->shards, &shard_index))
+		return NULL;
+	batch = batches->open[shard_index];
+	return batch != NULL && !tess_batch_goes_here(batch) ? batch : NULL;
+}
+
+/*
+ * Sends what is left and waits for all answers; the number of rows that the
+ * nodes have processed.  is_last_act: the transaction does nothing after it, and
+ * may commit with it.
+ */
+uint64
+tess_batches_finish(TessBatches *batches, bool is_last_act,
+					TessScanFigures *figures)
+{
+	Batch *only = is_last_act ? only_batch(batches) : NULL;
+
 	batches->is_one = batches->sent == 0 &&
 					  bms_membership(batches->shards) == BMS_SINGLETON;
+	if (only != NULL && !batches->write->returns && tess_xact_may_run_alone())
+		return tess_batch_run_alone(only);
+	batches->is_last_act = is_last_act && batches->sent == 0;
 	tess_batches_send(batches);
 	tess_replies_collect(batches->replies, NULL, 0);
+	if (batches->prepares)
+		tess_xact_prepared();
 	figures->executed = true;
 	tess_replies_add_figures(batches->replies, figures);
 	return batches->processed;

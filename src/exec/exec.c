@@ -9,7 +9,10 @@
 #include "exec/exec.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
+#include "libpq/libpq.h"
+#include "libpq/libpq-be.h"
 #include "miscadmin.h"
+#include "tcop/pquery.h"
 #include "utils/snapmgr.h"
 
 static struct
@@ -71,6 +74,43 @@ tess_exec_is_never_rescanned(const Plan *scan, EState *estate)
 			plan = outerPlan(plan);
 	}
 	return plan == scan && estate->es_epq_active == NULL;
+}
+
+/*
+ * True if nothing but the end of the transaction comes after what the client
+ * has sent until now: of a simple query that is so outside a block, of a bound
+ * one if a Sync follows, which may not have arrived.
+ */
+static bool
+is_end_of_message(Portal portal)
+{
+	int next;
+
+	if (portal->cplan == NULL)
+		return true;
+	if (MyProcPort == NULL || !pq_buffer_has_data())
+		return false;
+	pq_startmsgread();
+	next = pq_peekbyte();
+	pq_endmsgread();
+	return next == 'S';
+}
+
+/*
+ * True if the plan, which is running, is all that the client's transaction does:
+ * the one statement of a message, outside a block, and nothing above the node in
+ * it.
+ */
+bool
+tess_exec_is_last_act(EState *estate, const Plan *plan)
+{
+	const PlannedStmt *statement = estate->es_plannedstmt;
+	Portal portal = ActivePortal;
+
+	return tess_xact_may_end_here() && statement->planTree == plan &&
+		   !statement->hasModifyingCTE && portal != NULL &&
+		   portal->status == PORTAL_ACTIVE && list_length(portal->stmts) == 1 &&
+		   linitial(portal->stmts) == statement && is_end_of_message(portal);
 }
 
 static void

@@ -200,6 +200,20 @@ extern int tess_tasks_load(TessScanTask *tasks, int count, TessCargo *cargo,
 extern TessSnapshot *tess_tasks_snapshot(const TessScanTask *tasks, int count,
 										 Snapshot own, bool asked_again,
 										 bool *alone);
+extern bool tess_task_may_run_alone(const TessFragment *fragment);
+extern uint64 tess_task_run_alone(const TessScanTask *task,
+								  const TessFragment *fragment,
+								  TessEncoder *encoder, const TessArgs *args,
+								  Oid role);
+extern bool tess_task_set_shipped(const TessScanTask *task,
+								  const TessFragment *fragment,
+								  TessCargo *cargo, TessArgs *args);
+extern Bitmapset *tess_tasks_shards(const TessScanTask *tasks, int count,
+									const TessFragment *fragment,
+									const TessArgs *args);
+extern bool tess_tasks_are_last_act(const TessScanTask *tasks, int count,
+									const TessFragment *fragment,
+									const PlanState *scan);
 
 /* order.c: nothing sees what is written after it began --------------------- */
 typedef struct TessReader TessReader;
@@ -243,7 +257,8 @@ extern void tess_batches_add(TessBatches *batches, int shard_index, int64 ordina
 							 const Datum *values, const bool *nulls);
 extern bool tess_batches_are_waiting(const TessBatches *batches);
 extern void tess_batches_send(TessBatches *batches);
-extern uint64 tess_batches_finish(TessBatches *batches, TessScanFigures *figures);
+extern uint64 tess_batches_finish(TessBatches *batches, bool is_last_act,
+								  TessScanFigures *figures);
 extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
 extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
@@ -352,6 +367,9 @@ extern void tess_copy_compare(Oid table, const TessBranch *branch,
 /* Errors if the snapshot is older than the shards of this server. */
 extern void tess_exec_check_snapshot(const TessFragment *fragment,
 									 Snapshot snapshot);
+/* True if the running plan, whose top node this is, is the last act of the
+ * client's transaction. */
+extern bool tess_exec_is_last_act(EState *estate, const Plan *plan);
 /* True if between the top of the plan and a scan of ours nothing rescans. */
 extern bool tess_exec_is_never_rescanned(const Plan *scan, EState *estate);
 /* The table of a fragment as it is now; errors if it is not ours any more. */

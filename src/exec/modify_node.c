@@ -324,6 +324,15 @@ write_row(TesseraModifyState *state, TupleTableSlot *slot, int64 ordinal)
 					 ordinal, state->values, state->nulls);
 }
 
+/* True if the client's transaction ends when the write has been done. */
+static bool
+is_last_write(const TesseraModifyState *state, const TessWrite *write)
+{
+	return state->fragment->sets_count && write->counts &&
+		   list_length(state->spec->writes) == 1 &&
+		   tess_exec_is_last_act(state->css.ss.ps.state, state->css.ss.ps.plan);
+}
+
 /* Sends all rows of a write, and waits for the answers. */
 static void
 run_write(TesseraModifyState *state, const TessWrite *write)
@@ -354,7 +363,8 @@ run_write(TesseraModifyState *state, const TessWrite *write)
 		write_row(state, slot, ordinal++);
 		MemoryContextSwitchTo(old_context);
 	}
-	processed = tess_batches_finish(state->batches, &state->figures);
+	processed = tess_batches_finish(state->batches, is_last_write(state, write),
+									&state->figures);
 	if (write->counts && state->fragment->sets_count)
 		state->css.ss.ps.state->es_processed += processed;
 	state->shards = bms_add_members(state->shards,

@@ -64,6 +64,7 @@ typedef struct TesseraScanState
 	int64 stored_rows;
 	int64 read_rows;		   /* of the store */
 	const TessScanTask *here;  /* the task that runs in process */
+	bool prepares;			   /* PREPARE has left with the tasks */
 	uint64 copy_rows;		   /* this server's copy had so many rows changed */
 	MemoryContext row_context; /* for rows on their way to the store */
 	Datum *row_values;
@@ -271,18 +272,6 @@ run_here(TesseraScanState *state, const TessScanTask *task)
 	return processed;
 }
 
-/* The rows for a task become arguments; true if it has others than the one
- * before. */
-static bool
-set_shipped(TesseraScanState *state, const TessScanTask *task)
-{
-	if (state->cargo == NULL)
-		return false;
-	tess_cargo_set_arguments(state->cargo, state->args, task->shard_index,
-							 task->stash);
-	return state->fragment->shipped_key >= 0 || task->stash != 0;
-}
-
 /* Whether there may be another run than this one. */
 static bool
 is_asked_again(const TesseraScanState *state)
@@ -305,9 +294,11 @@ access_of(const TesseraScanState *state)
 /*
  * Queues the remote ones of the tasks and sends them, all in one go, under the
  * snapshot of the statement.  If there is none yet, it is taken on the way.
+ * If they are the last act of the transaction, all of it is prepared with them.
  */
 static void
-send_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
+send_tasks(TesseraScanState *state, TessScanTask *tasks, int count,
+		   bool is_last_act)
 {
 	const TessFragment *fragment = state->fragment;
 	bool writes = fragment->command != CMD_SELECT;
@@ -326,7 +317,9 @@ send_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 	{
 		if (tasks[i].branch->is_local)
 			continue;
-		if (set_shipped(state, &tasks[i]) || !is_encoded)
+		if (tess_task_set_shipped(&tasks[i], state->fragment, state->cargo,
+								  state->args) ||
+			!is_encoded)
 			tess_encoder_encode(state->encoder, state->args->values,
 								state->args->nulls, &params);
 		is_encoded = true;
@@ -340,6 +333,7 @@ send_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 						   tasks[i].input ? (void *) tasks[i].input
 										  : (void *) &tasks[i]);
 	}
+	state->prepares = is_last_act && tess_xact_prepare_early();
 	tess_replies_flush(state->replies);
 	if (state->snapshot != NULL)
 		tess_snapshot_finish(state->snapshot);
@@ -353,29 +347,26 @@ run_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
 												  "tessera statements",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
+	bool is_last_act = tess_tasks_are_last_act(tasks, count, state->fragment,
+											   &state->css.ss.ps);
 
-	if (count > 0)
-		send_tasks(state, tasks, count);
+	if (is_last_act && count == 1 && tess_task_may_run_alone(state->fragment))
+		state->css.ss.ps.state
+			->es_processed += tess_task_run_alone(&tasks[0], state->fragment,
+												  state->encoder, state->args,
+												  state->role);
+	else if (count > 0)
+		send_tasks(state, tasks, count, is_last_act);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
 	for (int i = 0; i < count; i++)
 	{
 		if (!tasks[i].branch->is_local)
 			continue;
-		(void) set_shipped(state, &tasks[i]);
+		(void) tess_task_set_shipped(&tasks[i], state->fragment, state->cargo,
+									 state->args);
 		(void) run_here(state, &tasks[i]);
 	}
-}
-
-/* For EXPLAIN: tasks may have turned out to be in vain. */
-static void
-note_asked(TesseraScanState *state, const TessScanTask *tasks, int count)
-{
-	state->asked = NULL;
-	if (count > 0 && state->fragment->shipped_key < 0)
-		state->asked = bms_copy(state->args->shards);
-	for (int i = 0; i < count; i++)
-		state->asked = bms_add_member(state->asked, tasks[i].shard_index);
 }
 
 static void
@@ -402,7 +393,7 @@ run_on_shards(TesseraScanState *state, const TessGroup *group)
 	run_tasks(state, tasks, count);
 	if (state->cargo != NULL)
 		tess_cargo_unload(state->cargo);
-	note_asked(state, tasks, count);
+	state->asked = tess_tasks_shards(tasks, count, state->fragment, state->args);
 }
 
 /*
@@ -427,7 +418,7 @@ run_on_copies(TesseraScanState *state)
 		tasks[i].branch = tess_replies_branch(state->replies, node->node_id);
 	}
 	if (count > 0)
-		send_tasks(state, tasks, count);
+		send_tasks(state, tasks, count, false);
 }
 
 /* What has been received counts for EXPLAIN, also over several runs. */
@@ -501,6 +492,8 @@ start_run(TesseraScanState *state, const TessTable *table)
 	if (state->fragment->command != CMD_SELECT ||
 		state->subxact != GetCurrentSubTransactionId())
 		tess_replies_collect(state->replies, NULL, 0);
+	if (state->prepares)
+		tess_xact_prepared();
 	state->running = true; /* not before: somebody may catch an error */
 	MemoryContextSwitchTo(old_context);
 }

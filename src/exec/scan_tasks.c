@@ -202,3 +202,67 @@ tess_tasks_load(TessScanTask *tasks, int count, TessCargo *cargo,
 			tasks[wanted++] = tasks[i];
 	return wanted;
 }
+
+/* True if the tasks write, on other nodes alone, and the transaction, of whose
+ * plan the scan is a node, does no more. */
+bool
+tess_tasks_are_last_act(const TessScanTask *tasks, int count,
+						const TessFragment *fragment, const PlanState *scan)
+{
+	if (count == 0 || fragment->command == CMD_SELECT ||
+		!fragment->sets_count || fragment->shipped != NIL)
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		if (tasks[i].branch->is_local)
+			return false;
+	}
+	return tess_exec_is_last_act(scan->state, scan->plan);
+}
+
+/* True if a task that is the transaction's last act may commit by itself: it
+ * gives no rows, which could fail here when the node has committed. */
+bool
+tess_task_may_run_alone(const TessFragment *fragment)
+{
+	return fragment->column_types == NIL && tess_xact_may_run_alone();
+}
+
+/* Runs it, commits, and returns how many rows it processed. */
+uint64
+tess_task_run_alone(const TessScanTask *task, const TessFragment *fragment,
+					TessEncoder *encoder, const TessArgs *args, Oid role)
+{
+	char *sql = tess_statement_sql(fragment, task->shard_count, task->shard_ids);
+	TessParams params;
+
+	tess_encoder_encode(encoder, args->values, args->nulls, &params);
+	return tess_xact_run_alone(task->branch->node_id, role, sql, &params, true);
+}
+
+/* The rows for a task, if any are shipped, become arguments; true if it has
+ * others than the one before. */
+bool
+tess_task_set_shipped(const TessScanTask *task, const TessFragment *fragment,
+					  TessCargo *cargo, TessArgs *args)
+{
+	if (cargo == NULL)
+		return false;
+	tess_cargo_set_arguments(cargo, args, task->shard_index, task->stash);
+	return fragment->shipped_key >= 0 || task->stash != 0;
+}
+
+/* For EXPLAIN, the shards that are asked: tasks may have turned out to be in
+ * vain. */
+Bitmapset *
+tess_tasks_shards(const TessScanTask *tasks, int count,
+				  const TessFragment *fragment, const TessArgs *args)
+{
+	Bitmapset *shards = NULL;
+
+	if (count > 0 && fragment->shipped_key < 0)
+		shards = bms_copy(args->shards);
+	for (int i = 0; i < count; i++)
+		shards = bms_add_member(shards, tasks[i].shard_index);
+	return shards;
+}

@@ -168,7 +168,7 @@ begin_write(TessUpsert *upsert, const TessWrite *write, TessReturnedSink sink)
 static void
 finish_write(TessUpsert *upsert, const TessWrite *write)
 {
-	uint64 processed = tess_batches_finish(upsert->batches,
+	uint64 processed = tess_batches_finish(upsert->batches, false,
 										   upsert->input->figures);
 
 	if (write->counts)

@@ -159,3 +159,10 @@ tess_cancel_send(int count, TessSession *const *sessions, TimestampTz deadline)
 	}
 	pfree(knocks);
 }
+
+void
+tess_session_cancel(TessSession *session, TimestampTz deadline)
+{
+	if (!session->broken)
+		tess_cancel_send(1, &session, deadline);
+}

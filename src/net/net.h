@@ -175,6 +175,10 @@ extern void tess_session_abandon(TessSession *session, TimestampTz deadline);
 /* The same for several at once: a silent one does not keep others waiting. */
 extern void tess_session_abandon_all(int count, TessSession *const *sessions,
 									 TimestampTz deadline);
+/* Asks the node to cancel what it does for the session, and no more: what
+ * becomes of it is read as ever.  The session is broken if the node does not
+ * take it until the deadline.  No errors. */
+extern void tess_session_cancel(TessSession *session, TimestampTz deadline);
 
 /* simple.c: for everything that is not on a statement's hot path --------- */
 

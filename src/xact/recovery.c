@@ -47,8 +47,8 @@ PG_FUNCTION_INFO_V1(tess_transactions_in_doubt);
 #define WORKER_NODE_MS 2000
 /* Between looks at a node on which somebody else ends a part. */
 #define BUSY_WAIT_MS 10
-/* Of the advisory locks, of which users have classes 1 and 2. */
-#define RESOLVE_LOCK_CLASS 101
+/* Of the advisory locks, of which users have 1 and 2, barrier.c has 3. */
+#define RESOLVE_LOCK_CLASS 4
 /* Records that are deleted after one look. */
 #define RECORD_BATCH 1000
 #define DAY_S (24 * 60 * 60)

@@ -33,6 +33,8 @@ typedef struct Slot
 
 typedef struct Slots
 {
+	uint64 boot; /* a random number for each start of this memory */
+
 	/* Guards what follows, up to the slots. */
 	slock_t mutex;
 	uint64 commits; /* two-phase commits begun since the server started */
@@ -76,6 +78,9 @@ start_memory(void)
 	if (!found)
 	{
 		memset(slots.shared, 0, shared_size());
+		if (!pg_strong_random(&slots.shared->boot, sizeof(uint64)))
+			ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
+							errmsg("could not generate a random number")));
 		SpinLockInit(&slots.shared->mutex);
 		for (int i = 0; i < MaxBackends; i++)
 			SpinLockInit(&slots.shared->slots[i].mutex);
@@ -198,6 +203,16 @@ tess_xact_commits(void)
 	commits = slots.shared->commits;
 	SpinLockRelease(&slots.shared->mutex);
 	return commits;
+}
+
+/*
+ * A number that this server has not had before a crash or a restart: after
+ * either, transaction ids that nothing on disk knows of are given out again.
+ */
+uint64
+tess_slots_boot(void)
+{
+	return slots.shared->boot;
 }
 
 static int

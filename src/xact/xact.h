@@ -49,6 +49,36 @@ extern TessSession *tess_xact_session(int32 node_id, Oid role, TessAccess access
 /* True if a node's rows were changed by this transaction. */
 extern bool tess_xact_has_written(int32 node_id);
 
+/*
+ * True if a statement that is the last act of the client's transaction is also
+ * the first that opens one on nodes.  Whether it is the last act, the caller
+ * knows.
+ */
+extern bool tess_xact_may_end_here(void);
+/* The same for one statement at one node, which may commit there at once:
+ * nothing local has to agree with it, or could fail after it. */
+extern bool tess_xact_may_run_alone(void);
+/*
+ * Runs a write, and commits it, in one round trip, where the above is true;
+ * role as in tess_xact_sessions, comes_again as in
+ * tess_session_queue_again.  Returns how many rows it processed.  From
+ * then on interrupts are held to the end of the transaction, which cannot fail
+ * any more, and in which nodes must not be used again.
+ * Errors: those of the node; 08006 (it is rolled back) and 08007 (nobody knows)
+ * if the connection is lost.
+ */
+extern uint64 tess_xact_run_alone(int32 node_id, Oid role, const char *sql,
+								  const TessParams *params, bool comes_again);
+
+/*
+ * Where tess_xact_may_end_here() was true before the sessions were got, and what
+ * is queued on them is the last that the transaction does on nodes: if several
+ * of them write, PREPARE leaves with it.  Call it before the flush.  If it gives
+ * true, call tess_xact_prepared() when all has been answered without an error.
+ */
+extern bool tess_xact_prepare_early(void);
+extern void tess_xact_prepared(void);
+
 /* Nesting of executor and utility calls of this backend; exec/ and command/
  * count them.  A read at depth 1 outside a transaction block needs no remote
  * transaction. */

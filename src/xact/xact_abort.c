@@ -109,6 +109,8 @@ tess_xact_aborted(void)
 	TessRemote **remotes = tess_remotes(&count);
 	TimestampTz deadline;
 
+	tess_xact_commit_forget();
+
 	/* Room for sessions that could not be had dies with the transaction. */
 	if (count == 0)
 	{

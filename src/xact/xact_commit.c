@@ -12,10 +12,8 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "commands/async.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -36,13 +34,33 @@ int tess_commit_wait_ms = 1000;
 
 static struct
 {
-	char gid[GIDSIZE]; /* of the commit under way, empty: none */
-	bool settles;	   /* it deletes the records of settled */
+	char gid[GIDSIZE];	   /* of the commit under way, empty: none */
+	bool settles;		   /* it deletes the records of settled */
+	bool holds_interrupts; /* it has happened: nothing ends it any more */
 
 	/* Transactions every node has confirmed: their records may go. */
 	char settled[MAX_SETTLED][GIDSIZE];
 	int settled_count;
 } commit;
+
+/* A node has committed for good.  Until the end of the transaction nobody
+ * takes that back by a cancel. */
+void
+tess_xact_hold_interrupts(void)
+{
+	if (!commit.holds_interrupts)
+		HOLD_INTERRUPTS();
+	commit.holds_interrupts = true;
+}
+
+/* The transaction is over. */
+void
+tess_xact_commit_forget(void)
+{
+	commit.gid[0] = '\0';
+	commit.settles = false;
+	commit.holds_interrupts = false; /* if so, an error has let them go */
+}
 
 static bool
 holds_only_reads(const TessRemote *remote)
@@ -66,48 +84,6 @@ count_writers(TessRemote **writer)
 		}
 	}
 	return writers;
-}
-
-/* AtPrepare_Notify is the only thing that tells. */
-static bool
-has_pending_notify(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-	uint32 holdoff = InterruptHoldoffCount;
-	bool pending = false;
-
-	PG_TRY();
-	{
-		AtPrepare_Notify();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		tess_swallow_error(holdoff);
-		pending = true;
-	}
-	PG_END_TRY();
-	return pending;
-}
-
-/* True if nothing after the pre-commit callbacks can fail or writes here. */
-static bool
-has_nothing_local(void)
-{
-	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
-		   XactIsoLevel != XACT_SERIALIZABLE &&
-		   (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) == 0 &&
-		   !has_pending_notify();
-}
-
-/* ThrowErrorData, because net/ made the error without raising it: raised
- * again as it is, it would be reported to nobody. */
-static void
-raise_reply(TessRemote *remote)
-{
-	if (remote->error != NULL)
-		ThrowErrorData(remote->error);
-	tess_remote_raise_lost(remote);
 }
 
 /* Ends the sessions that only read.  Their transactions hold nothing that
@@ -165,7 +141,7 @@ note_reader_replies(bool raise)
 		}
 		if (raise &&
 			(remote->locked_level > 0 || !tess_round_lost_connection(remote)))
-			raise_reply(remote);
+			tess_remote_raise_reply(remote);
 	}
 }
 
@@ -190,26 +166,9 @@ end_readers(void)
 	note_reader_replies(true);
 }
 
-/* The answer of a plain COMMIT did not come: neither "failed" nor "done"
- * would be true. */
-static void
-raise_unknown(const TessRemote *writer, const char *cause)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-			 errmsg("node \"%s\" has not said whether it committed the transaction",
-					tess_session_node_name(writer->session)),
-			 cause ? errdetail_internal("%s", cause) : 0,
-			 errhint(
-				 "Look whether the changes are there before you run the transaction again.")));
-}
-
 static void
 commit_one_phase(TessRemote *writer)
 {
-	MemoryContext context = CurrentMemoryContext;
-	uint32 holdoff = InterruptHoldoffCount;
-
 	/* Row locks elsewhere guard what is written here: look at them first. */
 	tess_round_begin();
 	send_locker_checks();
@@ -218,36 +177,10 @@ commit_one_phase(TessRemote *writer)
 
 	tess_round_begin();
 	writer->phase = TESS_PHASE_COMMITTING;
-	tess_round_send(writer, "COMMIT", "COMMIT");
-	PG_TRY();
-	{
-		send_reader_commits();
-		tess_round_finish();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		tess_swallow_error(holdoff);
-		if (!writer->answered && writer->error == NULL)
-			raise_unknown(writer, error->message);
-		if (writer->answered)
-			writer->phase = TESS_PHASE_ENDED;
-	}
-	PG_END_TRY();
-
-	if (writer->answered)
-	{
-		writer->phase = TESS_PHASE_ENDED;
-		note_reader_replies(false);
-		return;
-	}
-	if (tess_round_lost_connection(writer))
-		raise_unknown(writer, writer->error ? writer->error->message : NULL);
-	writer->phase = TESS_PHASE_ENDED;
-	raise_reply(writer);
+	tess_round_send_marked(writer, "COMMIT", "COMMIT");
+	send_reader_commits();
+	tess_one_phase_finish(writer);
+	note_reader_replies(false);
 }
 
 /*
@@ -280,8 +213,10 @@ make_gid(void)
 	snprintf(commit.gid, sizeof(commit.gid), "%s%s", tess_xact_gid_prefix(), hex);
 }
 
+/* The statements that end the parts of the writers: made before there are
+ * any. */
 static void
-prepare_writers(void)
+name_parts(void)
 {
 	int count;
 	int part = 0;
@@ -295,29 +230,88 @@ prepare_writers(void)
 		if (remote->wrote_level == 0)
 			continue;
 		part++;
+		remote->prepare = psprintf("PREPARE TRANSACTION '%s:%d'", commit.gid,
+								   part);
 		remote->commit_prepared = psprintf("COMMIT PREPARED '%s:%d'",
 										   commit.gid, part);
 		remote->rollback_prepared = psprintf("ROLLBACK PREPARED '%s:%d'",
 											 commit.gid, part);
 	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+begin_two_phase(void)
+{
+	make_gid();
+	name_parts();
+	tess_slot_write(commit.gid);
+	TESS_FAULT_POINT("xact_before_prepare");
+}
+
+static bool
+is_to_be_prepared(const TessRemote *remote)
+{
+	return remote->wrote_level > 0 && remote->phase == TESS_PHASE_OPEN;
+}
+
+/* See xact.h. */
+bool
+tess_xact_prepare_early(void)
+{
+	int count;
+	TessRemote *writer;
+	TessRemote **remotes = tess_remotes(&count);
+
+	/* what is written here may have triggers that use nodes later */
+	if (count_writers(&writer) < 2 ||
+		TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return false;
+
+	begin_two_phase();
+	for (int i = 0; i < count; i++)
+	{
+		if (!is_to_be_prepared(remotes[i]))
+			continue;
+		remotes[i]->phase = TESS_PHASE_PREPARING;
+		tess_session_queue(remotes[i]->session, remotes[i]->prepare, NULL,
+						   false, false, NULL);
+	}
+	return true;
+}
+
+/* See xact.h. */
+void
+tess_xact_prepared(void)
+{
+	int count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (remotes[i]->phase == TESS_PHASE_PREPARING)
+			remotes[i]->phase = TESS_PHASE_PREPARED;
+	}
+}
+
+static void
+prepare_writers(void)
+{
+	int count;
+	TessRemote **remotes = tess_remotes(&count);
 
 	tess_round_begin();
-	part = 0;
 	for (int i = 0; i < count; i++)
 	{
 		TessRemote *remote = remotes[i];
 
-		if (remote->wrote_level == 0)
+		if (!is_to_be_prepared(remote))
 			continue;
-		part++;
 		remote->phase = TESS_PHASE_PREPARING;
-		tess_round_send(remote,
-						psprintf("PREPARE TRANSACTION '%s:%d'", commit.gid, part),
-						"PREPARE TRANSACTION");
+		tess_round_send(remote, remote->prepare, "PREPARE TRANSACTION");
 	}
 	send_locker_checks();
 	send_reader_commits();
-	MemoryContextSwitchTo(old);
 	tess_round_finish();
 }
 
@@ -332,7 +326,7 @@ note_prepare_replies(void)
 	{
 		TessRemote *remote = remotes[i];
 
-		if (remote->wrote_level == 0)
+		if (remote->wrote_level == 0 || remote->command == NULL)
 			continue;
 		if (remote->answered)
 			remote->phase = TESS_PHASE_PREPARED;
@@ -346,7 +340,7 @@ note_prepare_replies(void)
 		}
 	}
 	if (failed != NULL)
-		raise_reply(failed);
+		tess_remote_raise_reply(failed);
 	note_reader_replies(true);
 }
 
@@ -374,9 +368,8 @@ record_decision(void)
 static void
 commit_two_phase(void)
 {
-	make_gid();
-	tess_slot_write(commit.gid);
-	TESS_FAULT_POINT("xact_before_prepare");
+	if (commit.gid[0] == '\0')
+		begin_two_phase();
 	prepare_writers();
 	note_prepare_replies();
 	TESS_FAULT_POINT("xact_after_prepare");
@@ -394,14 +387,13 @@ tess_xact_pre_commit(void)
 	TessRemote *writer = NULL;
 	TessRemote **remotes = tess_remotes(&count);
 
-	commit.gid[0] = '\0';
-	commit.settles = false;
 	if (count == 0)
 		return;
 
 	for (int i = 0; i < count; i++)
 	{
-		if (!tess_remote_can_commit(remotes[i]))
+		if (remotes[i]->phase != TESS_PHASE_ENDED &&
+			!tess_remote_can_commit(remotes[i]))
 			tess_remote_raise_lost(remotes[i]);
 	}
 
@@ -419,8 +411,9 @@ tess_xact_pre_commit(void)
 		}
 		else
 			end_readers();
+		tess_barrier_wait_windows();
 	}
-	else if (writers == 1 && has_nothing_local())
+	else if (writers == 1 && tess_xact_has_nothing_local())
 		commit_one_phase(writer);
 	else
 		commit_two_phase();
@@ -575,8 +568,8 @@ tess_xact_committed(void)
 	PG_END_TRY();
 	tess_slot_clear();
 	mark_unconfirmed();
-	if (commit.gid[0] != '\0')
-		QueryCancelPending = false; /* it ended the wait, and ends no more */
+	if (commit.gid[0] != '\0' || commit.holds_interrupts)
+		QueryCancelPending = false; /* it came too late */
 
 	PG_TRY();
 	{
@@ -589,5 +582,7 @@ tess_xact_committed(void)
 	}
 	PG_END_TRY();
 	tess_remotes_forget();
-	commit.gid[0] = '\0';
+	if (commit.holds_interrupts)
+		RESUME_INTERRUPTS();
+	tess_xact_commit_forget();
 }

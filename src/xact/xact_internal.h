@@ -21,6 +21,9 @@ typedef enum TessPhase
 	TESS_PHASE_ENDED
 } TessPhase;
 
+/* See outcome.c: three numbers. */
+#define TESS_MARK_SIZE 64
+
 /*
  * One session of this transaction.  Levels are local nesting levels as of
  * GetCurrentTransactionNestLevel(); 0 means never.
@@ -48,9 +51,14 @@ typedef struct TessRemote
 	const char *expected; /* its command tag, NULL: any */
 	bool answered;		  /* done as expected */
 	bool finished;		  /* answered, failed, or given up */
+	uint64 processed;	  /* rows, as its tag says */
 	ErrorData *error;	  /* why it is not answered, NULL: no answer */
 
+	/* What the node calls its transaction, for outcome.c; "": not known */
+	char mark[TESS_MARK_SIZE];
+
 	/* Made before the decision, because after it nothing may be allocated. */
+	char *prepare;
 	char *commit_prepared;
 	char *rollback_prepared;
 } TessRemote;
@@ -59,6 +67,8 @@ typedef struct TessRemote
 extern TessRemote **tess_remotes(int *count);
 /* Forgets them all: the last act of a transaction. */
 extern void tess_remotes_forget(void);
+/* The entry of a node, as tess_xact_sessions() makes it, but without BEGIN. */
+extern TessRemote *tess_remote_join(int32 node_id, Oid role);
 extern bool tess_remote_can_commit(const TessRemote *remote);
 extern void tess_remote_raise_lost(const TessRemote *remote)
 	pg_attribute_noreturn();
@@ -68,6 +78,10 @@ extern void tess_swallow_error(uint32 holdoff);
 extern void tess_round_begin(void);
 extern void tess_round_send(TessRemote *remote, const char *command,
 							const char *expected);
+extern void tess_round_send_marked(TessRemote *remote, const char *command,
+								   const char *expected);
+extern void tess_round_send_alone(TessRemote *remote, const char *sql,
+								  const TessParams *params, bool comes_again);
 extern void tess_round_finish(void);
 extern void tess_round_finish_held(TimestampTz deadline);
 extern bool tess_round_lost_connection(const TessRemote *remote);
@@ -77,14 +91,36 @@ extern TimestampTz tess_round_deadline(void);
 extern void tess_xact_pre_commit(void);
 extern void tess_xact_committed(void);
 extern char *tess_xact_gid_prefix(void);
+extern void tess_xact_hold_interrupts(void);
+extern void tess_xact_commit_forget(void);
 extern int tess_commit_wait_ms;
+
+/* one_phase.c */
+extern bool tess_xact_has_nothing_local(void);
+extern void tess_remote_raise_reply(TessRemote *remote) pg_attribute_noreturn();
+extern void tess_one_phase_finish(TessRemote *writer);
 
 /* slots.c */
 extern void tess_slot_write(const char *gid);
 extern void tess_slot_clear(void);
 extern bool tess_slot_is_taken(const char *gid);
 extern int tess_slot_backend(const char *gid);
+extern uint64 tess_slots_boot(void);
 extern void tess_slots_init(void);
+
+/* outcome.c */
+typedef enum TessOutcome
+{
+	TESS_OUTCOME_UNKNOWN,
+	TESS_OUTCOME_COMMITTED,
+	TESS_OUTCOME_ROLLED_BACK
+} TessOutcome;
+
+/* What is queued before a COMMIT, and whose row is the mark. */
+#define TESS_MARK_SQL "SELECT tessera_internal.transaction_mark()"
+extern void tess_outcome_note_mark(TessRemote *remote, const PGresult *result);
+extern TessOutcome tess_outcome_ask(const TessRemote *remote,
+									TimestampTz deadline);
 
 /* dirty.c */
 extern uint64 tess_node_marks(void);

@@ -372,6 +372,23 @@ tess_xact_sessions(int count, const int32 *node_ids, Oid role,
 	tess_xact_sessions_at(NULL, count, node_ids, role, access, sessions);
 }
 
+TessRemote *
+tess_remote_join(int32 node_id, Oid role)
+{
+	TessRemote *remote;
+
+	if (!OidIsValid(role))
+		role = GetUserId();
+	refuse_access(TESS_WRITE);
+	refuse_second_role(node_id, role);
+	tess_node_resolve(node_id);
+	join_nodes(1, &node_id, role);
+	remote = find_remote(node_id, role);
+	replace_broken(remote);
+	tess_session_sync_settings(remote->session);
+	return remote;
+}
+
 TessSession *
 tess_xact_session(int32 node_id, Oid role, TessAccess access)
 {

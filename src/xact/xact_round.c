@@ -39,17 +39,26 @@ tess_round_begin(void)
 		remotes[i]->command = NULL;
 		remotes[i]->expected = NULL;
 		remotes[i]->answered = false;
+		remotes[i]->processed = 0;
 		remotes[i]->finished = false;
 		remotes[i]->error = NULL;
 	}
 }
 
-/* Sends a statement.  expected is the command tag without which the node did
- * not do what it was told: COMMIT of a failed transaction succeeds as
- * ROLLBACK.  A connection that cannot be written to is an outcome like any
- * other, so that one lost node does not keep the rest from hearing. */
-void
-tess_round_send(TessRemote *remote, const char *command, const char *expected)
+/* Never as a statement that comes again: if the node had lost it, it alone would
+ * be sent once more. */
+static void
+queue_mark(TessRemote *remote)
+{
+	remote->mark[0] = '\0';
+	tess_session_queue(remote->session, TESS_MARK_SQL, NULL, false, false,
+					   remote->mark);
+	tess_session_request_flush(remote->session);
+}
+
+static void
+send_command(TessRemote *remote, const char *command, const char *expected,
+			 bool marked)
 {
 	MemoryContext context = CurrentMemoryContext;
 	uint32 holdoff = InterruptHoldoffCount;
@@ -58,6 +67,8 @@ tess_round_send(TessRemote *remote, const char *command, const char *expected)
 	remote->expected = expected;
 	PG_TRY();
 	{
+		if (marked)
+			queue_mark(remote);
 		tess_session_queue(remote->session, command, NULL, false, false, remote);
 		tess_session_flush(remote->session);
 	}
@@ -71,11 +82,47 @@ tess_round_send(TessRemote *remote, const char *command, const char *expected)
 	PG_END_TRY();
 }
 
+/* Sends a statement.  expected is the command tag without which the node did
+ * not do what it was told: COMMIT of a failed transaction succeeds as
+ * ROLLBACK.  A connection that cannot be written to is an outcome like any
+ * other, so that one lost node does not keep the rest from hearing. */
+void
+tess_round_send(TessRemote *remote, const char *command, const char *expected)
+{
+	send_command(remote, command, expected, false);
+}
+
+/* As above; the node first says how it calls its transaction. */
+void
+tess_round_send_marked(TessRemote *remote, const char *command,
+					   const char *expected)
+{
+	send_command(remote, command, expected, true);
+}
+
+/* A statement outside a transaction block, which its node commits: done only
+ * when the remote is answered, finished, and has no error. */
+void
+tess_round_send_alone(TessRemote *remote, const char *sql,
+					  const TessParams *params, bool comes_again)
+{
+	remote->command = sql;
+	remote->expected = NULL;
+	(comes_again ? tess_session_queue_again
+				 : tess_session_queue)(remote->session, sql, params, false,
+									   false, remote);
+	queue_mark(remote);
+	tess_session_flush(remote->session);
+}
+
 static void
 note_reply(TessRemote *remote, const PGresult *result)
 {
 	const char *got = result ? PQcmdStatus(unconstify(PGresult *, result)) : "";
 
+	if (result != NULL)
+		remote->processed = strtou64(PQcmdTuples(unconstify(PGresult *, result)),
+									 NULL, 10);
 	if (remote->expected == NULL || strcmp(got, remote->expected) == 0)
 	{
 		remote->answered = true;
@@ -113,6 +160,8 @@ read_replies(TessRemote *remote)
 				}
 				else if (tag == remote)
 					note_reply(remote, result);
+				else if (tag == remote->mark)
+					tess_outcome_note_mark(remote, result);
 				break;
 			case TESS_POLL_IDLE:
 				remote->finished = true;

@@ -1,0 +1,209 @@
+/*
+ * one_phase.c - the transaction of one node commits there, and nowhere else.
+ *
+ * Either COMMIT is sent at the end of the transaction, or a statement that is
+ * the whole transaction leaves without BEGIN, so that the node commits it by
+ * itself, in one round trip.  In both cases the node's answer is the decision:
+ * an error before it is an error of the transaction, and after it nothing may
+ * fail here.  Hence interrupts are held from there to the end.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/async.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "tessera.h"
+#include "xact/barrier.h"
+#include "xact/xact_internal.h"
+
+/* AtPrepare_Notify is the only thing that tells. */
+static bool
+has_pending_notify(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint32 holdoff = InterruptHoldoffCount;
+	bool pending = false;
+
+	PG_TRY();
+	{
+		AtPrepare_Notify();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		tess_swallow_error(holdoff);
+		pending = true;
+	}
+	PG_END_TRY();
+	return pending;
+}
+
+/* True if nothing after the pre-commit callbacks can fail or writes here. */
+bool
+tess_xact_has_nothing_local(void)
+{
+	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		   XactIsoLevel != XACT_SERIALIZABLE &&
+		   (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) == 0 &&
+		   !has_pending_notify();
+}
+
+/* ThrowErrorData, because net/ made the error without raising it: raised
+ * again as it is, it would be reported to nobody. */
+void
+tess_remote_raise_reply(TessRemote *remote)
+{
+	if (remote->error == NULL)
+		tess_remote_raise_lost(remote);
+	/* a statement that was cancelled because we are: our words */
+	if (remote->error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		CHECK_FOR_INTERRUPTS();
+	ThrowErrorData(remote->error);
+	pg_unreachable();
+}
+
+/* The node's answer did not come, and it could not say more: neither "failed"
+ * nor "done" would be true. */
+static void
+raise_unknown(const TessRemote *writer, const char *cause)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+			 errmsg("node \"%s\" has not said whether it committed the transaction",
+					tess_session_node_name(writer->session)),
+			 cause ? errdetail_internal("%s", cause) : 0,
+			 errhint(
+				 "Look whether the changes are there before you run the transaction again.")));
+}
+
+static void
+raise_rolled_back(const TessRemote *writer, const char *cause)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("connection to node \"%s\" was lost before it committed the transaction",
+					tess_session_node_name(writer->session)),
+			 cause ? errdetail_internal("%s", cause) : 0,
+			 errhint("Run the transaction again.")));
+}
+
+static bool
+has_committed(const TessRemote *writer)
+{
+	return writer->finished && writer->answered && writer->error == NULL;
+}
+
+/* Reads what is answered.  The error that ended the wait, NULL if none did:
+ * then the node is asked to stop, and may still have committed.  *deadline is
+ * that of all that follows. */
+static ErrorData *
+read_answers(TessRemote *writer, TimestampTz *deadline)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint32 holdoff = InterruptHoldoffCount;
+	ErrorData *volatile interrupt = NULL;
+
+	PG_TRY();
+	{
+		tess_round_finish();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		interrupt = CopyErrorData();
+		tess_swallow_error(holdoff);
+	}
+	PG_END_TRY();
+
+	*deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											tess_commit_wait_ms);
+	if (interrupt != NULL && !writer->finished)
+	{
+		tess_session_cancel(writer->session, *deadline);
+		tess_round_finish_held(*deadline);
+	}
+	return interrupt;
+}
+
+/*
+ * Waits until the node has said that it committed, or raises an error.  If the
+ * connection is lost it is asked in another one.
+ */
+void
+tess_one_phase_finish(TessRemote *writer)
+{
+	TimestampTz deadline;
+	ErrorData *interrupt = read_answers(writer, &deadline);
+
+	if (!has_committed(writer))
+	{
+		const char *cause = writer->error ? writer->error->message : NULL;
+
+		if (writer->finished && !tess_round_lost_connection(writer))
+		{
+			writer->phase = TESS_PHASE_ENDED;
+			if (interrupt != NULL)
+				ReThrowError(interrupt);
+			tess_remote_raise_reply(writer);
+		}
+		if (cause == NULL && interrupt != NULL)
+			cause = interrupt->message;
+		switch (tess_outcome_ask(writer, deadline))
+		{
+			case TESS_OUTCOME_UNKNOWN:
+				raise_unknown(writer, cause);
+				break;
+			case TESS_OUTCOME_ROLLED_BACK:
+				raise_rolled_back(writer, cause);
+				break;
+			case TESS_OUTCOME_COMMITTED:
+				break;
+		}
+	}
+	writer->phase = TESS_PHASE_ENDED;
+	tess_xact_hold_interrupts();
+	tess_barrier_wait_windows();
+}
+
+/* See xact.h. */
+bool
+tess_xact_may_end_here(void)
+{
+	int count;
+	TessRemote **remotes = tess_remotes(&count);
+
+	if (tess_xact_depth != 1 || IsTransactionBlock() ||
+		GetCurrentTransactionNestLevel() != 1)
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		if (remotes[i]->phase != TESS_PHASE_NONE)
+			return false;
+	}
+	return true;
+}
+
+/* See xact.h.  The node's default is READ COMMITTED. */
+bool
+tess_xact_may_run_alone(void)
+{
+	return XactIsoLevel == XACT_READ_COMMITTED && tess_xact_may_end_here() &&
+		   tess_xact_has_nothing_local();
+}
+
+/* See xact.h. */
+uint64
+tess_xact_run_alone(int32 node_id, Oid role, const char *sql,
+					const TessParams *params, bool comes_again)
+{
+	TessRemote *remote = tess_remote_join(node_id, role);
+
+	tess_session_claim(remote->session, NULL, NULL);
+	tess_round_begin();
+	remote->phase = TESS_PHASE_COMMITTING;
+	tess_round_send_alone(remote, sql, params, comes_again);
+	tess_one_phase_finish(remote);
+	return remote->processed;
+}

@@ -1,0 +1,110 @@
+
+# What a transaction costs in round trips, counted as flushes that wait: those
+# of two nodes overlap, so over two nodes a round trip counts two.
+use strict;
+use warnings;
+use TesseraCluster;
+use Test::More;
+
+my $cluster = TesseraCluster->new(nodes => 2);
+my $coordinator = $cluster->coordinator;
+
+$cluster->query(q{
+	CREATE TABLE t (k int PRIMARY KEY, v int NOT NULL DEFAULT 0,
+		CONSTRAINT positive CHECK (v >= 0));
+	SELECT tessera.create_distributed_table('t', 'k', shard_count => 4);
+	INSERT INTO t SELECT i FROM generate_series(1, 100) i;
+	CREATE TABLE counted (n bigint);
+	CREATE TABLE deferred (k int, v int);
+	SELECT tessera.create_distributed_table('deferred', 'k', colocate_with => 't');
+	SELECT count(*) FROM tessera.run_on_shards('deferred',
+		'ALTER TABLE %s ADD UNIQUE (k, v) DEFERRABLE INITIALLY DEFERRED')});
+
+# Two keys of each node.
+my ($a, $b) = split /\n/, $cluster->query(q{SELECT k FROM t WHERE (tessera.shard_of('t', k)).node = 'node1' ORDER BY k LIMIT 2});
+my ($c, $d) = split /\n/, $cluster->query(q{SELECT k FROM t WHERE (tessera.shard_of('t', k)).node = 'node2' ORDER BY k LIMIT 2});
+
+# One test: the round trips of SQL, in a session that has its connections.
+sub costs
+{
+	my ($sql, $expected, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $out = $cluster->query(
+		"SELECT count(*) FROM t WHERE v < -1;\n"
+		  . "SELECT tessera_internal.reset_net_counters() \\g /dev/null\n"
+		  . "$sql\n"
+		  . "\\echo trips\nSELECT round_trips FROM tessera_internal.net_counters();");
+	$out =~ s/.*trips\n//s;
+	return is($out, $expected, $name);
+}
+
+# One statement that is the transaction.
+costs("UPDATE t SET v = v + 1 WHERE k = $a;", 1, 'a write of one shard');
+costs("DELETE FROM t WHERE k = $a;", 1, 'a DELETE of one shard');
+costs("INSERT INTO t VALUES ($a, 1);", 1, 'an INSERT of a row');
+costs("INSERT INTO t VALUES ($a, 1) ON CONFLICT (k) DO UPDATE SET v = t.v + 1;", 1, 'an INSERT with ON CONFLICT');
+costs("SELECT v FROM t WHERE k = $a;", 1, 'a read of one shard');
+costs("UPDATE t SET v = v + 1 WHERE k = $a RETURNING v;", 2, 'rows of RETURNING may fail here: COMMIT comes after them');
+costs('SELECT count(*) FROM t;', 2, 'a read of two nodes: one each');
+costs('UPDATE t SET v = v + 1;', 4, 'a write of two nodes: two each');
+costs('UPDATE t SET v = v + 1 RETURNING v;', 4, 'and with RETURNING');
+costs('INSERT INTO t SELECT i FROM generate_series(201, 220) i;', 4, 'rows for two nodes: two each');
+
+# Transactions of several statements.
+costs("BEGIN; UPDATE t SET v = 1 WHERE k = $a; UPDATE t SET v = 2 WHERE k = $b; SELECT v FROM t WHERE k = $a; COMMIT;",
+	4, 'three statements on a node, and COMMIT');
+costs("BEGIN; UPDATE t SET v = 1 WHERE k = $a; SAVEPOINT s; UPDATE t SET v = 2 WHERE k = $b; RELEASE s; COMMIT;",
+	3, 'savepoints ride with statements');
+costs("BEGIN; UPDATE t SET v = 1 WHERE k = $a; UPDATE t SET v = 2 WHERE k = $c; COMMIT;",
+	6, 'a statement on each of two nodes: three each');
+costs('BEGIN; UPDATE t SET v = 1; UPDATE t SET v = 2; COMMIT;', 8, 'two statements on both: four each');
+
+# Several statements of one message are one transaction, whatever the last does.
+$cluster->refused("UPDATE t SET v = 77 WHERE k = $a\\; SELECT 1 / 0;", '22012', qr/division/, 'a message with a statement that fails');
+$cluster->gives("SELECT v FROM t WHERE k = $a", '2', 'does nothing');
+
+# The same with bound statements: a Sync is behind them, or not.
+sub bound_costs
+{
+	my ($script, $expected, $name) = @_;
+	my $file = $coordinator->basedir . '/script.sql';
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	open my $handle, '>', $file or die "$file: $!";
+	print $handle "SELECT count(*) FROM t WHERE v < -1;\n"
+	  . "SELECT tessera_internal.reset_net_counters();\n$script\n"
+	  . "INSERT INTO counted SELECT round_trips FROM tessera_internal.net_counters();\n";
+	close $handle;
+	for my $mode ('extended', 'prepared')
+	{
+		$cluster->query('TRUNCATE counted');
+		PostgreSQL::Test::Utils::run_log([ 'pgbench', '--no-vacuum', '-t', 1, '-M', $mode,
+				'-f', $file, '-h', $coordinator->host, '-p', $coordinator->port,
+				$TesseraCluster::DATABASE ], '>', '/dev/null', '2>', '/dev/null');
+		$cluster->gives('SELECT n FROM counted', $expected, "$name, $mode");
+	}
+	return;
+}
+bound_costs("UPDATE t SET v = v + 1 WHERE k = $a;", 1, 'a bound write of one shard');
+bound_costs("INSERT INTO t VALUES ($a, 1) ON CONFLICT (k) DO NOTHING;", 1, 'a bound INSERT');
+bound_costs("\\startpipeline\nUPDATE t SET v = v + 1 WHERE k = $a;\nUPDATE t SET v = v + 1 WHERE k = $b;\n\\endpipeline",
+	3, 'two in a pipeline are one transaction');
+
+# Whatever is not the last act commits at the end.
+$cluster->refused("DO \$\$ BEGIN UPDATE t SET v = 88 WHERE k = $a; PERFORM 1 / 0; END \$\$", '22012', qr/division/, 'a block that fails');
+$cluster->gives("SELECT count(*) FROM t WHERE v = 88", '0', 'takes its write back');
+$cluster->refused("BEGIN; UPDATE t SET v = 89 WHERE k = $a; ROLLBACK; SELECT 1 / 0", '22012', qr/division/, 'a rollback');
+$cluster->gives("SELECT count(*) FROM t WHERE v = 89", '0', 'is one');
+
+# What the node says at its own end of the transaction is an error of ours.
+$cluster->refused("INSERT INTO deferred VALUES ($a, 1), ($a, 1)", '23505', qr/duplicate key/, 'a constraint that is checked when the node commits');
+$cluster->gives('SELECT count(*) FROM deferred', '0', 'fails the statement');
+$cluster->refused("INSERT INTO t VALUES ($c, -1)", '23514', qr/positive/, 'and one that is checked at once');
+$cluster->refused("INSERT INTO deferred VALUES ($a, 1), ($a, 1), ($c, 1)", '23505', qr/duplicate key/, 'the same over two nodes, at PREPARE');
+$cluster->gives('SELECT count(*) FROM deferred', '0', 'leaves nothing');
+for my $n (1, 2)
+{
+	is($cluster->node_query($n, 'SELECT count(*) FROM pg_prepared_xacts'), '0', "node $n: nothing stays prepared");
+}
+
+done_testing();
