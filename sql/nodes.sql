@@ -20,6 +20,8 @@ ALTER USER MAPPING FOR CURRENT_USER SERVER nodes_s OPTIONS (ADD host 'x');
 ALTER FOREIGN DATA WRAPPER tessera OPTIONS (ADD host 'x');
 \set VERBOSITY default
 ALTER USER MAPPING FOR CURRENT_USER SERVER nodes_s OPTIONS (ADD host 'x');
+-- and they are of use for nodes alone
+CREATE FOREIGN TABLE nodes_f (a int) SERVER nodes_s;
 DROP SERVER nodes_s CASCADE;
 
 -- wrong arguments
@@ -147,6 +149,15 @@ PREPARE TRANSACTION 'nodes';
 -- nothing is written in a read-only transaction
 BEGIN READ ONLY;
 SELECT tessera.remove_node('nodes "Ü x');
+ROLLBACK;
+
+-- this server stays what it is
+SELECT name AS me FROM tessera.nodes n WHERE n.port = :port AND n.dbname = :'main' \gset
+BEGIN;
+SET LOCAL client_min_messages = notice;
+SELECT tessera.update_node(:'me', holds_shards => true);
+SELECT tessera.remove_node(:'me');
+SELECT holds_shards FROM tessera.nodes WHERE name = :'me';
 ROLLBACK;
 
 -- it leaves; no prepared transaction stays

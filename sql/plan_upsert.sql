@@ -96,11 +96,15 @@ SELECT tessera.create_distributed_table('nulls', 'k');
 INSERT INTO keys VALUES ('x', 'b') ON CONFLICT (k, lower(a)) DO UPDATE SET v = random();
 INSERT INTO keys VALUES ('x', 'b') ON CONFLICT (k, v) WHERE b > 100 DO UPDATE SET v = random();
 INSERT INTO nulls VALUES (1, 2) ON CONFLICT (k, n) DO UPDATE SET v = random();
--- ... or would depend on the order of the rows; and what cannot be computed
-INSERT INTO t VALUES (1, 0) ON CONFLICT (k, n) DO UPDATE SET n = random();
 \set VERBOSITY default
 INSERT INTO t VALUES (1, 0) ON CONFLICT (k, n) DO UPDATE SET v = excluded.length || random()::text;
-INSERT INTO t VALUES (1, 0) ON CONFLICT (k, n) DO UPDATE SET k = 1 + random();
+-- the columns that conflicts are about may be set to what they are, as it shows when it is done
+INSERT INTO t VALUES (23, 0, 'a'), (24, 0, 'b'), (110, 0, 'c') ON CONFLICT (k, n) DO UPDATE SET (v, n, k) = (SELECT x.v || excluded.v, x.n, x.k FROM t x WHERE x.k = t.k AND x.n = 0) RETURNING k, n, v;
+INSERT INTO t VALUES (111, 0) ON CONFLICT (k, n) DO UPDATE SET k = 5;
+INSERT INTO t VALUES (111, 0), (112, 0) ON CONFLICT (k, n) DO UPDATE SET k = excluded.k + 1;
+INSERT INTO t VALUES (111, 0), (112, 0) ON CONFLICT (k, n) DO UPDATE SET n = 1 + random();
+INSERT INTO t VALUES (111, 0) ON CONFLICT (k, n) DO UPDATE SET k = NULL;
+SELECT k, n FROM t WHERE k > 100 ORDER BY k;
 
 -- rights: those that PostgreSQL asks for, as well on what is only read
 SELECT count(*) FROM tessera.run_on_nodes($$DO 'BEGIN

@@ -90,11 +90,17 @@ SELECT id, v, copies() FROM r ORDER BY id;
 WITH e AS (DELETE FROM d RETURNING *) INSERT INTO archive SELECT k, id, (1 / (id - 12))::text FROM e;
 WITH i AS (INSERT INTO archive VALUES (1, 1, 'x')) INSERT INTO d VALUES (12, 12, 'double');
 SELECT (SELECT count(*) FROM d) AS d, (SELECT count(*) FROM archive) AS archive;
--- one table, two parts
-WITH e AS (DELETE FROM d RETURNING *) INSERT INTO d SELECT k + 1, id FROM e;
+-- one table, two parts: not where both change rows of it
 WITH e AS (DELETE FROM d WHERE id = 1), u AS (UPDATE d SET v = 'x' WHERE id = 2) SELECT 1;
 \set VERBOSITY default
 EXPLAIN (COSTS OFF) WITH e AS (DELETE FROM d WHERE id < 3 RETURNING *) SELECT count(*) FROM e;
+-- one of them may add rows, which the other does not see
+BEGIN;
+WITH e AS (DELETE FROM d WHERE id BETWEEN 12 AND 15 RETURNING *), i AS (INSERT INTO d SELECT k, id, 'again' FROM e RETURNING *) SELECT i.id, i.v, (SELECT count(*) FROM d WHERE v = 'again') FROM i ORDER BY 1;
+WITH i AS (INSERT INTO d VALUES (900, 1, 'a'), (901, 1, 'b') RETURNING *), j AS (INSERT INTO d VALUES (902, 1, 'c')), u AS (UPDATE d SET v = d.v || '!' WHERE v = 'again' OR k >= 900 RETURNING k, v) SELECT * FROM u ORDER BY k;
+SELECT k, v FROM d WHERE k >= 900 ORDER BY k;
+WITH u AS (UPDATE d SET k = k + 5000 WHERE id BETWEEN 12 AND 13 RETURNING *), i AS (INSERT INTO d SELECT k - 5000, id, 'stays' FROM u RETURNING *) SELECT id, i.v, u.k - i.k AS moved FROM i JOIN u USING (id) ORDER BY id;
+ROLLBACK;
 
 -- MERGE
 \set QUIET off

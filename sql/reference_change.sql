@@ -161,6 +161,19 @@ UPDATE strict SET zone = here.id FROM here WHERE here.id = 9;
 \set VERBOSITY default
 SELECT copies('zones'), copies('strict'), array_agg(id ORDER BY id) FROM zones;
 
+-- tables that a foreign key only looks at do not count as changed: a cursor goes on with them
+CREATE TABLE lookers (k int PRIMARY KEY, zone int REFERENCES zones);
+SELECT tessera.create_distributed_table('lookers', 'k');
+INSERT INTO lookers SELECT i, 5 FROM generate_series(1, 10) i;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, (SELECT count(*) FROM lookers WHERE k > here.id) FROM here ORDER BY id;
+FETCH c;
+INSERT INTO zones VALUES (77);
+DELETE FROM zones WHERE id = 77;
+FETCH c;
+COMMIT;
+DROP TABLE lookers;
+
 -- prepared, in PL/pgSQL, in a savepoint that is rolled back
 PREPARE p (int, text) AS UPDATE r SET v = $2 || here.v FROM here WHERE here.id = r.id AND r.id = $1 RETURNING r.v;
 EXECUTE p (3, 'a ');
@@ -306,6 +319,9 @@ UPDATE loose SET a = 2 WHERE b = 'x!';
 CREATE UNIQUE INDEX ON loose (a);
 UPDATE loose SET b = random();
 SELECT copies('loose'), count(DISTINCT b) FROM loose;
+CREATE TABLE late (a int PRIMARY KEY DEFERRABLE, b text);
+SELECT tessera.create_reference_table('late');
+UPDATE late SET b = random();
 PREPARE l AS UPDATE loose SET b = random();
 EXECUTE l;
 DROP INDEX loose_a_idx1;

@@ -30,10 +30,9 @@ extern char *tess_name_list(List *names);
 /* cascades.c */
 
 /* Adds to tables (OID list, changed) those that foreign keys take along when
- * rows of relation go or get other keys, and theirs in turn; with_checks: also
- * those that are only looked at.  Locks each AccessShare, to the end of the
- * transaction. */
-extern List *tess_relation_cascades(List *tables, Oid relation, bool with_checks);
+ * rows of relation go or get other keys, and theirs in turn; not those that are
+ * only looked at.  Locks each AccessShare, to the end of the transaction. */
+extern List *tess_relation_cascades(List *tables, Oid relation);
 
 /* types.c */
 

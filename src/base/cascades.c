@@ -23,7 +23,7 @@ only_checks(Oid function)
 
 /* See base.h.  A shell has the triggers that its shards have. */
 List *
-tess_relation_cascades(List *tables, Oid relation, bool with_checks)
+tess_relation_cascades(List *tables, Oid relation)
 {
 	Relation rel = relation_open(relation, AccessShareLock);
 	int count = rel->trigdesc != NULL ? rel->trigdesc->numtriggers : 0;
@@ -35,14 +35,13 @@ tess_relation_cascades(List *tables, Oid relation, bool with_checks)
 		const Trigger *trigger = &rel->trigdesc->triggers[i];
 
 		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK &&
-			OidIsValid(trigger->tgconstrrelid) &&
-			(with_checks || !only_checks(trigger->tgfoid)) &&
+			OidIsValid(trigger->tgconstrrelid) && !only_checks(trigger->tgfoid) &&
 			!list_member_oid(tables, trigger->tgconstrrelid))
 			added = list_append_unique_oid(added, trigger->tgconstrrelid);
 	}
 	relation_close(rel, NoLock);
 	tables = list_concat(tables, added);
 	foreach(cell, added)
-		tables = tess_relation_cascades(tables, lfirst_oid(cell), with_checks);
+		tables = tess_relation_cascades(tables, lfirst_oid(cell));
 	return tables;
 }

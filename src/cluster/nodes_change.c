@@ -410,6 +410,12 @@ tess_node_remove(PG_FUNCTION_ARGS)
 		/* the coordinator itself stays; it only gets no more shards */
 		row->holds_shards = false;
 		tess_cat_node_update(row);
+		ereport(NOTICE,
+				(errmsg("node \"%s\" is this server and stays the coordinator",
+						row->name),
+				 errdetail("It gets no more shards, and keeps its name."),
+				 errhint(
+					 "Use tessera.update_node() to let it hold shards again.")));
 		PG_RETURN_VOID();
 	}
 

@@ -14,6 +14,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_statistic_ext.h"
 #include "commands/user.h"
+#include "foreign/foreign.h"
 #include "nodes/makefuncs.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -29,6 +30,7 @@ static void refuse_relation(const RangeVar *name, Node *statement);
 static void refuse_name(List *name, Node *statement);
 static void refuse_alter_table(AlterTableStmt *alter);
 static void refuse_create(CreateStmt *create);
+static void refuse_foreign_table(CreateForeignTableStmt *create);
 static void refuse_rename(RenameStmt *rename);
 static void refuse_drop(DropStmt *drop);
 static void refuse_extension_drop(DropStmt *drop);
@@ -100,7 +102,7 @@ tess_refuse_command(Node *statement)
 			refuse_create(castNode(CreateStmt, statement));
 			break;
 		case T_CreateForeignTableStmt:
-			refuse_create(&((CreateForeignTableStmt *) statement)->base);
+			refuse_foreign_table((CreateForeignTableStmt *) statement);
 			break;
 		case T_CreateSchemaStmt:
 			foreach(lc, castNode(CreateSchemaStmt, statement)->schemaElts)
@@ -185,6 +187,24 @@ refuse_create(CreateStmt *create)
 
 	foreach(lc, create->inhRelations)
 		refuse_relation(lfirst(lc), (Node *) create);
+}
+
+/* The wrapper's servers say where nodes are; nothing could be read through it. */
+static void
+refuse_foreign_table(CreateForeignTableStmt *create)
+{
+	ForeignServer *server = GetForeignServerByName(create->servername, true);
+
+	refuse_create(&create->base);
+	if (server == NULL ||
+		strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, "tessera") != 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot create a foreign table on node \"%s\"",
+					create->servername),
+			 errhint(
+				 "Use tessera.create_distributed_table() for tables on the nodes, and a server of postgres_fdw for other tables there.")));
 }
 
 static void

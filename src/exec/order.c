@@ -158,7 +158,7 @@ written_tables(const TessFragment *fragment)
 	List *written = list_make1_oid(fragment->changed);
 
 	if (fragment->command != CMD_INSERT)
-		written = tess_relation_cascades(written, fragment->changed, true);
+		written = tess_relation_cascades(written, fragment->changed);
 	return written;
 }
 

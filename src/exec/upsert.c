@@ -25,7 +25,9 @@
 #include "nodes/makefuncs.h"
 #include "route/route.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/typcache.h"
 
 typedef enum RowState
 {
@@ -307,6 +309,46 @@ check_hash(TessUpsert *upsert, const UpsertRow *row)
 		tess_conflicts_raise();
 }
 
+/*
+ * DO UPDATE has to leave the columns alone that conflicts are about: which rows
+ * of the statement conflict would depend on their order, and which shard they
+ * belong to.
+ */
+static void
+check_kept(TessUpsert *upsert, TupleTableSlot *slot, TupleTableSlot *set)
+{
+	ListCell *assigned;
+	ListCell *position;
+
+	forboth(assigned, upsert->spec->kept_assigned, position,
+			upsert->spec->kept_positions)
+	{
+		int attno = lfirst_int(position) + 1;
+		Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor,
+											  attno - 1);
+		TypeCacheEntry *type = lookup_type_cache(att->atttypid,
+												 TYPECACHE_EQ_OPR_FINFO);
+		AttrNumber column = list_nth_int(upsert->change->columns,
+										 lfirst_int(assigned));
+		bool old_null;
+		bool new_null;
+		Datum old_value = slot_getattr(slot, attno, &old_null);
+		Datum new_value = slot_getattr(set, lfirst_int(assigned) + 1, &new_null);
+
+		if (!old_null && !new_null &&
+			DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo, att->attcollation,
+										   old_value, new_value)))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("ON CONFLICT DO UPDATE cannot change column \"%s\" of table \"%s\"",
+						get_attname(upsert->input->fragment->anchor, column, false),
+						get_rel_name(upsert->input->fragment->anchor)),
+				 errdetail("Rows conflict by that column."),
+				 errhint("Delete the row and insert it with its new key.")));
+	}
+}
+
 /* Keeps the change of the row of the target that is in the scan's slot. */
 static void
 keep_change(TessUpsert *upsert, TupleTableSlot *slot, int64 ordinal)
@@ -315,6 +357,8 @@ keep_change(TessUpsert *upsert, TupleTableSlot *slot, int64 ordinal)
 	TupleTableSlot *set = ExecProject(upsert->set);
 	Datum *values = palloc(count * sizeof(Datum));
 	bool *nulls = palloc0(count * sizeof(bool));
+
+	check_kept(upsert, slot, set);
 
 	values[CHANGE_SHARD] = slot_getattr(slot, upsert->spec->shard_position + 1,
 										&nulls[CHANGE_SHARD]);

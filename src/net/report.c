@@ -82,6 +82,9 @@ tess_report_result(TessSession *session, const PGresult *result)
 	error = make_error(sqlstate_from_text(sqlstate), message);
 	error->detail = copy_field(result, PG_DIAG_MESSAGE_DETAIL);
 	error->hint = copy_field(result, PG_DIAG_MESSAGE_HINT);
+	if (error->hint == NULL && error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT)
+		error->hint = pstrdup(_(
+			"What a statement names has to be on all nodes: create it there with tessera.run_on_nodes()."));
 	error->schema_name = copy_field(result, PG_DIAG_SCHEMA_NAME);
 	error->table_name = copy_field(result, PG_DIAG_TABLE_NAME);
 	error->column_name = copy_field(result, PG_DIAG_COLUMN_NAME);

@@ -150,7 +150,7 @@ tess_insert_source(TessJob *job)
 	Query *query = tess_query_make(job, CMD_INSERT);
 
 	tess_travel_add(&travel, table->relation);
-	if (!tess_on_conflict_bind(job, query, &bindings))
+	if (job->changes_key || !tess_on_conflict_bind(job, query, &bindings))
 	{
 		source = tess_upsert_source(job, source, write);
 		if (source == NULL)

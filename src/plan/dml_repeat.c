@@ -269,6 +269,19 @@ add_top(PlannedStmt *stmt, TessFragment *fragment)
 	stmt->planTree = plan;
 }
 
+static void
+refuse_keyless(TessJob *job)
+{
+	char *deferrable = tess_row_key_deferrable(job->survey->target->relation);
+
+	job->reason = "Its rows are found in other copies by key, and it has none.";
+	if (deferrable != NULL)
+		job->reason = psprintf("Its rows are found in other copies by key, and \"%s\" is deferrable: rows may be equal in it for a while.",
+							   deferrable);
+	tess_refuse_target(job,
+					   "Create a unique index on columns that are NOT NULL, which is not deferrable.");
+}
+
 /* What is to be repeated; an error is raised if that is not possible. */
 static TessFragment *
 make_fragment(TessJob *job)
@@ -284,8 +297,7 @@ make_fragment(TessJob *job)
 	{
 		key = tess_row_key_find(table->relation);
 		if (key.columns == NIL)
-			tess_refuse_target(job,
-							   "Create a unique index on columns that are NOT NULL, so that its rows can be found in every copy.");
+			refuse_keyless(job);
 	}
 
 	fragment->command = parse->commandType;

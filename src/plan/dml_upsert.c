@@ -37,6 +37,7 @@ typedef struct Upsert
 	const TessWrite *row;	  /* what is inserted */
 	TessRowKey key;			  /* what conflicts are about */
 	List *key_positions;	  /* of these columns in the source */
+	List *kept;				  /* those that DO UPDATE seems to change */
 	int sublevels_up;		  /* for the mutator */
 	const char *reason;		  /* why it cannot be computed */
 } Upsert;
@@ -173,10 +174,7 @@ find_key(Upsert *upsert)
 		upsert->key_positions = lappend_int(upsert->key_positions,
 											source_position(upsert->row, attno));
 		if (!keeps_column(upsert, attno))
-		{
-			upsert->reason = "DO UPDATE assigns to a column that ON CONFLICT is about, so which rows conflict would depend on their order.";
-			return false;
-		}
+			upsert->kept = lappend_int(upsert->kept, attno);
 		if (!OidIsValid(lookup_type_cache(type, TYPECACHE_HASH_EXTENDED_PROC)
 							->hash_extended_proc))
 		{
@@ -220,6 +218,20 @@ change_write(const Upsert *upsert, const TessColumns *returning)
 	return tess_write_update(upsert->table, assigned, positions, returning);
 }
 
+/* The scan's tuple has this column of the target. */
+static void
+add_kept(TessColumns *columns, AttrNumber attno)
+{
+	Oid type;
+	int32 typmod;
+	Oid collation;
+	Var *var;
+
+	get_atttypetypmodcoll(columns->relation, attno, &type, &typmod, &collation);
+	var = makeVar(columns->varno, attno, type, typmod, collation, 0);
+	tess_columns_add_var(columns, var);
+}
+
 /* The scan's tuple: the target's columns, and EXCLUDED. */
 static TessColumns *
 scan_columns(const Upsert *upsert)
@@ -232,6 +244,8 @@ scan_columns(const Upsert *upsert)
 	ListCell *cell;
 
 	tess_columns_add_target(columns, (Node *) exprs);
+	foreach(cell, upsert->kept)
+		add_kept(columns, lfirst_int(cell));
 	foreach(cell, tess_hidden_columns(columns->varno))
 		tess_columns_add_var(columns,
 							 (Var *) lfirst_node(TargetEntry, cell)->expr);
@@ -256,6 +270,26 @@ scan_columns(const Upsert *upsert)
 														   var->varattno)));
 	}
 	return columns;
+}
+
+/* Where SET has the value of a column. */
+static int
+set_position(const Upsert *upsert, AttrNumber attno)
+{
+	int position = 0;
+	ListCell *cell;
+
+	foreach(cell, upsert->conflict->onConflictSet)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
+
+		if (tle->resjunk)
+			continue;
+		if (tle->resno == attno)
+			return position;
+		position++;
+	}
+	elog(ERROR, "column %d is not assigned to", attno);
 }
 
 /* Where the scan's tuple has a column of the target. */
@@ -289,6 +323,7 @@ make_spec(const Upsert *upsert, const TessColumns *columns)
 																	   : NULL;
 	TessWrite *plain = tess_write_insert(upsert->table, upsert->row->columns,
 										 upsert->row->positions, returning);
+	ListCell *cell;
 
 	spec->writes = list_make4(find_write(upsert, columns),
 							  change_write(upsert, returning), plain,
@@ -301,6 +336,17 @@ make_spec(const Upsert *upsert, const TessColumns *columns)
 	spec->ctid_position = scan_position(columns,
 										node_position(columns,
 													  SelfItemPointerAttributeNumber));
+	foreach(cell, upsert->kept)
+	{
+		AttrNumber attno = lfirst_int(cell);
+
+		spec->kept_assigned = lappend_int(spec->kept_assigned,
+										  set_position(upsert, attno));
+		spec->kept_positions = lappend_int(spec->kept_positions,
+										   scan_position(columns,
+														 node_position(columns,
+																	   attno)));
+	}
 	return spec;
 }
 

@@ -193,7 +193,8 @@ tess_action_changes_key(TessJob *job, const MergeAction *action)
 /*
  * Notes whether the statement may change the key of rows.  An UPDATE then
  * moves them: a DELETE in one shard and an INSERT in another, which foreign
- * keys that refer to the table must not tell from the change of a key.
+ * keys that refer to the table must not tell from the change of a key.  ON
+ * CONFLICT may not change it; whether it does shows in each row (upsert.c).
  */
 void
 tess_check_key_change(TessJob *job)
@@ -209,10 +210,7 @@ tess_check_key_change(TessJob *job)
 		key.excluded = parse->onConflict->exclRelIndex;
 		key.conditions = make_ands_implicit(
 			(Expr *) parse->onConflict->onConflictWhere);
-		if (!keeps_key(&key, parse->onConflict->onConflictSet))
-			refuse_change(table,
-						  "ON CONFLICT DO UPDATE changes rows where they are.",
-						  "Delete the row and insert it with its new key.");
+		job->changes_key = !keeps_key(&key, parse->onConflict->onConflictSet);
 	}
 	if (parse->commandType != CMD_UPDATE)
 		return;

@@ -7,7 +7,7 @@
  * end.  All parts see the state before the statement: scans that have not asked
  * the nodes are made to before the first write to what they read.  Two parts
  * that write to one table cannot be in one statement, since what the second
- * would do depends on the first.
+ * would do depends on the first; unless one of them only adds rows.
  */
 #include "postgres.h"
 
@@ -30,44 +30,90 @@ change_in(CommonTableExpr *cte)
 	return query;
 }
 
-/* Adds what a change writes to; fails if it is written to already. */
-static List *
-add_written(List *written, const Query *query)
+/* Tables (OID lists) that parts of a statement change. */
+typedef struct Written
+{
+	List *changed;	/* rows are updated or deleted, or may be */
+	List *cascaded; /* by foreign keys */
+	List *inserted; /* rows are added, and nothing else */
+} Written;
+
+/* A part that only adds rows to a distributed table: another one does not see
+ * them, and it changes none of the other's. */
+static bool
+only_inserts(const Query *query)
+{
+	Oid relation = rt_fetch(query->resultRelation, query->rtable)->relid;
+	const TessTable *table = tess_meta_table(relation);
+
+	return query->commandType == CMD_INSERT && table != NULL &&
+		   table->kind == TESS_DISTRIBUTED &&
+		   (query->onConflict == NULL ||
+			query->onConflict->action == ONCONFLICT_NOTHING);
+}
+
+static void
+refuse_two_parts(Oid relation)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("two parts of a statement cannot change table \"%s\"",
+					get_rel_name(relation)),
+			 errdetail("Parts of WITH run in no certain order."),
+			 errhint("Use one statement for each change, in one transaction.")));
+}
+
+/* Errors if one of the tables is among others. */
+static void
+check_apart(const List *tables, const List *others)
+{
+	ListCell *cell;
+
+	foreach(cell, tables)
+		if (list_member_oid(others, lfirst_oid(cell)))
+			refuse_two_parts(lfirst_oid(cell));
+}
+
+/* Adds what a change writes to; fails if another part is in its way. */
+static void
+add_written(Written *written, const Query *query)
 {
 	Oid relation = rt_fetch(query->resultRelation, query->rtable)->relid;
 	List *own = list_make1_oid(relation);
-	ListCell *cell;
+	List *cascaded = NIL;
 
 	if (query->commandType != CMD_INSERT)
-		own = tess_relation_cascades(own, relation, false);
-	foreach(cell, own)
+		cascaded = list_difference_oid(tess_relation_cascades(list_copy(own),
+															  relation),
+									   own);
+	check_apart(own, written->cascaded);
+	check_apart(cascaded, written->cascaded);
+	check_apart(cascaded, written->changed);
+	check_apart(cascaded, written->inserted);
+	if (only_inserts(query))
+		written->inserted = list_concat(written->inserted, own);
+	else
 	{
-		if (list_member_oid(written, lfirst_oid(cell)))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("two parts of a statement cannot change table \"%s\"",
-							get_rel_name(lfirst_oid(cell))),
-					 errdetail("Parts of WITH run in no certain order."),
-					 errhint(
-						 "Use one statement for each change, in one transaction.")));
+		check_apart(own, written->changed);
+		written->changed = list_concat(written->changed, own);
 	}
-	return list_concat(written, own);
+	written->cascaded = list_concat(written->cascaded, cascaded);
 }
 
 static void
 check_targets(TessJob *job)
 {
-	List *written = NIL;
+	Written written = {NIL};
 	ListCell *cell;
 
 	if (job->survey->target != NULL)
-		written = add_written(written, job->parse);
+		add_written(&written, job->parse);
 	foreach(cell, job->parse->cteList)
 	{
 		Query *query = change_in(lfirst_node(CommonTableExpr, cell));
 
 		if (query != NULL)
-			written = add_written(written, query);
+			add_written(&written, query);
 	}
 }
 

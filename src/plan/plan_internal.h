@@ -220,6 +220,7 @@ typedef struct TessRowKey
 } TessRowKey;
 
 extern TessRowKey tess_row_key_find(Oid relation);
+extern char *tess_row_key_deferrable(Oid relation);
 extern TessRowKey tess_row_key_of_conflict(Oid relation,
 										   const OnConflictExpr *conflict);
 extern void tess_row_key_append_operator(StringInfo text, const TessRowKey *key,

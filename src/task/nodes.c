@@ -75,6 +75,8 @@ static const Field modify_fields[] =
 	 FIELD(TessModifySpec, resolves_conflicts, FIELD_BOOL),
 	 FIELD(TessModifySpec, shard_position, FIELD_INT),
 	 FIELD(TessModifySpec, ctid_position, FIELD_INT),
+	 FIELD(TessModifySpec, kept_assigned, FIELD_NODE),
+	 FIELD(TessModifySpec, kept_positions, FIELD_NODE),
 	 FIELD(TessModifySpec, key_columns, FIELD_NODE),
 	 FIELD(TessModifySpec, value_columns, FIELD_NODE),
 	 {NULL}};

@@ -164,6 +164,9 @@ typedef struct TessModifySpec
 	bool resolves_conflicts;
 	int shard_position;
 	int ctid_position;
+	/* what SET must leave equal: indexes in it, and the columns as they were */
+	List *kept_assigned;
+	List *kept_positions;
 	/* TesseraRepeat: attribute numbers */
 	List *key_columns;
 	List *value_columns;

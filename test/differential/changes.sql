@@ -183,3 +183,12 @@ INSERT INTO order_items SELECT user_id, order_id, line, product_id, 1, 1.5 FROM 
 INSERT INTO events (tenant, event_id, kind) SELECT tenant, event_id, 'green' FROM events WHERE event_id < 40 ON CONFLICT (tenant, event_id) DO UPDATE SET payload = events.payload || jsonb_build_object('n', (SELECT count(*) FROM events e WHERE e.kind = EXCLUDED.kind AND e.event_id < events.event_id)), kind = EXCLUDED.kind WHERE events.kind IS DISTINCT FROM EXCLUDED.kind AND volatile_one() > 0 RETURNING tenant, event_id, payload, kind;
 INSERT INTO accounts (account, owner, balance) SELECT account, owner, 1 FROM accounts ON CONFLICT (account) DO UPDATE SET balance = accounts.balance + (SELECT count(*) FROM accounts a WHERE a.account < accounts.account), limits = array_append(accounts.limits, volatile_one()), state = accounts.state RETURNING account, balance, limits, state;
 SELECT count(*), sum(author), sum(likes), sum(length(body)) FROM posts;
+-- it may set the key to what it is
+INSERT INTO posts VALUES (9, 2904, 'k'), (9, 2950, 'n') ON CONFLICT (author, post_id) DO UPDATE SET (author, body) = (SELECT author, body || EXCLUDED.body FROM posts p WHERE p.author = posts.author AND p.post_id = EXCLUDED.post_id) RETURNING author, post_id, body;
+INSERT INTO posts VALUES (9, 2951, 'k') ON CONFLICT (author, post_id) DO UPDATE SET author = 10 RETURNING author;
+-- parts of WITH that add rows to what another one changes
+WITH d AS (DELETE FROM posts WHERE post_id BETWEEN 2900 AND 2960 RETURNING *) INSERT INTO posts SELECT author, post_id, 'again' FROM d RETURNING author, post_id, body;
+WITH i AS (INSERT INTO posts (author, post_id) SELECT k, note_id + 6000 FROM notes RETURNING author, post_id), u AS (UPDATE posts SET likes = likes + 1 WHERE post_id > 2900 RETURNING post_id, likes) SELECT (SELECT count(*) FROM i), count(*), sum(likes) FROM u;
+WITH i AS (INSERT INTO follows VALUES (1, 7001), (2, 7002) ON CONFLICT DO NOTHING), j AS (INSERT INTO follows VALUES (3, 7003)) DELETE FROM follows WHERE followee >= 7000 OR follower = 5 RETURNING *;
+SELECT count(*), sum(post_id), sum(likes) FROM posts;
+SELECT * FROM follows WHERE followee >= 7000 ORDER BY 1, 2;
