@@ -127,6 +127,9 @@ RESET ROLE;
 \set VERBOSITY default
 SELECT v FROM t WHERE k = 21;
 
+-- how it is planned
+EXPLAIN (COSTS OFF) INSERT INTO t VALUES (1, 0) ON CONFLICT (k, n) DO UPDATE SET v = nextval('runs') WHERE random() > 2;
+
 -- round trips: to find and lock; to change and to insert
 SELECT tessera_internal.reset_net_counters();
 BEGIN;

@@ -261,6 +261,8 @@ tess_explain_fragment(CustomScanState *node, List *ancestors,
 	ListCell *cell;
 
 	explain_operation(fragment->command, es);
+	if (fragment->modify != NULL && fragment->modify->resolves_conflicts)
+		ExplainPropertyText("Conflict Resolution", "UPDATE", es);
 	explain_sort_key(node, ancestors, fragment, es);
 	if (group != NULL && !known && fragment->modify == NULL)
 		shards = tess_prune_estimate(fragment->has_prune

@@ -157,7 +157,9 @@ written_tables(const TessFragment *fragment)
 {
 	List *written = list_make1_oid(fragment->changed);
 
-	if (fragment->command != CMD_INSERT)
+	/* an INSERT that has another write updates what it conflicts with */
+	if (fragment->command != CMD_INSERT ||
+		list_length(fragment->modify->writes) > 1)
 		written = tess_relation_cascades(written, fragment->changed);
 	return written;
 }

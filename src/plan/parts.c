@@ -82,7 +82,7 @@ add_written(Written *written, const Query *query)
 	List *own = list_make1_oid(relation);
 	List *cascaded = NIL;
 
-	if (query->commandType != CMD_INSERT)
+	if (query->commandType != CMD_INSERT || query->onConflict != NULL)
 		cascaded = list_difference_oid(tess_relation_cascades(list_copy(own),
 															  relation),
 									   own);
