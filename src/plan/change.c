@@ -138,13 +138,6 @@ tess_change_plan(TessJob *job, Query *source)
 	return stmt;
 }
 
-/* True for the source of a change. */
-bool
-tess_change_is_source(const Query *query)
-{
-	return query->commandType == CMD_SELECT && query->utilityStmt != NULL;
-}
-
 /* The mark of a source; NIL for other queries. */
 static List *
 mark_of(const Query *query)

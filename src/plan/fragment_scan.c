@@ -18,7 +18,7 @@
 #include "optimizer/restrictinfo.h"
 #include "parser/parsetree.h"
 
-#include "plan/fragment.h"
+#include "plan/plan_internal.h"
 #include "route/route.h"
 
 static Plan *plan_scan(PlannerInfo *root, RelOptInfo *rel,

@@ -1,11 +1,6 @@
 /*
  * plan_hook.c - planner_hook: the strategies in their order, and the errors
  * when none of them can.
- *
- * A frame stands for each call of the hook, since planning may execute
- * functions that plan other statements.  Relation scans are made only inside
- * a frame that is open: statements of local/ that stand for a shard's are
- * planned as if nothing were ours.
  */
 #include "postgres.h"
 
@@ -15,79 +10,9 @@
 
 #include "base/base.h"
 #include "local/local.h"
-#include "plan/fragment.h"
+#include "plan/plan_internal.h"
 
-typedef struct Frame
-{
-	struct Frame *outer;
-	bool is_open;	 /* tables of ours are ours */
-	bool ships;		 /* rows may be sent to be joined on nodes */
-	List *scans;	 /* of distributed tables, made so far */
-	List *fragments; /* TessFragmentQuery * */
-	MemoryContext context;
-	List *functions;   /* not built in, that nodes may have been left to call */
-	bool uses_objects; /* of users, that nodes hold */
-} Frame;
-
-static Frame *frame = NULL;
 static planner_hook_type next_planner = NULL;
-
-/* True if relation scans replace the scans of shells. */
-bool
-tess_frame_is_open(void)
-{
-	return frame != NULL && frame->is_open;
-}
-
-/* True if what is computed here may be sent to be joined with distributed
- * tables, which are read after it then. */
-bool
-tess_frame_ships(void)
-{
-	return frame != NULL && frame->ships;
-}
-
-/* A relation scan has been planned in this frame. */
-void
-tess_frame_add_scan(CustomScan *scan)
-{
-	frame->scans = lappend(frame->scans, scan);
-}
-
-/* Numbers a fragment; it has to live as long as the frame. */
-int
-tess_frame_add_fragment(TessFragmentQuery *fragment)
-{
-	frame->fragments = lappend(frame->fragments, fragment);
-	return list_length(frame->fragments);
-}
-
-/* The fragment of a number given out in this frame. */
-TessFragmentQuery *
-tess_frame_fragment(int number)
-{
-	if (frame == NULL || number < 1 || number > list_length(frame->fragments))
-		return NULL;
-	return list_nth(frame->fragments, number - 1);
-}
-
-/* A plan that is being made in this frame may name a function of an extension
- * in what it sends. */
-void
-tess_frame_add_function(Oid function)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(frame->context);
-
-	frame->functions = list_append_unique_oid(frame->functions, function);
-	MemoryContextSwitchTo(old_context);
-}
-
-void
-tess_frame_add_objects(void)
-{
-	if (frame != NULL)
-		frame->uses_objects = true;
-}
 
 /*
  * A plan that leaves functions to the nodes depends on these, on which nodes
@@ -98,12 +23,13 @@ depend_on_functions(PlannedStmt *stmt)
 {
 	ListCell *cell;
 
-	if (frame->uses_objects)
+	if (tess_frame_current()->uses_objects)
 		stmt->relationOids = lappend_oid(stmt->relationOids,
 										 tess_catalog_relation_oid("object"));
-	if (frame->functions == NIL && !frame->uses_objects)
+	if (tess_frame_current()->functions == NIL &&
+		!tess_frame_current()->uses_objects)
 		return;
-	foreach(cell, frame->functions)
+	foreach(cell, tess_frame_current()->functions)
 	{
 		PlanInvalItem *item = makeNode(PlanInvalItem);
 
@@ -126,14 +52,6 @@ core_planner(Query *parse, TessJob *job)
 							job->bound_params);
 }
 
-/* True if the statement that is being planned reads distributed tables, as far
- * as its plans are made. */
-bool
-tess_frame_has_scans(void)
-{
-	return frame->scans != NIL;
-}
-
 /*
  * Core's planner (and other extensions') over a query of ours or of the
  * user's, changed in place.
@@ -150,8 +68,8 @@ tess_plan_rest(TessJob *job, Query *query)
 	{
 		TessSurvey *survey = tess_survey_make(query);
 
-		frame->ships = !rechecks && !job->parse->hasModifyingCTE &&
-					   !tess_ship_may_write(query);
+		tess_frame_current()->ships = !rechecks && !job->parse->hasModifyingCTE &&
+									  !tess_ship_may_write(query);
 		if (!rechecks)
 			tess_decorrelate(survey, query);
 		tess_split(survey, query);
@@ -230,7 +148,7 @@ plan_in_frame(TessJob *job)
 	PlannerGlobal inlined = {.type = T_PlannerGlobal};
 	PlannedStmt *stmt;
 
-	if (!frame->is_open)
+	if (!tess_frame_current()->is_open)
 		return core_planner(job->parse, job);
 	job->survey = tess_survey_make(job->parse);
 	if (job->survey->has_functions)
@@ -259,11 +177,11 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 		  ParamListInfo bound_params)
 {
 	TessJob job = {parse, query_string, cursor_options, bound_params};
-	Frame inner = {frame, .context = CurrentMemoryContext};
+	TessFrame inner = {.context = CurrentMemoryContext};
 	PlannedStmt *stmt;
 
 	inner.is_open = !tess_local_consume_passthrough() && tess_is_active();
-	frame = &inner;
+	tess_frame_push(&inner);
 	PG_TRY();
 	{
 		stmt = plan_in_frame(&job);
@@ -276,7 +194,7 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 	}
 	PG_FINALLY();
 	{
-		frame = inner.outer;
+		tess_frame_pop(&inner);
 	}
 	PG_END_TRY();
 	return stmt;

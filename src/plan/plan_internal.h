@@ -12,49 +12,10 @@
 #include "nodes/pathnodes.h"
 #include "nodes/plannodes.h"
 
+#include "fragment/fragment.h"
 #include "meta/meta.h"
 #include "plan/plan.h"
 #include "task/task.h"
-
-/* A statement on its way through the planner. */
-typedef struct TessJob
-{
-	Query *parse;
-	const char *query_string;
-	int cursor_options;
-	ParamListInfo bound_params;
-	struct TessSurvey *survey;
-	bool changes_key;	/* rows may have to go to other shards */
-	const char *reason; /* why the last strategy gave up */
-} TessJob;
-
-/* survey.c: which tables does a statement name, and how? ----------------- */
-
-typedef struct TessSurvey
-{
-	List *distributed;		 /* RangeTblEntry * of the tree, read or written */
-	List *references;		 /* same, of reference tables */
-	bool has_local;			 /* any other relation is read or written */
-	const TessTable *target; /* of the top level, if it is ours */
-	Oid nested_target;		 /* ours, changed below the top level */
-	bool has_security;		 /* row security, barriers, check options */
-	bool has_other_role;	 /* some table is read as another role */
-	bool locks_reference;	 /* FOR UPDATE/SHARE over a reference table */
-	bool locks_distributed;	 /* ... over a distributed one */
-	bool has_current_of;
-	bool has_functions; /* in FROM, that are not built in */
-} TessSurvey;
-
-extern TessSurvey *tess_survey_make(Query *parse);
-#define tess_survey_is_ours(survey) \
-	((survey)->distributed != NIL || (survey)->references != NIL)
-
-/* The relations of a query level that are in FROM or its target. */
-extern Bitmapset *tess_survey_used(Query *query);
-
-/* inherited.c: functions that read under the statement's own snapshot. */
-extern bool tess_calls_inheriting(Query *query);
-extern void tess_mark_inheriting(PlannedStmt *stmt);
 
 /* refuse.c: raises 0A000 for what no strategy may do. */
 extern void tess_refuse_unsupported(TessJob *job);
@@ -71,76 +32,6 @@ extern void tess_refuse_target(TessJob *job, const char *hint)
  * 0A000 where rows cannot be moved. */
 extern void tess_check_key_change(TessJob *job);
 extern bool tess_action_changes_key(TessJob *job, const MergeAction *action);
-
-/* travel.c: may an expression be evaluated on a node? -------------------- */
-
-/* What nodes know beyond what is built in: user-defined types and collations
- * of the columns of our tables. */
-typedef struct TessTravel
-{
-	List *types;	  /* OID list */
-	List *collations; /* OID list */
-	bool sublinks;	  /* subqueries may be sent */
-} TessTravel;
-
-extern void tess_travel_add(TessTravel *travel, Oid relation);
-extern bool tess_travels(const TessTravel *travel, Node *node);
-extern bool tess_type_travels(const TessTravel *travel, Oid type);
-/* A built-in function whose result another server does not give, though it is
- * called immutable. */
-extern bool tess_hashes_names(Oid function);
-
-/* partial_aggregate.c: aggregates in two phases --------------------------- */
-
-/* True if the result of an aggregate is its transition state. */
-extern bool tess_partial_is_plain(const Aggref *aggref);
-/* The expression for a node that gives the state of an aggregate over the
- * node's rows: of the state's type, or bytea (serialized) if that is internal.
- * NULL if the aggregate cannot be split.  Whether it travels is not asked. */
-extern Expr *tess_partial_make(const Aggref *aggref);
-/* The aggregate that a call is about: of a call that tess_partial_make made,
- * the one it stands for.  InvalidOid if that is not known. */
-extern Oid tess_partial_subject(const Aggref *aggref);
-/* True if any of the functions that an aggregate is made of has a property. */
-extern bool tess_partial_has_function(Oid aggregate,
-									  bool (*has_property)(Oid function));
-
-/* body.c: does a function in SQL or PL/pgSQL use nothing that nodes may have
- * another of? */
-extern bool tess_body_is_alone(Oid function);
-
-/* known.c: what do nodes know beyond what is built in? --------------------- */
-
-/* True if a function, operator, type or cast has the same meaning on all
- * nodes: it is built in, or of an extension that they have too.  May ask them
- * (not once a statement). */
-extern bool tess_is_known(Oid class, Oid object);
-
-/* bind.c: what is computed here, once, and sent as a parameter. ---------- */
-
-typedef struct TessBindings
-{
-	const TessTravel *travel;
-	List *exprs;	/* $1, $2, ... of the template */
-	bool in_branch; /* inside CASE or COALESCE */
-	/* Subqueries that do not depend on rows are run here; what core computes
-	 * those by that give values to several columns. */
-	bool runs_subqueries;
-	List *row_subqueries; /* TargetEntry * of a MULTIEXPR_SUBLINK */
-} TessBindings;
-
-/* A copy of node (an expression, list or Query) in which all that does not
- * depend on rows and may not travel as it is has become a parameter. */
-extern Node *tess_bind(TessBindings *bindings, Node *node);
-extern List *tess_binding_types(const TessBindings *bindings);
-
-/* No rows, no aggregates, nothing volatile: has one value per execution. */
-extern bool tess_is_row_independent(Node *node);
-/* Same for the rows of a subquery, and what it compares with them. */
-extern bool tess_is_row_independent_subquery(SubLink *sublink);
-
-/* dml_insert.c */
-extern bool tess_function_is_in_c(Oid function);
 
 /* columns.c: which columns of a table do we want, and as what? ------------ */
 
@@ -173,12 +64,6 @@ extern void tess_columns_describe(const TessColumns *columns,
 								  TessFragment *fragment);
 /* Expressions over varno as expressions over the scan's own tuple. */
 extern Node *tess_columns_rebase(const TessColumns *columns, Node *node);
-
-/* pin.c: is a whole statement bound to one value of the key? -------------- */
-
-/* The prune expression all distributed tables of the tree are bound by, for
- * *anchor; NULL if there is none. */
-extern Expr *tess_pin_find(TessJob *job, const TessTable **anchor);
 
 /* finish.c: finished plans around our nodes ------------------------------- */
 
@@ -261,39 +146,9 @@ extern List *tess_whole_row_assignments(Oid relation, Index target,
 extern Query *tess_change_mark(Query *source, TessFragment *fragment,
 							   TessColumns *columns,
 							   const TessBindings *bindings);
-extern bool tess_change_is_source(const Query *query);
 /* Plans a statement's source. */
 extern PlannedStmt *tess_change_plan(TessJob *job, Query *source);
 extern void tess_change_init(void);
-
-/* What a tree is before core's planner gets it, in place and at all levels: each
- * gives another query with the same result. ---------------------------------- */
-
-/* inline.c: CTEs and SQL functions in FROM become subqueries. */
-extern void tess_inline_ctes(Query *query);
-extern void tess_inline_functions(Query *query, PlannerGlobal *dependencies);
-
-/* decorrelate.c: correlated aggregates become grouped joins. */
-extern void tess_decorrelate(TessSurvey *survey, Query *query);
-
-/* join_tree.c: joins that the user has not written. */
-extern void tess_join_add_subquery(Query *query, Query *subquery,
-								   const char *name);
-extern Node *tess_join_make(Query *query, JoinType type, Node *left,
-							Node *right, List *quals);
-extern Node *tess_join_all(Query *query, List *items, List *quals);
-
-/* never_fails.c: can an expression raise an error? ------------------------- */
-
-typedef enum TessOverNoRows
-{
-	TESS_UNKNOWN_OVER_NO_ROWS, /* or it may fail, be it only for some rows */
-	TESS_NULL_OVER_NO_ROWS,
-	TESS_ZERO_OVER_NO_ROWS
-} TessOverNoRows;
-
-extern TessOverNoRows tess_aggregate_over_no_rows(const Aggref *aggref);
-extern bool tess_never_fails(Node *node);
 
 /* strategies: NULL if they cannot ------------------------------------------ */
 
@@ -327,38 +182,15 @@ extern void tess_on_conflict_note(const OnConflictExpr *conflict,
 
 /* plan_hook.c: core's planner (and other extensions') over a query of ours. */
 extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);
-/* The current frame: told by relation scans. */
-extern bool tess_frame_is_open(void);
-extern bool tess_frame_ships(void);
-extern void tess_frame_add_scan(CustomScan *scan);
-/* ... and that a function which is not built in is left to the nodes. */
-extern void tess_frame_add_function(Oid function);
-/* It may name what tessera.object says that nodes hold. */
-extern void tess_frame_add_objects(void);
-extern bool tess_frame_has_scans(void);
-
-/* row_marks.c: FOR UPDATE/SHARE over distributed tables -------------------- */
-
-/* Moves the row marks of distributed tables into their own scans, in place.
- * True if rows of the coordinator may have to be checked again: then, when
- * fragments have been made, scans of their own have to be fenced off. */
-extern bool tess_row_marks_move(Query *query);
-extern void tess_row_marks_fence(Query *query);
-
-extern void tess_mark_locked(RangeTblEntry *rte, LockClauseStrength strength,
-							 LockWaitPolicy policy);
-extern bool tess_mark_of(const RangeTblEntry *rte, LockClauseStrength *strength,
-						 LockWaitPolicy *policy);
-
 /* scan_draft.c: a scan in the making -------------------------------------- */
 
 typedef struct TessDraft
 {
-	RelOptInfo *rel;	/* of the planner, whose rows it reads */
-	RangeTblEntry *rte; /* same, in the planner's range table */
-	const struct TessFragmentQuery *fragment; /* NULL: it is a table */
-	const TessTable *table; /* that, or the anchor of the fragment */
-	Expr *prune;			/* NULL: all shards */
+	RelOptInfo *rel;				   /* of the planner, whose rows it reads */
+	RangeTblEntry *rte;				   /* same, in the planner's range table */
+	const TessFragmentQuery *fragment; /* NULL: it is a table */
+	const TessTable *table;			   /* that, or the anchor of the fragment */
+	Expr *prune;					   /* NULL: all shards */
 	TessTravel travel;
 	TessBindings bindings;
 
@@ -429,6 +261,15 @@ extern int tess_ship_limit_kb(void);
 extern bool tess_ship_may_write(Query *query);
 extern TessDraft *tess_ship_draft_of(PlannerInfo *root, RelOptInfo *joinrel);
 extern void tess_ship_join_init(void);
+
+/* fragment_scan.c: scans of fragments. ---------------------------------------- */
+
+/* The shards: from conditions inside of the fragment and around it. */
+extern Expr *tess_fragment_prune(RelOptInfo *rel,
+								 const TessFragmentQuery *fragment);
+/* Replaces the paths of a fragment's entry. */
+extern void tess_fragment_set_paths(PlannerInfo *root, RelOptInfo *rel,
+									const TessFragmentQuery *fragment);
 
 /* estimate.c: sizes and costs, without asking anybody ----------------------- */
 

@@ -26,7 +26,7 @@
 #include "parser/parsetree.h"
 
 #include "deparse/deparse.h"
-#include "plan/fragment.h"
+#include "plan/plan_internal.h"
 #include "route/route.h"
 
 static set_rel_pathlist_hook_type next_set_rel_pathlist = NULL;

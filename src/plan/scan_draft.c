@@ -24,7 +24,7 @@
 #include "parser/parsetree.h"
 
 #include "deparse/deparse.h"
-#include "plan/fragment.h"
+#include "plan/plan_internal.h"
 #include "route/route.h"
 
 /* A path that has its draft with it. */

@@ -27,7 +27,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-#include "plan/fragment.h"
+#include "plan/plan_internal.h"
 #include "route/route.h"
 
 /*

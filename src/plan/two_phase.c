@@ -27,8 +27,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "plan/facts.h"
-#include "plan/fragment.h"
+#include "plan/plan_internal.h"
 #include "plan/two_phase.h"
 
 /* What becomes of rows where nothing is known of their groups: to group them on

@@ -10,7 +10,7 @@
 
 #include "nodes/nodeFuncs.h"
 
-#include "plan/fragment.h"
+#include "fragment/fragment_internal.h"
 
 typedef struct ReferenceWalk
 {

@@ -40,7 +40,7 @@
 #include "utils/typcache.h"
 
 #include "base/base.h"
-#include "plan/plan_internal.h"
+#include "fragment/fragment_internal.h"
 
 /* One function while its body is read. */
 typedef struct Body

@@ -15,8 +15,8 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
 
-#include "plan/derived.h"
-#include "plan/plan_internal.h"
+#include "fragment/derived.h"
+#include "fragment/fragment_internal.h"
 
 
 /* Whose columns an expression has. ------------------------------------------ */

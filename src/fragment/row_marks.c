@@ -23,7 +23,7 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/rel.h"
 
-#include "plan/fragment.h"
+#include "fragment/fragment_internal.h"
 
 #define MARK_PREFIX "tessera lock "
 

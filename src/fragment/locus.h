@@ -1,13 +1,13 @@
 /*
  * locus.h - where do the rows of a query live?  See locus.c.
  */
-#ifndef TESS_PLAN_LOCUS_H
-#define TESS_PLAN_LOCUS_H
+#ifndef TESS_FRAGMENT_LOCUS_H
+#define TESS_FRAGMENT_LOCUS_H
 
 #include "nodes/parsenodes.h"
 
 #include "meta/meta.h"
-#include "plan/facts.h"
+#include "fragment/facts.h"
 
 typedef enum TessLocusKind
 {

@@ -15,8 +15,8 @@
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 
-#include "plan/facts.h"
-#include "plan/plan_internal.h"
+#include "fragment/facts.h"
+#include "fragment/fragment_internal.h"
 #include "route/route.h"
 
 /* Terms ------------------------------------------------------------------------ */

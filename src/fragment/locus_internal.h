@@ -1,10 +1,10 @@
 /*
  * locus_internal.h - what locus.c and locus_from.c share.
  */
-#ifndef TESS_PLAN_LOCUS_INTERNAL_H
-#define TESS_PLAN_LOCUS_INTERNAL_H
+#ifndef TESS_FRAGMENT_LOCUS_INTERNAL_H
+#define TESS_FRAGMENT_LOCUS_INTERNAL_H
 
-#include "plan/locus.h"
+#include "fragment/locus.h"
 
 static const TessLocus tess_everywhere = {TESS_EVERYWHERE, NIL};
 static const TessLocus tess_coordinator = {TESS_COORDINATOR, NIL};

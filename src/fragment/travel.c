@@ -31,7 +31,7 @@
 #include "utils/typcache.h"
 
 #include "base/base.h"
-#include "plan/plan_internal.h"
+#include "fragment/fragment_internal.h"
 
 /* The list of core's STABLE functions that depend on TimeZone alone. */
 static const Oid zone_functions[] = {

@@ -18,7 +18,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
-#include "plan/plan_internal.h"
+#include "fragment/fragment_internal.h"
 
 /* Not leakproof only because their time or size tells of their arguments. */
 static const Oid safe_functions[] = {

@@ -34,9 +34,9 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
 
-#include "plan/derived.h"
-#include "plan/locus.h"
-#include "plan/plan_internal.h"
+#include "fragment/derived.h"
+#include "fragment/locus.h"
+#include "fragment/fragment_internal.h"
 
 /* A LIMIT that lets this many rows through lets this many subqueries run. */
 #define FEW_ROWS 10

@@ -18,7 +18,7 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
 
-#include "plan/plan_internal.h"
+#include "fragment/fragment_internal.h"
 
 static Node *bind_mutator(Node *node, TessBindings *bindings);
 

@@ -1,8 +1,8 @@
 /*
  * derived.h - the grouped subquery that takes the place of a correlated one.
  */
-#ifndef TESS_PLAN_DERIVED_H
-#define TESS_PLAN_DERIVED_H
+#ifndef TESS_FRAGMENT_DERIVED_H
+#define TESS_FRAGMENT_DERIVED_H
 
 #include "nodes/parsenodes.h"
 

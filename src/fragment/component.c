@@ -21,8 +21,8 @@
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 
-#include "plan/fragment.h"
-#include "plan/locus.h"
+#include "fragment/fragment_internal.h"
+#include "fragment/locus.h"
 
 /* Part of an inner join: what may be taken, and what has been. */
 typedef struct Part

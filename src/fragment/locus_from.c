@@ -13,8 +13,8 @@
 #include "parser/parsetree.h"
 #include "utils/syscache.h"
 
-#include "plan/locus_internal.h"
-#include "plan/plan_internal.h"
+#include "fragment/locus_internal.h"
+#include "fragment/fragment_internal.h"
 
 /* Keys --------------------------------------------------------------------- */
 

@@ -27,7 +27,7 @@
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
-#include "plan/plan_internal.h"
+#include "fragment/fragment_internal.h"
 
 /* What the catalog says of how an aggregate is split. */
 typedef struct AggregateParts

@@ -18,8 +18,8 @@
 #include "nodes/nodeFuncs.h"
 
 #include "deparse/deparse.h"
-#include "plan/fragment.h"
-#include "plan/locus.h"
+#include "fragment/fragment_internal.h"
+#include "fragment/locus.h"
 
 #define MARK_PREFIX "tessera fragment "
 

@@ -19,8 +19,8 @@
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 
-#include "plan/fragment.h"
-#include "plan/locus.h"
+#include "fragment/fragment_internal.h"
+#include "fragment/locus.h"
 
 /* A side of an equality: a column of the level, or anything else that has one
  * value for a row. */

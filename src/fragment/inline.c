@@ -16,7 +16,7 @@
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteManip.h"
 
-#include "plan/plan_internal.h"
+#include "fragment/fragment_internal.h"
 
 /* A CTE that is being put where its name stands. */
 typedef struct Inlining

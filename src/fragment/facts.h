@@ -2,8 +2,8 @@
  * facts.h - which columns are equal to each other, or to a value, in every
  * row that survives?  See facts.c.
  */
-#ifndef TESS_PLAN_FACTS_H
-#define TESS_PLAN_FACTS_H
+#ifndef TESS_FRAGMENT_FACTS_H
+#define TESS_FRAGMENT_FACTS_H
 
 #include "nodes/parsenodes.h"
 
@@ -65,8 +65,6 @@ extern TessTerm *tess_term_coalesce(const TessTerm *first,
 extern bool tess_term_equal(const TessTerm *a, const TessTerm *b);
 /* The term an expression stands for; false if it is none. */
 extern bool tess_term_of(Node *node, TessScope *scope, TessTerm *term);
-/* "Equals" of the key's hash family, under the key's collation rules. */
-extern bool tess_is_key_equality(const TessTable *table, Oid opno, Oid collation);
 /* True if conditions may move freely into and out of a subquery in FROM. */
 extern bool tess_query_is_simple(const Query *query);
 

@@ -12,7 +12,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 
-#include "plan/plan_internal.h"
+#include "fragment/fragment_internal.h"
 
 /* Appends a subquery to the range table; its number is the last. */
 void

@@ -13,7 +13,7 @@
 #include "optimizer/prep.h"
 #include "parser/parsetree.h"
 
-#include "plan/plan_internal.h"
+#include "fragment/fragment_internal.h"
 
 static bool survey_walker(Node *node, TessSurvey *survey);
 static void survey_query(Query *query, TessSurvey *survey, bool is_top);

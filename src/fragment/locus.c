@@ -37,8 +37,8 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-#include "plan/locus_internal.h"
-#include "plan/plan_internal.h"
+#include "fragment/locus_internal.h"
+#include "fragment/fragment_internal.h"
 #include "route/route.h"
 
 /* Set operations ------------------------------------------------------------ */

@@ -38,7 +38,7 @@
 #include "catalog/catalog.h"
 #include "deparse/deparse.h"
 #include "net/net.h"
-#include "plan/plan_internal.h"
+#include "fragment/fragment_internal.h"
 
 /* Not a setting: one round trip a minute is not felt. */
 #define BELIEVED_MS 60000

@@ -18,8 +18,15 @@
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 
-#include "plan/fragment.h"
-#include "plan/locus.h"
+#include "fragment/fragment_internal.h"
+#include "fragment/locus.h"
+
+/* True for the source of a change. */
+bool
+tess_change_is_source(const Query *query)
+{
+	return query->commandType == CMD_SELECT && query->utilityStmt != NULL;
+}
 
 static void split_query(const TessTable *table, Query *query);
 

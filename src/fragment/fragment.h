@@ -1,0 +1,208 @@
+/*
+ * fragment.h - a query becomes another one with the same result, in which each
+ * part that the shards can answer for themselves stands as a fragment.  What may
+ * be sent to a node, and where rows live, is decided here; how the rest is
+ * planned, in plan/.
+ */
+#ifndef TESS_FRAGMENT_H
+#define TESS_FRAGMENT_H
+
+#include "nodes/parsenodes.h"
+#include "nodes/pathnodes.h"
+#include "nodes/plannodes.h"
+
+#include "meta/meta.h"
+#include "tessera.h"
+
+/* A statement on its way through the planner. */
+typedef struct TessJob
+{
+	Query *parse;
+	const char *query_string;
+	int cursor_options;
+	ParamListInfo bound_params;
+	struct TessSurvey *survey;
+	bool changes_key;	/* rows may have to go to other shards */
+	const char *reason; /* why the last strategy gave up */
+} TessJob;
+
+/* survey.c: which tables does a statement name, and how? ----------------- */
+
+typedef struct TessSurvey
+{
+	List *distributed;		 /* RangeTblEntry * of the tree, read or written */
+	List *references;		 /* same, of reference tables */
+	bool has_local;			 /* any other relation is read or written */
+	const TessTable *target; /* of the top level, if it is ours */
+	Oid nested_target;		 /* ours, changed below the top level */
+	bool has_security;		 /* row security, barriers, check options */
+	bool has_other_role;	 /* some table is read as another role */
+	bool locks_reference;	 /* FOR UPDATE/SHARE over a reference table */
+	bool locks_distributed;	 /* ... over a distributed one */
+	bool has_current_of;
+	bool has_functions; /* in FROM, that are not built in */
+} TessSurvey;
+
+extern TessSurvey *tess_survey_make(Query *parse);
+#define tess_survey_is_ours(survey) \
+	((survey)->distributed != NIL || (survey)->references != NIL)
+
+/* The relations of a query level that are in FROM or its target. */
+extern Bitmapset *tess_survey_used(Query *query);
+
+/* inherited.c: functions that read under the statement's own snapshot. */
+extern bool tess_calls_inheriting(Query *query);
+extern void tess_mark_inheriting(PlannedStmt *stmt);
+
+/* facts.c: "equals" of the key's hash family, under the key's collation rules. */
+extern bool tess_is_key_equality(const TessTable *table, Oid opno, Oid collation);
+
+/* travel.c: may an expression be evaluated on a node? -------------------- */
+
+/* What nodes know beyond what is built in: user-defined types and collations
+ * of the columns of our tables. */
+typedef struct TessTravel
+{
+	List *types;	  /* OID list */
+	List *collations; /* OID list */
+	bool sublinks;	  /* subqueries may be sent */
+} TessTravel;
+
+extern void tess_travel_add(TessTravel *travel, Oid relation);
+extern bool tess_travels(const TessTravel *travel, Node *node);
+extern bool tess_type_travels(const TessTravel *travel, Oid type);
+/* A built-in function whose result another server does not give, though it is
+ * called immutable. */
+extern bool tess_hashes_names(Oid function);
+
+/* partial_aggregate.c: aggregates in two phases --------------------------- */
+
+/* True if the result of an aggregate is its transition state. */
+extern bool tess_partial_is_plain(const Aggref *aggref);
+/* The expression for a node that gives the state of an aggregate over the
+ * node's rows: of the state's type, or bytea (serialized) if that is internal.
+ * NULL if the aggregate cannot be split.  Whether it travels is not asked. */
+extern Expr *tess_partial_make(const Aggref *aggref);
+/* The aggregate that a call is about: of a call that tess_partial_make made,
+ * the one it stands for.  InvalidOid if that is not known. */
+extern Oid tess_partial_subject(const Aggref *aggref);
+/* True if any of the functions that an aggregate is made of has a property. */
+extern bool tess_partial_has_function(Oid aggregate,
+									  bool (*has_property)(Oid function));
+
+/* body.c: does a function in SQL or PL/pgSQL use nothing that nodes may have
+ * another of? */
+extern bool tess_body_is_alone(Oid function);
+
+/* bind.c: what is computed here, once, and sent as a parameter. ---------- */
+
+typedef struct TessBindings
+{
+	const TessTravel *travel;
+	List *exprs;	/* $1, $2, ... of the template */
+	bool in_branch; /* inside CASE or COALESCE */
+	/* Subqueries that do not depend on rows are run here; what core computes
+	 * those by that give values to several columns. */
+	bool runs_subqueries;
+	List *row_subqueries; /* TargetEntry * of a MULTIEXPR_SUBLINK */
+} TessBindings;
+
+/* A copy of node (an expression, list or Query) in which all that does not
+ * depend on rows and may not travel as it is has become a parameter. */
+extern Node *tess_bind(TessBindings *bindings, Node *node);
+extern List *tess_binding_types(const TessBindings *bindings);
+
+/* No rows, no aggregates, nothing volatile: has one value per execution. */
+extern bool tess_is_row_independent(Node *node);
+/* Same for the rows of a subquery, and what it compares with them. */
+extern bool tess_is_row_independent_subquery(SubLink *sublink);
+
+/* dml_insert.c */
+extern bool tess_function_is_in_c(Oid function);
+
+/* pin.c: is a whole statement bound to one value of the key? -------------- */
+
+/* The prune expression all distributed tables of the tree are bound by, for
+ * *anchor; NULL if there is none. */
+extern Expr *tess_pin_find(TessJob *job, const TessTable **anchor);
+
+/* fragment.c: queries that each shard answers for itself. -------------------- */
+
+/* A fragment while a statement is planned; lives as long as that. */
+typedef struct TessFragmentQuery
+{
+	Query *query;	 /* as core plans it; what is sent is bound */
+	Oid anchor;		 /* a table of the group */
+	List *relations; /* OIDs of our tables in it */
+	TessTravel travel;
+	Oid role;	 /* InvalidOid: who runs the statement */
+	List *keys;	 /* int list: output columns by which rows are sharded */
+	Expr *prune; /* from conditions inside; NULL: none */
+
+	/* the query as it is, with all its columns */
+	List *template;
+	List *exprs; /* its parameters */
+} TessFragmentQuery;
+
+extern List *tess_fragment_columns(const TessFragmentQuery *fragment);
+extern TessFragmentQuery *tess_fragment_of(const RangeTblEntry *rte);
+
+/* split.c: puts fragments into a query, at all its levels, in place. */
+extern void tess_split(TessSurvey *survey, Query *query);
+/* True for the source of a change, which plan/ has made. */
+extern bool tess_change_is_source(const Query *query);
+
+/* What a tree is before core's planner gets it, in place and at all levels: each
+ * gives another query with the same result. ---------------------------------- */
+
+/* inline.c: CTEs and SQL functions in FROM become subqueries. */
+extern void tess_inline_ctes(Query *query);
+extern void tess_inline_functions(Query *query, PlannerGlobal *dependencies);
+
+/* decorrelate.c: correlated aggregates become grouped joins. */
+extern void tess_decorrelate(TessSurvey *survey, Query *query);
+
+/* row_marks.c: FOR UPDATE/SHARE over distributed tables -------------------- */
+
+/* Moves the row marks of distributed tables into their own scans, in place.
+ * True if rows of the coordinator may have to be checked again: then, when
+ * fragments have been made, scans of their own have to be fenced off. */
+extern bool tess_row_marks_move(Query *query);
+extern void tess_row_marks_fence(Query *query);
+
+extern void tess_mark_locked(RangeTblEntry *rte, LockClauseStrength strength,
+							 LockWaitPolicy policy);
+extern bool tess_mark_of(const RangeTblEntry *rte, LockClauseStrength *strength,
+						 LockWaitPolicy *policy);
+
+/* frame.c: what is known while a statement is planned ---------------------- */
+
+/* A call of the planner: they may be nested, since planning may execute functions
+ * that plan other statements. */
+typedef struct TessFrame
+{
+	struct TessFrame *outer;
+	bool is_open;	 /* tables of ours are ours */
+	bool ships;		 /* rows may be sent to be joined on nodes */
+	List *scans;	 /* of distributed tables, made so far */
+	List *fragments; /* TessFragmentQuery * */
+	MemoryContext context;
+	List *functions;   /* not built in, that nodes may have been left to call */
+	bool uses_objects; /* of users, that nodes hold */
+} TessFrame;
+
+/* The innermost one; NULL: there is none. */
+extern TessFrame *tess_frame_current(void);
+extern void tess_frame_push(TessFrame *frame);
+extern void tess_frame_pop(TessFrame *frame);
+/* Told by relation scans. */
+extern bool tess_frame_is_open(void);
+extern bool tess_frame_ships(void);
+extern void tess_frame_add_scan(CustomScan *scan);
+/* ... and that a function which is not built in is left to the nodes. */
+extern void tess_frame_add_function(Oid function);
+/* It may name what tessera.object says that nodes hold. */
+extern void tess_frame_add_objects(void);
+extern bool tess_frame_has_scans(void);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * fragment_internal.h - what the files of fragment/ share.
+ */
+#ifndef TESS_FRAGMENT_INTERNAL_H
+#define TESS_FRAGMENT_INTERNAL_H
+
+#include "fragment/fragment.h"
+
+/* known.c: what do nodes know beyond what is built in? --------------------- */
+
+/* True if a function, operator, type or cast has the same meaning on all
+ * nodes: it is built in, or of an extension that they have too.  May ask them
+ * (not once a statement). */
+extern bool tess_is_known(Oid class, Oid object);
+
+/* fragment.c ------------------------------------------------------------------ */
+
+extern TessFragmentQuery *tess_fragment_query_make(const TessTable *table,
+												   Query *query, List *keys);
+extern RangeTblEntry *tess_fragment_entry(TessFragmentQuery *fragment);
+
+/* True if an expression refers to levels around that of its own, or has
+ * system columns. */
+extern bool tess_refers_outside(Node *expression);
+
+/* frame.c: numbers of fragments in the current frame. */
+extern int tess_frame_add_fragment(TessFragmentQuery *fragment);
+extern TessFragmentQuery *tess_frame_fragment(int number);
+
+/* imply.c: equalities of keys that follow from others, in place. */
+extern void tess_imply_equalities(const TessTable *table, Query *query);
+
+/* component.c: fragments of parts of a level's FROM, in place. */
+extern void tess_split_from(const TessTable *table, Query *query);
+
+/* part_ctes.c: WITH queries of a level that are a part's as well. */
+extern bool tess_part_add_ctes(Query *level, Query *part);
+extern bool tess_names_cte(Query *level, Node *node);
+
+/* join_tree.c: joins that the user has not written. */
+extern void tess_join_add_subquery(Query *query, Query *subquery,
+								   const char *name);
+extern Node *tess_join_make(Query *query, JoinType type, Node *left,
+							Node *right, List *quals);
+extern Node *tess_join_all(Query *query, List *items, List *quals);
+
+/* never_fails.c: can an expression raise an error? ------------------------- */
+
+typedef enum TessOverNoRows
+{
+	TESS_UNKNOWN_OVER_NO_ROWS, /* or it may fail, be it only for some rows */
+	TESS_NULL_OVER_NO_ROWS,
+	TESS_ZERO_OVER_NO_ROWS
+} TessOverNoRows;
+
+extern TessOverNoRows tess_aggregate_over_no_rows(const Aggref *aggref);
+extern bool tess_never_fails(Node *node);
+
+#endif
