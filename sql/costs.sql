@@ -118,10 +118,10 @@ SELECT round_trips, statements FROM tessera_internal.net_counters();
 SELECT FROM tessera_internal.reset_net_counters();
 
 -- a changed setting goes with the next statement
-SET TimeZone = 'Asia/Kolkata';
+SET DateStyle = 'ISO, YMD';
 SELECT count(*) FROM t WHERE k = 5;
 SELECT round_trips, statements FROM tessera_internal.net_counters();
 SELECT FROM tessera_internal.reset_net_counters();
-RESET TimeZone;
+RESET DateStyle;
 
 DROP SCHEMA costs CASCADE;

@@ -100,6 +100,7 @@ extern void tess_pool_forget_settings(void);
 extern void tess_session_break(TessSession *session, const char *reason);
 extern void tess_session_forget_replies(TessSession *session);
 extern bool tess_session_owes_silent(const TessSession *session);
+extern bool tess_session_owes_reader(const TessSession *session);
 extern bool tess_session_sync(TessSession *session);
 extern void tess_session_read(TessSession *session);
 extern void tess_session_queue_prepare(TessSession *session, const char *name,

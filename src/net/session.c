@@ -132,6 +132,25 @@ tess_session_owes_silent(const TessSession *session)
 	return false;
 }
 
+/* True if what was flushed or ended with a Sync has a statement of a reader. */
+bool
+tess_session_owes_reader(const TessSession *session)
+{
+	int syncs = 0;
+
+	for (int i = 0; syncs < session->sync_count; i++)
+	{
+		const TessReply *reply = &session->replies[(session->reply_head + i) %
+												   session->reply_capacity];
+
+		if (reply->is_sync)
+			syncs++;
+		else if (reply->tag != NULL)
+			return true;
+	}
+	return false;
+}
+
 /* Of a session that is broken: nothing will come any more. */
 void
 tess_session_forget_replies(TessSession *session)

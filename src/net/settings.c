@@ -7,8 +7,8 @@
  * and the first values of the following ones are options of the connection,
  * so they cost nothing and nothing on the node overrides them.  When a
  * following one changes here, set_config() goes out before the next
- * statements, in the same round trip, and outside any transaction block if
- * there is none yet: its own Sync stands between.  Inside a block the node may undo
+ * statements, in the same round trip (unless the node may refuse it), and outside
+ * any transaction block if there is none yet: its own Sync stands between.  Inside a block the node may undo
  * it, with the block or with a savepoint; then all values count as unknown.
  */
 #include "postgres.h"
@@ -198,16 +198,28 @@ append_change(StringInfo sql, const char *name, const char *value)
 												   : quote_literal_cstr(value));
 }
 
+/* True if a node may refuse what this server has accepted: for want of a right,
+ * or of that time zone. */
+static bool
+may_be_refused(const struct config_generic *setting)
+{
+	return setting->context != PGC_USERSET ||
+		   strcmp(setting->name, "TimeZone") == 0;
+}
+
 /*
  * Queues what brings the node session's settings to those of this session;
  * nothing if they are so already.  Whoever keeps a session over several
- * statements calls this before each of them.
+ * statements calls this before each of them.  Outside a transaction block, what
+ * may be refused is waited for: the statement after it would be done all the
+ * same.
  */
 void
 tess_session_sync_settings(TessSession *session)
 {
 	StringInfoData sql;
 	bool in_block = session->in_block || session->reply_count > 0;
+	bool waits = false;
 
 	sql.data = NULL;
 	for (int i = 0; i < followed.count; i++)
@@ -220,17 +232,23 @@ tess_session_sync_settings(TessSession *session)
 		if (sql.data == NULL)
 			initStringInfo(&sql);
 		append_change(&sql, followed.list[i].setting->name, value);
+		waits |= !in_block && may_be_refused(followed.list[i].setting);
 		remember(session, i, value);
 		session->settings[i].touched = true;
 	}
 	if (sql.data == NULL)
 		return;
 
-	tess_session_queue(session, sql.data, NULL, false, false, NULL);
-	if (in_block)
-		session->settings_in_block = true;
+	if (waits)
+		tess_net_run_list(session, list_make1(sql.data));
 	else
-		(void) tess_session_sync(session);
+	{
+		tess_session_queue(session, sql.data, NULL, false, false, NULL);
+		if (in_block)
+			session->settings_in_block = true;
+		else
+			(void) tess_session_sync(session);
+	}
 	pfree(sql.data);
 }
 

@@ -56,8 +56,9 @@ tess_session_claim(TessSession *session, void *owner, TessDrain drain)
 	session->drain = NULL;
 	if (old_owner != NULL && old_drain != NULL)
 		old_drain(old_owner, session);
-	/* What a reader who failed has left behind. */
-	if (session->sync_count > 0)
+	/* What a reader who failed has left behind.  Settings that go ahead are not
+	 * waited for, and if one is refused, the new reader has to know. */
+	if (tess_session_owes_reader(session))
 		read_to_idle(session);
 	session->owner = owner;
 	session->drain = drain;

@@ -88,4 +88,24 @@ is( $cluster->query(q{
 	"1|2020-02-03 00:00:00+00|a\\b\n2|2020-02-03 12:00:00+00|c\\d\n1\nc\\d",
 	'settings of the node change nothing');
 
+# settings that are chosen here: for the role, and where the node does not let it
+$cluster->query(q{
+	CREATE TABLE seen (name text PRIMARY KEY, value text, CHECK (current_setting(name) = value));
+	SELECT tessera.create_distributed_table('seen', 'name', shard_count => 2);
+	GRANT INSERT, SELECT ON seen, t TO alice;
+	ALTER ROLE alice SET work_mem = '5MB';
+	GRANT SET ON PARAMETER session_replication_role TO alice;});
+is($cluster->query(q{INSERT INTO seen VALUES ('work_mem', '5MB') RETURNING value}, role => 'alice'),
+	'5MB', 'what the role has here holds on the node');
+my $replicate = 'SET session_replication_role = replica; ';
+$cluster->refused("$replicate $read", '42501',
+	qr/permission denied to set parameter "session_replication_role".*on node "node1"/s,
+	'a setting that it may not make on the node is not left out', role => 'alice');
+my $write = "INSERT INTO t VALUES (3, now(), 'x')";
+is($cluster->query("\\set ON_ERROR_STOP 0\n$replicate\n$write;\nRESET session_replication_role;\n$read"
+	  . ';SELECT count(*) FROM t WHERE id = 3', role => 'alice'),
+	"a\\b\n0", 'nothing was done, and the session goes on without it');
+$cluster->node_query(1, 'GRANT SET ON PARAMETER session_replication_role TO alice', database => 'postgres');
+is($cluster->query("$replicate $read", role => 'alice'), 'a\b', 'nor if it may');
+
 done_testing();

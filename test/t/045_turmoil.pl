@@ -24,7 +24,8 @@ $cluster->query(q{
 	SELECT tessera.create_distributed_table('moves', 'id', colocate_with => 'accounts');
 	SELECT tessera.create_reference_table('visits');});
 
-# Accounts are locked by id: nobody looks for deadlocks over nodes yet.
+# Accounts are locked by id: pgbench would lose the clients that are victims of
+# deadlocks.
 my $transfer = $coordinator->basedir . '/transfer.sql';
 append_to_file($transfer, <<'SQL');
 \set a random(1, 250)
