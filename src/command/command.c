@@ -14,10 +14,12 @@
 #include "nodes/nodeFuncs.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "base/base.h"
 #include "command/command.h"
 #include "command/command_internal.h"
+#include "exec/exec.h"
 #include "local/local.h"
 #include "objects/objects.h"
 #include "xact/xact.h"
@@ -279,6 +281,7 @@ static void
 run_copy(Utility *utility)
 {
 	CopyStmt *copy = castNode(CopyStmt, utility->plan->utilityStmt);
+	bool pushed;
 
 	/* The lock that core takes too, before the table is looked at: it may be
 	 * getting distributed just now. */
@@ -302,7 +305,11 @@ run_copy(Utility *utility)
 		if (!copy->is_from)
 			(void) tess_copy_to_rewrite(copy);
 	}
+	pushed = !copy->is_from && copy->relation != NULL &&
+			 tess_statement_push_transaction_snapshot();
 	pass_on(utility);
+	if (pushed)
+		PopActiveSnapshot();
 }
 
 static void

@@ -8,6 +8,13 @@
 #include "tessera.h"
 #include "task/task.h"
 
+/*
+ * For what reads a table of this server without the executor (COPY TO): under
+ * REPEATABLE READ, the snapshot of the transaction becomes the active one.  True
+ * if the caller has to pop it.
+ */
+extern bool tess_statement_push_transaction_snapshot(void);
+
 /* Registers the custom scan methods named in task.h; hooks that count
  * executor nesting. */
 extern void tess_exec_init(void);

@@ -293,6 +293,9 @@ tess_rows_repeat(const TessFragment *fragment, TessCapture *capture,
 	Repeater *repeater = begin_repeater(fragment, desc, at_once);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 
+	/* a row may be of a commit that has not reached the nodes yet */
+	if (repeater->branches != NIL)
+		tess_barrier_wait_commits();
 	while (repeater->branches != NIL && tess_capture_next(capture, slot))
 	{
 		CHECK_FOR_INTERRUPTS();

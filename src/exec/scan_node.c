@@ -585,11 +585,9 @@ next_arriving(TesseraScanState *state, TupleTableSlot *slot)
 	if (state->merge != NULL)
 		return tess_merge_next(state->merge, slot);
 	arrived = tess_replies_next(state->replies, &result, &row, &tag);
-	if (state->alone)
-	{
+	if (state->alone && state->fragment->command == CMD_SELECT)
 		tess_barrier_wait_windows();
-		state->alone = false;
-	}
+	state->alone = false;
 	if (!arrived)
 		return false;
 

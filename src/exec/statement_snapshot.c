@@ -19,6 +19,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "base/base.h"
+#include "exec/exec.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -375,5 +376,20 @@ tess_statement_push_snapshot(const QueryDesc *query_desc)
 		GetActiveSnapshot() == query_desc->snapshot)
 		return false;
 	PushActiveSnapshot(query_desc->snapshot);
+	return true;
+}
+
+/* See exec.h. */
+bool
+tess_statement_push_transaction_snapshot(void)
+{
+	TessSnapshot *snapshot = NULL;
+
+	if (XactIsoLevel == XACT_REPEATABLE_READ)
+		snapshot = tess_snapshot_of_transaction();
+	if (snapshot == NULL)
+		return false;
+	PushCopiedSnapshot(tess_snapshot_here(snapshot));
+	UpdateActiveSnapshotCommandId();
 	return true;
 }

@@ -151,6 +151,17 @@ tess_barrier_close_window(void)
 	CurrentResourceOwner = old_owner;
 }
 
+/* See xact.h. */
+void
+tess_barrier_wait_commits(void)
+{
+	LOCKTAG tag = lock_tag();
+
+	Assert(!barrier.is_open);
+	(void) LockAcquire(&tag, ShareLock, false, false);
+	(void) LockRelease(&tag, ShareLock, false);
+}
+
 /* See barrier.h. */
 bool
 tess_barrier_has_window(void)

@@ -127,6 +127,9 @@ extern Snapshot tess_node_snapshot(void);
  * raises: a cancel or a termination that is pending ends the wait.
  */
 extern void tess_barrier_wait_windows(void);
+/* Waits until the commits of several servers that are visible here now are
+ * done on the nodes, too.  May be cancelled. */
+extern void tess_barrier_wait_commits(void);
 
 /* recovery.c */
 

@@ -1,0 +1,142 @@
+# Windows in which snapshots are taken: what waits for them, how they end when a
+# node does not answer or the reader is stopped, nodes that are not there, and
+# whose snapshot cannot be had.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use TesseraCluster;
+use Test::More;
+
+my $cluster = TesseraCluster->new(nodes => 2);
+my $coordinator = $cluster->coordinator;
+
+$cluster->query(q{
+	CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL);
+	CREATE TABLE purse (balance int NOT NULL);
+	SELECT tessera.create_distributed_table('accounts', 'id', shard_count => 4);
+	INSERT INTO accounts SELECT i, 1 FROM generate_series(1, 40) i;
+	INSERT INTO purse VALUES (1);});
+
+my $fail = "SET tessera.snapshot_timeout = 300";
+my $sum = 'SELECT sum(balance) FROM accounts';
+my $both = 'SELECT sum(a.balance) + max(p.balance) FROM accounts a, purse p';
+# of both nodes, but each statement is of one
+my $write = join ' ', 'BEGIN;',
+	(map { "UPDATE accounts SET balance = balance WHERE id = $_;" } 1 .. 8), 'COMMIT';
+
+# A node that has been told to wait with its next snapshot, until it is told to
+# go on.
+sub hold
+{
+	my ($action) = @_;
+	$cluster->node_query(2, "ALTER SYSTEM SET tessera.fault_points = 'snapshot_take:$action'");
+	$cluster->node_query(2, 'SELECT pg_reload_conf()');
+	$cluster->node(2)->poll_query_until($TesseraCluster::DATABASE,
+		"SELECT current_setting('tessera.fault_points') <> ''");
+	return;
+}
+
+sub let_go
+{
+	$cluster->node_query(2, 'ALTER SYSTEM RESET tessera.fault_points');
+	$cluster->node_query(2, 'SELECT pg_reload_conf()');
+	$cluster->node(2)->poll_query_until($TesseraCluster::DATABASE,
+		"SELECT current_setting('tessera.fault_points') = ''");
+	return;
+}
+
+my $windows = q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 3 AND mode = 'ShareLock' AND granted};
+my $waits = q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 3 AND mode = 'RowExclusiveLock' AND NOT granted};
+
+# A node that does not answer: the reader fails, and the commit that waited for
+# him goes on.
+hold('wait');
+my $reader = $cluster->client;
+my $writer = $cluster->client;
+is($reader->ask("SET tessera.snapshot_timeout = '60s'"), '', 'a reader with time');
+$reader->send($sum);
+$cluster->wait_for("SELECT ($windows) = 1");
+$writer->send($write);
+$cluster->wait_for($waits);
+ok(1, 'a commit of several nodes waits for the window');
+$cluster->query(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+	WHERE query LIKE 'SELECT sum(balance)%' AND state = 'active'});
+like($reader->answer, qr/ERROR:  57014/, 'a reader is cancelled in his window');
+is($writer->answer, '', 'and the commit goes on');
+$cluster->gives($windows, '0', 'no window is left');
+
+$reader->ask($fail);
+for my $query ($sum, $both, "BEGIN ISOLATION LEVEL REPEATABLE READ; $sum")
+{
+	my $answer = $reader->ask("$query; ROLLBACK");
+	like($answer, qr/ERROR:  08006: node "node2" has not taken its snapshot/,
+		"a node that is silent: $query");
+	$cluster->gives($windows, '0', 'no window is left');
+}
+like($reader->ask("BEGIN; SELECT 1; SAVEPOINT s; $sum; ROLLBACK TO s; SELECT 2; ROLLBACK"),
+	qr/^1\n.*ERROR:  08006.*/ms, 'in a savepoint');
+
+# The session is killed in its window.
+$reader->ask("SET tessera.snapshot_timeout = '60s'");
+$reader->send($sum);
+$cluster->wait_for("SELECT ($windows) = 1");
+$cluster->query(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+	WHERE query LIKE 'SELECT sum(balance)%' AND state = 'active'});
+like($reader->answer, qr/57P01/, 'a reader is terminated in his window');
+$cluster->wait_for("SELECT ($windows) = 0");
+is($writer->ask($write), '', 'and commits go on');
+let_go();
+$cluster->gives($sum, '40', 'the node answers again');
+
+# An error of the node in the window
+hold('error');
+$cluster->refused($both, '\w+', qr/snapshot_take/, 'an error of the node is the statement\'s');
+$cluster->gives($windows, '0', 'and closes the window');
+let_go();
+
+# Parallel workers of a node read what their leader reads.
+for my $n (1, 2)
+{
+	$cluster->node_query($n, 'ALTER SYSTEM SET force_parallel_mode = on');
+	$cluster->node_query($n, 'SELECT pg_reload_conf()');
+}
+my $cursor = $cluster->client;
+$cursor->ask("BEGIN; DECLARE c CURSOR FOR $sum");
+$cluster->query('UPDATE accounts SET balance = 2; UPDATE purse SET balance = 2');
+is($cursor->ask('FETCH c'), '40', 'a cursor reads what was there when it was opened');
+is($cursor->ask($both), '82', 'a new statement does not');
+is($cursor->ask('CLOSE c; COMMIT'), '', 'and nothing is wrong at the end');
+$cursor->ask("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM purse");
+$cluster->query('UPDATE accounts SET balance = 3; UPDATE purse SET balance = 3');
+is($cursor->ask('COPY purse TO STDOUT'), '2', 'COPY reads under the snapshot of the transaction');
+is($cursor->ask($both), '82', 'and so does every statement');
+is($cursor->ask('COMMIT'), '', 'to its end');
+unlike(slurp_file($_->logfile), qr/leak/, 'no snapshot is forgotten')
+  for $coordinator, $cluster->node(1), $cluster->node(2);
+
+# Another session's snapshot is of this server alone.
+my $exporter = $cluster->client;
+my $snapshot = $exporter->ask(
+	'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_export_snapshot()');
+$cluster->refused(
+	"BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '$snapshot'; $sum",
+	'0A000', qr/one job/, 'an imported snapshot is refused for distributed tables');
+$cluster->gives(
+	"BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '$snapshot'; SELECT count(*) FROM pg_class WHERE false; COMMIT",
+	'0', 'and does for the rest');
+$exporter->ask('COMMIT');
+
+# A node that is not there is left out of a transaction that does not need it.
+$cluster->node(2)->stop('fast');
+my ($near) = grep { $coordinator->failure("SELECT FROM accounts WHERE id = $_") eq '' } 1 .. 40;
+my ($far) = grep { $coordinator->failure("SELECT FROM accounts WHERE id = $_") ne '' } 1 .. 40;
+my $left = $cluster->client;
+is($left->ask("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT balance FROM accounts WHERE id = $near; SELECT * FROM purse"),
+	"3\n3", 'REPEATABLE READ without a node that is down');
+$cluster->node(2)->start;
+like($left->ask("SELECT balance FROM accounts WHERE id = $far"),
+	qr/ERROR:  08006: node "node2" was not there/, 'which cannot come later');
+is($left->ask('ROLLBACK'), '', 'the transaction ends');
+is($left->ask($sum), '120', 'and the next one has it');
+
+done_testing();
