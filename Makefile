@@ -5,7 +5,8 @@
 #   make test       every check; ends with "N passed, N failed"
 #   make soak       the long versions of tests that are short in make test
 #   make tpch       TPC-H at a larger scale than make test's, with times
-#   make bench      CPU of joins that are not colocated, beside plain PostgreSQL's
+#   make bench      CPU of joins that are not colocated, beside plain PostgreSQL's,
+#                   and what snapshots over several nodes cost
 #   make regression-compare
 #                   PostgreSQL's own regression queries over distributed tables
 #
@@ -79,7 +80,7 @@ soak: setup
 # ROWS=200000 chooses another number of rows
 bench: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_BENCH_ROWS='$(or $(ROWS),1000000)' TESS_TIMES=1 \
-		TESTS=../bench/ship_join test/run tap
+		TESTS='$(or $(TESTS),../bench/ship_join ../bench/snapshot)' test/run tap
 
 # FILES="join with" chooses files
 regression-compare: setup
