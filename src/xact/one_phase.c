@@ -95,6 +95,17 @@ has_committed(const TessRemote *writer)
 	return writer->finished && writer->answered && writer->error == NULL;
 }
 
+/* The node has said so itself.  (It may have answered the statement before it
+ * was lost, so that the statement was done does not count.) */
+static bool
+has_refused(const TessRemote *writer)
+{
+	return writer->finished && writer->error != NULL &&
+		   !tess_session_is_broken(writer->session) &&
+		   ERRCODE_TO_CATEGORY(writer->error->sqlerrcode) !=
+			   ERRCODE_CONNECTION_EXCEPTION;
+}
+
 /* Reads what is answered.  The error that ended the wait, NULL if none did:
  * then the node is asked to stop, and may still have committed.  *deadline is
  * that of all that follows. */
@@ -141,7 +152,7 @@ tess_one_phase_finish(TessRemote *writer)
 	{
 		const char *cause = writer->error ? writer->error->message : NULL;
 
-		if (writer->finished && !tess_round_lost_connection(writer))
+		if (has_refused(writer))
 		{
 			writer->phase = TESS_PHASE_ENDED;
 			if (interrupt != NULL)
