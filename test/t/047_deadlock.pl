@@ -167,6 +167,18 @@ for my $victim ('who waits for what is prepared', 'who prepares')
 	$cluster->gives('SELECT count(*) FROM deposit', $victim eq 'who prepares' ? 0 : 2, 'as it should');
 	$cluster->query('DELETE FROM deposit');
 }
+# The victim waits in the COMMIT of the only node that it wrote on.
+{
+	my ($old, $young) = sessions("DELETE FROM account WHERE id = $two",
+		"SELECT FROM account WHERE id = $one FOR UPDATE; INSERT INTO deposit VALUES ($two)");
+	$young->send('COMMIT');
+	waits($young);
+	$old->send(take($one));
+	like($young->answer, qr/ERROR:  40P01: deadlock detected/, 'one phase: the youngest is the victim');
+	is($old->answer, '', 'the other goes on');
+	$_->ask('ROLLBACK') && $_->finish for $young, $old;
+	$cluster->gives('SELECT count(*) FROM deposit', 0, 'and it is rolled back');
+}
 $cluster->gives('SELECT count(*) FROM tessera.in_doubt', 0, 'nothing is in doubt');
 
 # Caught by PL/pgSQL, or undone to a savepoint, the transaction goes on.
