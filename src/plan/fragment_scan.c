@@ -81,27 +81,16 @@ void
 tess_fragment_set_paths(PlannerInfo *root, RelOptInfo *rel,
 						const TessFragmentQuery *fragment)
 {
-	CustomPath *path = makeNode(CustomPath);
+	CustomPath *path = tess_scan_path_make(root, rel, &path_methods);
 	const TessTable *table = tess_meta_table(fragment->anchor);
 	bool exact;
 	Bitmapset *shards;
 
 	shards = tess_prune_estimate(tess_fragment_prune(rel, fragment),
 								 root->glob->boundParams, table->group, &exact);
-	path->path.pathtype = T_CustomScan;
-	path->path.parent = rel;
-	path->path.pathtarget = rel->reltarget;
-	path->path.rows = rel->rows;
 	tess_cost_fetch(&path->path, bms_num_members(shards), 0);
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-	path->methods = &path_methods;
-
 	drop_subplans(root, rel->subroot);
-	rel->pathlist = NIL;
-	rel->partial_pathlist = NIL;
-	rel->consider_parallel = false;
-	add_path(rel, (Path *) path);
-	tess_sorted_add_path(root, rel, NIL, &path->path);
+	tess_scan_path_replace(root, rel, path, NIL);
 }
 
 /* The plan --------------------------------------------------------------------------- */

@@ -326,6 +326,10 @@ extern void tess_two_phase_add_distinct_paths(PlannerInfo *root,
 											  RelOptInfo *distinct_rel);
 
 /* relation_scan.c: scans of single tables. ---------------------------------- */
+extern CustomPath *tess_scan_path_make(PlannerInfo *root, RelOptInfo *rel,
+									   const CustomPathMethods *methods);
+extern void tess_scan_path_replace(PlannerInfo *root, RelOptInfo *rel,
+								   CustomPath *path, List *core_paths);
 extern void tess_relation_scan_init(void);
 
 /* A Var of this attribute and of type int4 is the index of the row's shard:

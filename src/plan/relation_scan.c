@@ -104,17 +104,12 @@ refuse_lateral_sample(RangeTblEntry *rte, const TessTable *table)
 			 errhint("Use constants or parameters in TABLESAMPLE.")));
 }
 
-static void
-replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
+/* A path of ours for all rows of rel, without costs. */
+CustomPath *
+tess_scan_path_make(PlannerInfo *root, RelOptInfo *rel,
+					const CustomPathMethods *methods)
 {
 	CustomPath *path = makeNode(CustomPath);
-	List *core_paths = rel->pathlist;
-	bool exact;
-	Bitmapset *shards;
-
-	shards = tess_prune_estimate(tess_prune_make(rel->baserestrictinfo,
-												 rel->relid, table),
-								 root->glob->boundParams, table->group, &exact);
 
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = rel;
@@ -123,16 +118,37 @@ replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 													  rel->lateral_relids);
 	path->path.rows = path->path.param_info ? path->path.param_info->ppi_rows
 											: rel->rows;
-	tess_cost_scan(&path->path, bms_num_members(shards),
-				   table->group->shard_count);
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-	path->methods = &path_methods;
+	path->methods = methods;
+	return path;
+}
 
+/* It takes the place of core's.  core_paths: those that tell what it costs the
+ * nodes to sort. */
+void
+tess_scan_path_replace(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
+					   List *core_paths)
+{
 	rel->pathlist = NIL;
 	rel->partial_pathlist = NIL;
 	rel->consider_parallel = false;
 	add_path(rel, (Path *) path);
 	tess_sorted_add_path(root, rel, core_paths, &path->path);
+}
+
+static void
+replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
+{
+	CustomPath *path = tess_scan_path_make(root, rel, &path_methods);
+	bool exact;
+	Bitmapset *shards;
+
+	shards = tess_prune_estimate(tess_prune_make(rel->baserestrictinfo,
+												 rel->relid, table),
+								 root->glob->boundParams, table->group, &exact);
+	tess_cost_scan(&path->path, bms_num_members(shards),
+				   table->group->shard_count);
+	tess_scan_path_replace(root, rel, path, rel->pathlist);
 }
 
 static void
