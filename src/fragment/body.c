@@ -50,7 +50,9 @@ typedef struct Body
 	bool any_type;		/* polymorphic: of any */
 	bool fixes_path;	/* it sets its own search_path */
 	bool has_composite; /* of users: x.f may be f(x) */
-	List *args;			/* names (char *) of arguments that may be no table's */
+	bool may_read;		/* from tables, as far as keywords tell */
+	bool compares;		/* by operators that are not written */
+	List *args;			/* names (char *) of arguments that are no table's */
 	bool leaves;		/* the verdict: something outside may be meant */
 } Body;
 
@@ -81,7 +83,14 @@ static const char *const outside_keywords[] = {"current_catalog",
 											   "copy",
 											   "call"};
 
-/* Operators that need not be written: of IN, BETWEEN, CASE, LIKE, ORDER BY. */
+/* These compare, */
+static const char *const comparing_keywords[] =
+	{"any",		 "all",	  "between", "by",		  "case",	"distinct",
+	 "except",	 "ilike", "in",		 "intersect", "join",	"like",
+	 "nullif",	 "row",	  "similar", "some",	  "union",	"using",
+	 "greatest", "least", "order",	 "group",	  "window", "partition"};
+
+/* with operators that are not written. */
 static const char *const implied_operators[] = {"=",   "<>",   "<",	 ">",
 												"<=",  ">=",   "~~", "!~~",
 												"~~*", "!~~*", "~",	 "!~"};
@@ -365,27 +374,29 @@ scan_begin(const Body *body, core_yy_extra_type *extra)
 	return scanner;
 }
 
-/* Does it read from anything?  If not, the name of an argument is no table's. */
-static bool
-may_read_tables(const Body *body)
+/* What kinds of keywords there are. */
+static void
+survey_text(Body *body)
 {
 	core_yy_extra_type extra;
 	core_yyscan_t scanner = scan_begin(body, &extra);
 	core_YYSTYPE value;
 	YYLTYPE location;
-	bool found = false;
 	int token;
 
-	while (!found && (token = core_yylex(&value, &location, scanner)) != 0)
+	while ((token = core_yylex(&value, &location, scanner)) != 0)
 	{
 		Word word = make_word(token, &value);
 
-		found = word.name != NULL &&
-				(strcmp(word.name, "%") == 0 ||
-				 is_in(word.name, table_keywords, lengthof(table_keywords)));
+		if (word.name == NULL)
+			continue;
+		if (strcmp(word.name, "%") == 0 ||
+			is_in(word.name, table_keywords, lengthof(table_keywords)))
+			body->may_read = true;
+		if (is_in(word.name, comparing_keywords, lengthof(comparing_keywords)))
+			body->compares = true;
 	}
 	scanner_finish(scanner);
-	return found;
 }
 
 static void
@@ -514,7 +525,8 @@ prepare(Body *body, HeapTuple function)
 		AtEOXact_GUC(true, settings);
 	}
 	body->text = TextDatumGetCString(value);
-	if (names != NULL && !may_read_tables(body))
+	survey_text(body);
+	if (names != NULL && !body->may_read)
 		for (int i = 0; i < count; i++)
 			body->args = lappend(body->args, names[i]);
 }
@@ -538,7 +550,8 @@ tess_body_is_alone(Oid function)
 	else
 	{
 		prepare(&body, tuple);
-		look_at_implied(&body);
+		if (body.compares)
+			look_at_implied(&body);
 		if (!body.leaves)
 			read_text(&body);
 	}

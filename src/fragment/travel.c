@@ -355,6 +355,38 @@ cast_stays(Node *argument, Oid result_type)
 										  ObjectIdGetDatum(target)));
 }
 
+/* An operator that no text shows: a node takes what it finds by the name. */
+static bool
+hidden_operator_stays(Oid operator)
+{
+	return operator>= FirstNormalObjectId;
+}
+
+static bool
+hides_operator_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, OpExpr) && hidden_operator_stays(((OpExpr *) node)->opno))
+		return true;
+	return expression_tree_walker(node, hides_operator_walker, context);
+}
+
+/* CASE x WHEN y is written without the operator that compares them. */
+static bool
+case_hides_operator(const CaseExpr *expr)
+{
+	ListCell *cell;
+
+	if (expr->arg == NULL)
+		return false;
+	foreach(cell, expr->args)
+		if (hides_operator_walker((Node *) lfirst_node(CaseWhen, cell)->expr,
+								  NULL))
+			return true;
+	return false;
+}
+
 /* True if a user's operator or cast over built-in functions is used, which
  * these do not show. */
 static bool
@@ -365,14 +397,17 @@ name_stays(Node *node)
 	switch (nodeTag(node))
 	{
 		case T_OpExpr:
+			return operator_stays(((OpExpr *) node)->opno);
 		case T_DistinctExpr:
 		case T_NullIfExpr:
-			return operator_stays(((OpExpr *) node)->opno);
+			return hidden_operator_stays(((OpExpr *) node)->opno);
+		case T_CaseExpr:
+			return case_hides_operator((CaseExpr *) node);
 		case T_ScalarArrayOpExpr:
 			return operator_stays(((ScalarArrayOpExpr *) node)->opno);
 		case T_RowCompareExpr:
 			foreach(cell, ((RowCompareExpr *) node)->opnos)
-				if (operator_stays(lfirst_oid(cell)))
+				if (hidden_operator_stays(lfirst_oid(cell)))
 					return true;
 			return false;
 		case T_FuncExpr:
@@ -448,6 +483,11 @@ stays_walker(Node *node, const TessTravel *travel)
 				   expression_tree_walker(node, stays_walker, (void *) travel);
 		case T_RangeTblEntry:
 			return range_table_entry_stays((RangeTblEntry *) node);
+		case T_JoinExpr:
+			if (((JoinExpr *) node)->usingClause != NIL &&
+				hides_operator_walker(((JoinExpr *) node)->quals, NULL))
+				return true;
+			return expression_tree_walker(node, stays_walker, (void *) travel);
 		case T_SortGroupClause:
 			return operator_stays(((SortGroupClause *) node)->eqop) ||
 				   order_stays(((SortGroupClause *) node)->sortop);
@@ -458,7 +498,6 @@ stays_walker(Node *node, const TessTravel *travel)
 		case T_TargetEntry:
 		case T_RangeTblRef:
 		case T_RangeTblFunction:
-		case T_JoinExpr:
 		case T_FromExpr:
 		case T_SetOperationStmt:
 		case T_GroupingSet:

@@ -627,3 +627,13 @@ SELECT 'bad'::code FROM posts WHERE author = 7;
 SELECT likes::posint FROM posts WHERE author = 7 AND likes = 0;
 SELECT (likes - 100)::posint FROM posts WHERE author = 7;
 SELECT 'blue'::mood FROM posts;
+-- functions, operators, aggregates and types of users, in every place
+SELECT slow_twice(likes), count(*), my_sum(slow_twice(author)) FROM posts GROUP BY 1 ORDER BY 1;
+SELECT author, sum(slow_twice(likes)) FROM posts WHERE slow_twice(author) > 6 GROUP BY author HAVING my_sum(likes) > 3 ORDER BY author;
+SELECT DISTINCT make_pair(author, 'x') FROM posts ORDER BY 1;
+SELECT make_pair(author, body), count(*) FROM posts GROUP BY 1 ORDER BY 1, 2 LIMIT 7;
+SELECT post_id, author FROM posts WHERE body ~~> 3 ORDER BY post_id, author;
+SELECT post_id, author FROM posts WHERE author::posint > 5 ORDER BY slow_twice(author), post_id, author LIMIT 9;
+SELECT max(slow_twice(likes)), min(strict_len(body)), my_sum(likes) FROM posts;
+SELECT p.author, q.author FROM posts p JOIN posts q ON p.post_id = q.post_id AND slow_twice(p.author) = q.author + p.author ORDER BY 1, 2;
+SELECT author, my_sum(likes), CASE WHEN slow_twice(author) > 9 THEN 'happy'::mood ELSE 'sad' END AS m FROM posts GROUP BY author, m ORDER BY m, author;

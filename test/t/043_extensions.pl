@@ -26,6 +26,7 @@ sub is_here
 }
 
 my @member = (
+	'SET tessera.propagate_objects = off',
 	q{CREATE FUNCTION public.known_twice(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1 * 2; END'},
 	'ALTER EXTENSION plpgsql ADD FUNCTION public.known_twice(int)');
 foreach my $server ($cluster->coordinator, $cluster->node(1), $cluster->node(2))
