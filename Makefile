@@ -5,6 +5,7 @@
 #   make test       every check; ends with "N passed, N failed"
 #   make soak       the long versions of tests that are short in make test
 #   make tpch       TPC-H at a larger scale than make test's, with times
+#   make soak       a bank whose servers are killed, for SECONDS=600
 #   make bench      CPU of joins that are not colocated, beside plain PostgreSQL's,
 #                   and what snapshots over several nodes cost
 #   make regression-compare
@@ -56,7 +57,7 @@ endif
 
 # What follows asks for PG_CONFIG only when the set-up is done.
 .PHONY: setup demo demo-stop test test-regress test-isolation test-tap soak tpch \
-	bench regression-compare lint format
+	soak bench regression-compare lint format
 
 # packages (unless PG_CONFIG is given: then the server is the caller's), build, install
 setup:
@@ -76,6 +77,11 @@ tpch: setup
 # tests that are short in make test; TESTS="047_deadlock" chooses
 soak: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK=1 TESTS='$(or $(TESTS),047_deadlock)' test/run tap
+
+# SECONDS=3600 chooses another length
+soak: setup
+	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK_SECONDS='$(or $(SECONDS),600)' TESS_TIMES=1 \
+		TESTS=061_bank test/run tap
 
 # ROWS=200000 chooses another number of rows
 bench: setup
