@@ -75,8 +75,9 @@ tpch: setup
 		TESTS=050_tpch test/run tap
 
 # tests that are short in make test; TESTS="047_deadlock" chooses
+SOAK_TESTS = 047_deadlock 049_bounds
 soak: setup
-	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK=1 TESTS='$(or $(TESTS),047_deadlock)' test/run tap
+	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK=1 TESTS='$(or $(TESTS),$(SOAK_TESTS))' test/run tap
 
 # SECONDS=3600 chooses another length
 soak: setup

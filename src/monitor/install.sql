@@ -90,7 +90,19 @@ CREATE VIEW tessera.placements AS
 COMMENT ON VIEW tessera.placements
 	IS 'where each table of each shard is, and under which name; reference tables are on every node';
 
-GRANT SELECT ON tessera.nodes, tessera.tables, tessera.shards, tessera.placements TO PUBLIC;
+CREATE VIEW tessera.activity AS
+	SELECT n.name AS node, c.node_pid, pg_catalog.pg_get_userbyid(c.role) AS role,
+		CASE WHEN c.node_pid IS NULL THEN 'connecting' WHEN c.idle_since IS NULL THEN 'in use' ELSE 'idle' END AS node_state,
+		c.opened AS node_connected, c.idle_since AS node_idle_since,
+		a.pid, a.usename, a.application_name, a.client_addr, a.client_port, a.backend_start, a.xact_start, a.query_start,
+		a.wait_event_type, a.wait_event, a.state, a.query
+	FROM tessera_internal.connections() c
+	JOIN tessera.node n ON n.node_id = c.node_id
+	LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = c.pid;
+COMMENT ON VIEW tessera.activity
+	IS 'connections to nodes, each with the session here that it works for; asks no node';
+
+GRANT SELECT ON tessera.nodes, tessera.tables, tessera.shards, tessera.placements, tessera.activity TO PUBLIC;
 
 CREATE FUNCTION tessera.shard_of(relation regclass, key anyelement, OUT shard_id bigint, OUT node name,
 		OUT shard_relation text)

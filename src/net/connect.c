@@ -182,6 +182,13 @@ build_params(TessSession *session, ConnectParams *params)
 		refuse_without_password(session, params->user);
 }
 
+/* Until when to wait for a connection that is asked for now. */
+TimestampTz
+tess_connect_deadline(void)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), connect_timeout_ms);
+}
+
 /*
  * Begins to open the connection of a session whose server, role and name are
  * set.  Errors: 08001, 2F003, 53300.
@@ -227,6 +234,7 @@ complete(TessSession *session)
 		tess_report_connect_failure(session);
 	session->connecting = PGRES_POLLING_OK;
 	tess_net_counters.connections++;
+	tess_slot_note_connected(session);
 }
 
 /*
@@ -283,10 +291,8 @@ wait_for_sockets(int count, TessSession *const *sessions, long timeout_ms)
 void
 tess_connect_finish(int count, TessSession *const *sessions)
 {
-	TimestampTz deadline;
+	TimestampTz deadline = tess_connect_deadline();
 
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   connect_timeout_ms);
 	for (;;)
 	{
 		TessSession *waiting = NULL;

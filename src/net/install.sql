@@ -17,3 +17,16 @@ LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'tess_net_counters_reset';
 COMMENT ON FUNCTION tessera_internal.reset_net_counters() IS
 'sets the counters of net_counters() to zero';
+
+CREATE FUNCTION tessera_internal.connections(
+	OUT pid int,
+	OUT node_id int,
+	OUT role oid,
+	OUT node_pid int,
+	OUT opened timestamptz,
+	OUT idle_since timestamptz)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL SAFE ROWS 100
+AS 'MODULE_PATHNAME', 'tess_connections_list';
+COMMENT ON FUNCTION tessera_internal.connections() IS
+'connections of all sessions of this database to nodes; idle_since is NULL while one is in use';

@@ -8,6 +8,7 @@
 #define TESS_NET_INTERNAL_H
 
 #include "lib/ilist.h"
+#include "storage/backendid.h"
 #include "utils/elog.h"
 #include "utils/timestamp.h"
 
@@ -56,6 +57,7 @@ struct TessSession
 	bool in_use;
 	bool stale; /* its options changed: not to be used again */
 	TimestampTz idle_since;
+	int slot; /* connection_slots.c; -1: none */
 
 	/* session.c */
 	bool broken;
@@ -87,6 +89,7 @@ struct TessSession
 };
 
 /* connect.c */
+extern TimestampTz tess_connect_deadline(void);
 extern void tess_connect_start(TessSession *session);
 extern void tess_connect_finish(int count, TessSession *const *sessions);
 extern void tess_connect_close(TessSession *session);
@@ -95,6 +98,20 @@ extern void tess_connect_init(void);
 /* pool.c */
 extern void tess_pool_init(void);
 extern void tess_pool_forget_settings(void);
+extern void tess_pool_close_idle(int32 node_id);
+
+/* connection_slots.c */
+extern void tess_slot_take(TessSession *session, TimestampTz deadline);
+extern void tess_slot_release(TessSession *session);
+extern void tess_slot_note_connected(TessSession *session);
+extern void tess_slot_note_use(TessSession *session);
+extern bool tess_slot_note_idle(TessSession *session);
+extern bool tess_slot_is_wanted(const TessSession *session);
+extern void tess_slot_init(void);
+
+/* idle.c */
+extern void tess_idle_look_at(TimestampTz at);
+extern void tess_idle_wake(int pid, BackendId backend);
 
 /* session.c */
 extern void tess_session_break(TessSession *session, const char *reason);

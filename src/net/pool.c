@@ -70,6 +70,7 @@ make_session(int32 node_id, const char *name, Oid server, Oid role)
 	session->role_hash = GetSysCacheHashValue1(AUTHOID, ObjectIdGetDatum(role));
 	session->connecting = PGRES_POLLING_WRITING;
 	session->in_use = true;
+	session->slot = -1;
 	dlist_push_tail(&pool.sessions, &session->link);
 	return session;
 }
@@ -79,6 +80,7 @@ destroy(TessSession *session)
 {
 	dlist_delete(&session->link);
 	tess_connect_close(session);
+	tess_slot_release(session);
 	MemoryContextDelete(session->context);
 }
 
@@ -110,7 +112,7 @@ is_alive(TessSession *session)
 static bool
 is_expired(const TessSession *session, TimestampTz now)
 {
-	return session->stale ||
+	return session->stale || tess_slot_is_wanted(session) ||
 		   TimestampDifferenceExceeds(session->idle_since, now,
 									  idle_connection_lifetime_ms);
 }
@@ -146,6 +148,7 @@ find_idle(int32 node_id, Oid role)
 		if (is_alive(session))
 		{
 			session->in_use = true;
+			tess_slot_note_use(session);
 			return session;
 		}
 		destroy(session);
@@ -184,6 +187,31 @@ make_for_node(int32 node_id, Oid role)
 	return session;
 }
 
+/* Opens those that are not open.  All slots first: waiting for one while a
+ * connection opens could cost that its time. */
+static void
+open_new(int count, TessSession *const *sessions)
+{
+	TimestampTz deadline = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (sessions[i]->conn != NULL)
+			continue;
+		if (deadline == 0)
+			deadline = tess_connect_deadline();
+		tess_slot_take(sessions[i], deadline);
+	}
+	if (deadline == 0)
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		if (sessions[i]->conn == NULL)
+			tess_connect_start(sessions[i]);
+	}
+	tess_connect_finish(count, sessions);
+}
+
 void
 tess_net_acquire(int count, const int32 *node_ids, Oid role,
 				 TessSession **sessions)
@@ -202,10 +230,8 @@ tess_net_acquire(int count, const int32 *node_ids, Oid role,
 			if (sessions[i] == NULL)
 				sessions[i] = make_for_node(node_ids[i], role);
 			acquired = i + 1;
-			if (sessions[i]->conn == NULL)
-				tess_connect_start(sessions[i]);
 		}
-		tess_connect_finish(count, sessions);
+		open_new(count, sessions);
 		for (int i = 0; i < count; i++)
 			tess_session_sync_settings(sessions[i]);
 	}
@@ -237,7 +263,8 @@ tess_net_release(TessSession *session)
 		   PQstatus(session->conn) == CONNECTION_OK &&
 		   PQtransactionStatus(session->conn) == PQTRANS_IDLE &&
 		   count_idle(session->node_id, session->role) <=
-			   max_cached_connections_per_node;
+			   max_cached_connections_per_node &&
+		   tess_slot_note_idle(session);
 	if (!keep)
 		destroy(session);
 	else if (session->settings_in_block)
@@ -294,6 +321,21 @@ tess_net_forget_node(int32 node_id)
 	}
 }
 
+/* Somebody, here or elsewhere, wants another connection to the node. */
+void
+tess_pool_close_idle(int32 node_id)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &pool.sessions)
+	{
+		TessSession *session = dlist_container(TessSession, link, iter.cur);
+
+		if (!session->in_use && session->node_id == node_id)
+			destroy(session);
+	}
+}
+
 /* A savepoint was rolled back: settings made since may be undone on nodes. */
 void
 tess_pool_forget_settings(void)
@@ -343,32 +385,55 @@ stop(TessSession *session, TimestampTz deadline)
 	PG_END_TRY();
 }
 
+/* Sets the time at which the first of the idle connections is too old. */
+static void
+watch_idle(void)
+{
+	TimestampTz first = DT_NOEND;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &pool.sessions)
+	{
+		TessSession *session = dlist_container(TessSession, link, iter.cur);
+
+		first = Min(first, session->idle_since);
+	}
+	tess_idle_look_at(
+		TimestampTzPlusMilliseconds(first, idle_connection_lifetime_ms));
+}
+
 /*
- * At the end of a transaction nobody uses a session any more, and those to
- * servers that changed or are gone are of no use.  xact/ has its callback run
+ * At the end of a transaction nobody uses a session any more, and those that
+ * are too old or wanted by others, or to servers that changed or are gone, are
+ * closed.  xact/ has its callback run
  * before this one, since it registers later, and has given back its own.
  */
 static void
 after_transaction(XactEvent event, void *arg)
 {
 	dlist_mutable_iter iter;
-	TimestampTz deadline;
+	TimestampTz deadline = 0;
 
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   ABANDON_TIMEOUT_MS);
+	if (dlist_is_empty(&pool.sessions))
+		return;
 	dlist_foreach_modify(iter, &pool.sessions)
 	{
 		TessSession *session = dlist_container(TessSession, link, iter.cur);
 
-		if (session->in_use)
-			stop(session, deadline);
-		else if (!session->stale)
+		if (!session->in_use)
 			continue;
+		if (deadline == 0)
+			deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												   ABANDON_TIMEOUT_MS);
+		stop(session, deadline);
 		destroy(session);
 	}
+	close_expired();
+	if (!dlist_is_empty(&pool.sessions))
+		watch_idle();
 }
 
 /* hash 0: everything. */
@@ -416,7 +481,7 @@ tess_pool_init(void)
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("tessera.idle_connection_lifetime",
 							"Sets how long an idle connection to a node is kept.",
-							"It is closed by the next statement that uses nodes after this time.",
+							"Inside a transaction block it is closed at the end of the transaction.",
 							&idle_connection_lifetime_ms, 10 * 60 * 1000, 0,
 							INT_MAX, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	RegisterXactCallback(after_transaction, NULL);
