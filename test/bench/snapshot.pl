@@ -78,7 +78,7 @@ for my $reader ([ 'one statement', $sum ], [ 'REPEATABLE READ', $sum_in_transact
 	}
 	for my $mode ('all', 'repeatable_read', 'off')
 	{
-		diag sprintf "%-16s %-16s %6.0f commits/s %6.0f sums/s", $name, $mode,
+		note sprintf "time: %-16s %-16s %6.0f commits/s %6.0f sums/s", $name, $mode,
 			map { $totals{$mode}{$_} / $seconds / $rounds } 'commits', 'sums';
 	}
 	cmp_ok($totals{all}{commits}, '>', 0, "writers beside $name");
