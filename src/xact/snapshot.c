@@ -185,12 +185,26 @@ tess_snapshot_here(const TessSnapshot *snapshot)
 	return snapshot->here;
 }
 
-/* True if nobody but us holds it, and who has it is about to let go. */
+/* Others than we have so many references to it, and who is about to let go. */
 static bool
-is_held(Snapshot snapshot, Snapshot ending)
+is_held(Snapshot snapshot, int references, Snapshot ending)
 {
-	return snapshot != NULL && snapshot->regd_count + snapshot->active_count >
-								   (snapshot == ending ? 2 : 1);
+	return references > (snapshot == ending ? 2 : 1);
+}
+
+/*
+ * What PostgreSQL gave the statement counts as held only where it is registered:
+ * a portal of several statements has it active while they follow each other, and
+ * changes it for each, which it may not do while anybody (we) has it registered.
+ */
+static bool
+is_needed(const TessSnapshot *snapshot, Snapshot ending)
+{
+	Snapshot own = snapshot->own;
+	Snapshot here = snapshot->here;
+
+	return is_held(own, own->regd_count, ending) ||
+		   is_held(here, here->regd_count + here->active_count, ending);
 }
 
 /* See xact.h. */
@@ -203,8 +217,7 @@ tess_snapshot_sweep(Snapshot ending)
 	{
 		TessSnapshot *one = dlist_container(TessSnapshot, link, iter.cur);
 
-		if (one->own != NULL && one->taken && !is_held(one->own, ending) &&
-			!is_held(one->here, ending))
+		if (one->own != NULL && one->taken && !is_needed(one, ending))
 			release(one);
 	}
 }
