@@ -180,8 +180,14 @@ make_for_node(int32 node_id, Oid role)
 	const TessNode *node = tess_meta_node(node_id);
 	TessSession *session;
 
-	if (!OidIsValid(node->server))
+	if (node->is_local)
 		elog(ERROR, "node \"%s\" is this server", node->name);
+	if (!OidIsValid(node->server))
+		ereport(ERROR,
+				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+				 errmsg("the foreign server of node \"%s\" does not exist",
+						node->name),
+				 errhint("Create it again, or use tessera.remove_node().")));
 	session = make_session(node_id, node->name, node->server, role);
 	session->pooled = true;
 	return session;
