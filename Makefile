@@ -5,7 +5,6 @@
 #   make test       every check; ends with "N passed, N failed"
 #   make soak       the long versions of tests that are short in make test
 #   make tpch       TPC-H at a larger scale than make test's, with times
-#   make soak       a bank whose servers are killed, for SECONDS=600
 #   make bench      CPU of joins that are not colocated, beside plain PostgreSQL's,
 #                   and what snapshots over several nodes cost
 #   make regression-compare
@@ -57,7 +56,7 @@ endif
 
 # What follows asks for PG_CONFIG only when the set-up is done.
 .PHONY: setup demo demo-stop test test-regress test-isolation test-tap soak tpch \
-	soak bench regression-compare lint format
+	bench regression-compare lint format
 
 # packages (unless PG_CONFIG is given: then the server is the caller's), build, install
 setup:
@@ -75,14 +74,9 @@ tpch: setup
 		TESTS=050_tpch test/run tap
 
 # tests that are short in make test; TESTS="047_deadlock" chooses
-SOAK_TESTS = 047_deadlock 049_bounds
+SOAK_TESTS = 047_deadlock 049_bounds 061_bank
 soak: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK=1 TESTS='$(or $(TESTS),$(SOAK_TESTS))' test/run tap
-
-# SECONDS=3600 chooses another length
-soak: setup
-	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK_SECONDS='$(or $(SECONDS),600)' TESS_TIMES=1 \
-		TESTS=061_bank test/run tap
 
 # ROWS=200000 chooses another number of rows
 bench: setup

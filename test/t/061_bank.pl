@@ -14,7 +14,7 @@ use TesseraCluster;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my $seconds = $ENV{TESS_SOAK_SECONDS} || 15;
+my $seconds = $ENV{TESS_SOAK_SECONDS} || ($ENV{TESS_SOAK} ? 600 : 15);
 my $seed = $ENV{TESS_SOAK_SEED} || time;
 my $cluster = TesseraCluster->new(
 	nodes => 3,
