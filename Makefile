@@ -6,7 +6,8 @@
 #   make soak       the long versions of tests that are short in make test
 #   make tpch       TPC-H at a larger scale than make test's, with times
 #   make bench      CPU of joins that are not colocated, beside plain PostgreSQL's,
-#                   and what snapshots over several nodes cost
+#                   what snapshots over several nodes cost, and the bytes that
+#                   the coordinator receives
 #   make regression-compare
 #                   PostgreSQL's own regression queries over distributed tables
 #
@@ -81,7 +82,9 @@ soak: setup
 # ROWS=200000 chooses another number of rows
 bench: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_BENCH_ROWS='$(or $(ROWS),1000000)' TESS_TIMES=1 \
-		TESTS='$(or $(TESTS),../bench/ship_join ../bench/snapshot)' test/run tap
+		TESS_BYTES_ROWS='$(or $(BYTES_ROWS),2000000)' \
+		TESTS='$(or $(TESTS),../bench/ship_join ../bench/snapshot 051_bytes)' \
+		test/run tap
 
 # FILES="join with" chooses files
 regression-compare: setup

@@ -82,6 +82,20 @@ SELECT planned_rows(format(q, 'twin')) = planned_rows(format(q, 'dist')) AS alik
 	'SELECT * FROM %1$s a JOIN twin b ON a.k = b.few',
 	'SELECT * FROM %1$s a WHERE EXISTS (SELECT FROM %1$s b WHERE b.k = a.few)',
 	'SELECT * FROM %1$s LIMIT 5']) q;
+-- ... and costs: the nodes pay for a fragment about what PostgreSQL would pay for the
+-- same of the twin, so a larger one costs more (the rows that come are few)
+CREATE FUNCTION planned_cost(query text) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+	RETURN plan -> 0 -> 'Plan' ->> 'Total Cost';
+END $$;
+SELECT round((planned_cost(format(q, 'dist')) / planned_cost(format(q, 'twin')))::numeric) BETWEEN 1 AND 2 AS alike, q FROM unnest(ARRAY[
+	'SELECT count(*) FROM %1$s a JOIN %1$s b USING (k)',
+	'SELECT count(*) FROM %1$s a JOIN %1$s b USING (k) JOIN %1$s c USING (k)',
+	'SELECT count(*) FROM (SELECT k, rank() OVER (PARTITION BY k ORDER BY few) AS r FROM %1$s) q WHERE r > 1']) q;
+SELECT planned_cost('SELECT count(*) FROM dist a JOIN dist b USING (k) JOIN dist c USING (k)')
+	> 1.2 * planned_cost('SELECT count(*) FROM dist a JOIN dist b USING (k)') AS larger_costs_more;
 -- unique indexes of the shell prove that rows are unique: the join is left out
 CREATE FUNCTION plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END$$;
 SELECT count(*) FROM plan_of('SELECT a.few FROM dist a LEFT JOIN twin b ON a.few = b.few') AS line WHERE line ~ 'Join';

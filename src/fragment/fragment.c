@@ -22,6 +22,8 @@
 #include "fragment/locus.h"
 
 #define MARK_PREFIX "tessera fragment "
+/* What core makes no use of: it marks the subquery for those who plan it. */
+#define FRAGMENT_SOURCE QSRC_PARSER
 
 /* What may not stand in a fragment ------------------------------------------ */
 
@@ -208,6 +210,7 @@ tess_fragment_entry(TessFragmentQuery *fragment)
 	rte->subquery = copyObject(fragment->query);
 	rte->subquery->limitCount = (Node *) makeNullConst(INT8OID, -1, InvalidOid);
 	rte->subquery->canSetTag = true;
+	rte->subquery->querySource = FRAGMENT_SOURCE;
 	rte->alias = makeAlias("fragment", NIL);
 	rte->eref = makeAlias("fragment", names);
 	rte->inFromCl = true;
@@ -225,4 +228,15 @@ tess_fragment_of(const RangeTblEntry *rte)
 		sscanf(rte->enrname, MARK_PREFIX "%d", &number) != 1)
 		return NULL;
 	return tess_frame_fragment(number);
+}
+
+/* True if core plans what is inside of a fragment, to know what it will cost the
+ * nodes. */
+bool
+tess_fragment_is_around(const PlannerInfo *root)
+{
+	for (; root != NULL; root = root->parent_root)
+		if (root->parse->querySource == FRAGMENT_SOURCE)
+			return true;
+	return false;
 }

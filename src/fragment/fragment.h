@@ -146,6 +146,7 @@ typedef struct TessFragmentQuery
 
 extern List *tess_fragment_columns(const TessFragmentQuery *fragment);
 extern TessFragmentQuery *tess_fragment_of(const RangeTblEntry *rte);
+extern bool tess_fragment_is_around(const PlannerInfo *root);
 
 /* split.c: puts fragments into a query, at all its levels, in place. */
 extern void tess_split(TessSurvey *survey, Query *query);

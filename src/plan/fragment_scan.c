@@ -76,6 +76,30 @@ drop_subplans(PlannerInfo *root, const PlannerInfo *subroot)
 			lfirst(plan) = NULL;
 }
 
+/*
+ * What the nodes pay for the fragment together: what core would pay if the
+ * shards were tables here.  It has planned that; of all shards, unless the
+ * conditions on the key are inside.
+ */
+static Cost
+remote_cost(const RelOptInfo *rel, const TessFragmentQuery *fragment,
+			int shards_hit, int shard_count)
+{
+	Cost cheapest = -1;
+	ListCell *cell;
+
+	foreach(cell, rel->pathlist)
+	{
+		const Path *path = lfirst(cell);
+
+		if (cheapest < 0 || path->total_cost < cheapest)
+			cheapest = path->total_cost;
+	}
+	if (fragment->prune == NULL)
+		cheapest *= (double) shards_hit / Max(shard_count, 1);
+	return Max(cheapest, 0);
+}
+
 /* Replaces the paths of a fragment's entry. */
 void
 tess_fragment_set_paths(PlannerInfo *root, RelOptInfo *rel,
@@ -85,10 +109,14 @@ tess_fragment_set_paths(PlannerInfo *root, RelOptInfo *rel,
 	const TessTable *table = tess_meta_table(fragment->anchor);
 	bool exact;
 	Bitmapset *shards;
+	int shards_hit;
 
 	shards = tess_prune_estimate(tess_fragment_prune(rel, fragment),
 								 root->glob->boundParams, table->group, &exact);
-	tess_cost_fetch(&path->path, bms_num_members(shards), 0);
+	shards_hit = bms_num_members(shards);
+	tess_cost_fetch(&path->path, shards_hit,
+					remote_cost(rel, fragment, shards_hit,
+								table->group->shard_count));
 	drop_subplans(root, rel->subroot);
 	tess_scan_path_replace(root, rel, path, NIL);
 }

@@ -168,6 +168,13 @@ set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	table = distributed_table(rte->relid);
 	if (table == NULL)
 		return;
+	if (tess_fragment_is_around(root))
+	{
+		/* what it would cost if all rows were here is what it costs there */
+		rel->partial_pathlist = NIL;
+		rel->consider_parallel = false;
+		return;
+	}
 	refuse_recheck(root, rel, table);
 	refuse_lateral_sample(rte, table);
 	replace_paths(root, rel, table);

@@ -362,9 +362,9 @@ static bool
 is_possible(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outer,
 			RelOptInfo *inner, JoinType jointype)
 {
-	if (!tess_frame_ships() || is_correlated(root) ||
-		root->parse->commandType != CMD_SELECT || root->rowMarks != NIL ||
-		!bms_is_empty(joinrel->lateral_relids) ||
+	if (!tess_frame_ships() || tess_fragment_is_around(root) ||
+		is_correlated(root) || root->parse->commandType != CMD_SELECT ||
+		root->rowMarks != NIL || !bms_is_empty(joinrel->lateral_relids) ||
 		!bms_is_empty(outer->lateral_relids) ||
 		!bms_is_empty(inner->lateral_relids))
 		return false;

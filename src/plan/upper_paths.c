@@ -53,7 +53,7 @@ create_upper_paths(PlannerInfo *root, UpperRelationKind stage,
 {
 	if (next_create_upper_paths)
 		next_create_upper_paths(root, stage, input_rel, output_rel, extra);
-	if (!tess_frame_is_open())
+	if (!tess_frame_is_open() || tess_fragment_is_around(root))
 		return;
 	switch (stage)
 	{
