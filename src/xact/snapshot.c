@@ -192,11 +192,8 @@ is_held(Snapshot snapshot, int references, Snapshot ending)
 	return references > (snapshot == ending ? 2 : 1);
 }
 
-/*
- * What PostgreSQL gave the statement counts as held only where it is registered:
- * a portal of several statements has it active while they follow each other, and
- * changes it for each, which it may not do while anybody (we) has it registered.
- */
+/* A portal of several statements has its snapshot active while they follow each
+ * other, and changes it for each: we must not have it registered then. */
 static bool
 is_needed(const TessSnapshot *snapshot, Snapshot ending)
 {
