@@ -293,7 +293,6 @@ tess_node_add(PG_FUNCTION_ARGS)
 	added.holds_shards = PG_GETARG_BOOL(4);
 	added.zone = text_argument(fcinfo, 5);
 	added.active = true;
-	PreventCommandIfReadOnly("add_node()");
 	check_name(added.name);
 	check_port(PG_GETARG_INT32(2));
 	check_not_empty(host, "host");
@@ -355,7 +354,6 @@ tess_node_update(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("tessera.update_node()");
 	refuse_null(fcinfo, 0, "name");
-	PreventCommandIfReadOnly("update_node()");
 	if (!PG_ARGISNULL(2))
 		check_port(port);
 	check_not_empty(host, "host");
@@ -395,7 +393,6 @@ tess_node_remove(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("tessera.remove_node()");
 	refuse_null(fcinfo, 0, "name");
-	PreventCommandIfReadOnly("remove_node()");
 	lock_catalog("node");
 	lock_catalog("placement");
 	row = find_node(text_argument(fcinfo, 0));
@@ -419,6 +416,7 @@ tess_node_remove(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	}
 
+	tess_table_lock_references();
 	error = tess_attempt(leave_on_node, row);
 	if (error != NULL &&
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_CONNECTION_EXCEPTION)

@@ -18,6 +18,10 @@ extern void tess_table_drop_shards(Oid relation, const char *schema,
 /* Brings all reference tables to a new node, with rows, in this transaction. */
 extern void tess_table_copy_references(int32 node_id);
 
+/* Keeps writers away from all reference tables until commit (ShareLock): who
+ * comes then sees the nodes as this transaction leaves them. */
+extern void tess_table_lock_references(void);
+
 /* Unique and exclusion constraints of a distributed table that do not contain
  * its key are errors (42P16). */
 extern void tess_table_check_indexes(Relation rel);

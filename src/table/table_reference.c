@@ -1,5 +1,5 @@
 /*
- * table_reference.c - a new node gets its copies of the reference tables.
+ * table_reference.c - all reference tables at once: for nodes that come or go.
  */
 #include "postgres.h"
 
@@ -49,6 +49,13 @@ tess_table_copy_references(int32 node_id)
 		tess_work_add_templates(work,
 								tess_ddl_table_post_data(lfirst_oid(lc), true));
 	tess_work_run(work);
+}
+
+/* See table.h. */
+void
+tess_table_lock_references(void)
+{
+	list_free(reference_tables());
 }
 
 /* All reference tables, locked; those that others reference come first. */
