@@ -11,7 +11,8 @@
 #   make regression-compare
 #                   PostgreSQL's own regression queries over distributed tables
 #
-# Both install what the machine lacks (Debian packages), build and install.
+# All but demo-stop first install what the machine lacks (Debian packages),
+# build and install.
 # PG_CONFIG=/path/to/pg_config chooses another PostgreSQL.
 EXTENSION = tessera
 EXTVERSION = 0.1
