@@ -187,8 +187,11 @@ replace_broken(TessRemote *remote)
 	if (remote->replace)
 	{
 		TessSession *broken = remote->session;
+		TessSession *session;
 
-		tess_net_acquire(1, &remote->node_id, remote->role, &remote->session);
+		/* not into the remote: it keeps the old one if there is no other */
+		tess_net_acquire(1, &remote->node_id, remote->role, &session);
+		remote->session = session;
 		remote->replace = false;
 		tess_net_release(broken);
 	}

@@ -144,6 +144,20 @@ for my $name (sort keys %loss)
 	nothing_stays($name);
 }
 
+# A session that was lost with nothing in it but a savepoint is replaced.  If the node is away, the
+# transaction has none until the next attempt, or its end.
+for my $end ('COMMIT', "ROLLBACK TO a;\n$write_both;\nCOMMIT")
+{
+	$client->ask("BEGIN;\nSAVEPOINT a;\n$write");
+	$network->cut(1);
+	$network->refuse(1);
+	like($client->ask("ROLLBACK TO a;\n$write"), qr/ERROR:  08\d\d\d: could not connect to node "node1"/,
+		'there is no other session');
+	$network->pass(1);
+	is($client->ask("$end;\nSELECT k FROM t WHERE k = $k[0]"), $k[0], 'the transaction can be ended');
+	nothing_stays('a session that was not replaced');
+}
+
 # An error at any place where bytes are sent or received, within callbacks too.
 my @statements = ('BEGIN', $write_both, 'SAVEPOINT a', $write_both, 'ROLLBACK TO a', 'SAVEPOINT b', $write_both,
 	'RELEASE b', $write_both, 'COMMIT', 'BEGIN', $write_both, 'ROLLBACK', $write_both);
