@@ -222,6 +222,8 @@ SELECT same('SELECT count(DISTINCT kind) FILTER (WHERE small > 3) FROM %s');
 SELECT same('SELECT count(DISTINCT twice(kind)) FROM %s');
 SELECT count(DISTINCT word), count(DISTINCT n) FROM words;
 SELECT count(DISTINCT word COLLATE "C") FROM words;
+SELECT trim_scale(n), count(DISTINCT scale(n)), count(DISTINCT word COLLATE "C") FROM words GROUP BY ROLLUP (n) ORDER BY n;
+SELECT count(DISTINCT k % 2) FILTER (WHERE word = 'one' COLLATE "C"), count(DISTINCT n), max(n) FROM words GROUP BY GROUPING SETS (());
 
 -- the same over what the shards join or group
 CREATE TABLE lines (k int, amount int, what text);

@@ -57,6 +57,9 @@ extern void tess_mark_inheriting(PlannedStmt *stmt);
 /* facts.c: "equals" of the key's hash family, under the key's collation rules. */
 extern bool tess_is_key_equality(const TessTable *table, Oid opno, Oid collation);
 
+/* locus.c: values that are equal and not the same, as 1.0 and 1.00. */
+extern bool tess_has_equal_variants(Oid type, Oid collation);
+
 /* travel.c: may an expression be evaluated on a node? -------------------- */
 
 /* What nodes know beyond what is built in: user-defined types and collations

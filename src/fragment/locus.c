@@ -163,9 +163,10 @@ needs_other_shards(const TessTable *table, Query *query, List *keys,
 							 facts);
 }
 
-/* True if equal values of a type may differ (1.0 and 1.00). */
-static bool
-has_equal_variants(Oid type, Oid collation)
+/* True if equal values of a type may differ (1.0 and 1.00).  Equal as its
+ * default btree class has it; the collation is that of the comparison. */
+bool
+tess_has_equal_variants(Oid type, Oid collation)
 {
 	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
 	Oid proves_image = OidIsValid(entry->btree_opf)
@@ -192,7 +193,7 @@ chooses_among_equals(Query *query)
 	{
 		Node *expr = get_sortgroupclause_expr(lfirst(cell), query->targetList);
 
-		if (has_equal_variants(exprType(expr), exprCollation(expr)))
+		if (tess_has_equal_variants(exprType(expr), exprCollation(expr)))
 			return true;
 	}
 	return false;
@@ -207,7 +208,7 @@ operation_chooses_among_equals(SetOperationStmt *operation)
 	if (operation->groupClauses == NIL)
 		return false;
 	forboth(type, operation->colTypes, collation, operation->colCollations)
-		if (has_equal_variants(lfirst_oid(type), lfirst_oid(collation)))
+		if (tess_has_equal_variants(lfirst_oid(type), lfirst_oid(collation)))
 			return true;
 	return false;
 }

@@ -138,6 +138,25 @@ sees_values_walker(Node *node, Phases *phases)
 	return expression_tree_walker(node, sees_values_walker, phases);
 }
 
+/* Adds the columns of which core computes an expression.  One of several equal
+ * values stands for all then: they have to be the same. */
+static void
+add_argument_columns(Phases *phases, Expr *expr)
+{
+	List *columns = pull_var_clause((Node *) expr, PVC_RECURSE_PLACEHOLDERS);
+	ListCell *cell;
+
+	foreach(cell, columns)
+	{
+		Node *column = lfirst(cell);
+
+		if (!equal(column, expr) &&
+			tess_has_equal_variants(exprType(column), exprCollation(column)))
+			phases->failed = true;
+	}
+	add_new_columns_to_pathtarget(phases->partial, columns);
+}
+
 /* Adds an expression that core computes of groups to what the scan gives. */
 static void
 add_argument(Phases *phases, Expr *expr)
@@ -147,9 +166,7 @@ add_argument(Phases *phases, Expr *expr)
 	 * them, but not of a column that has the same expression already.
 	 */
 	if (expr != NULL && phases->has_sets && !list_member(phases->keys, expr))
-		add_new_columns_to_pathtarget(phases->partial,
-									  pull_var_clause((Node *) expr,
-													  PVC_RECURSE_PLACEHOLDERS));
+		add_argument_columns(phases, expr);
 	else if (expr != NULL)
 		add_new_column_to_pathtarget(phases->partial, expr);
 }
