@@ -130,7 +130,10 @@ check_relkind(Relation rel)
 		case RELKIND_MATVIEW:
 			ereport(ERROR,
 					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("\"%s\" is a view, not a table", name),
+					 rel->rd_rel->relkind == RELKIND_VIEW
+						 ? errmsg("\"%s\" is a view, not a table", name)
+						 : errmsg("\"%s\" is a materialized view, not a table",
+								  name),
 					 errhint("Distribute the tables that the view reads.")));
 			break;
 		case RELKIND_FOREIGN_TABLE:
