@@ -47,6 +47,9 @@ extern void tess_net_release(TessSession *session);
 extern TessSession *tess_net_open_server(Oid foreign_server, const char *label,
 										 Oid role);
 extern void tess_net_close(TessSession *session);
+/* True if a session on which nothing is owed can still be used, as far as one
+ * can tell without asking the node.  No errors. */
+extern bool tess_session_is_alive(TessSession *session);
 /* Closes idle sessions to a node (its options changed, or it is gone). */
 extern void tess_net_forget_node(int32 node_id);
 

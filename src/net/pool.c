@@ -84,12 +84,9 @@ destroy(TessSession *session)
 	MemoryContextDelete(session->context);
 }
 
-/*
- * True if a session that has been idle can still be used, as far as one can
- * tell without asking the node.
- */
-static bool
-is_alive(TessSession *session)
+/* See net.h. */
+bool
+tess_session_is_alive(TessSession *session)
 {
 	/* What an idle session may get: a setting's change, a farewell. */
 	for (int i = 0; i < 3; i++)
@@ -145,7 +142,7 @@ find_idle(int32 node_id, Oid role)
 		if (session->in_use || session->stale || session->node_id != node_id ||
 			session->role != role)
 			continue;
-		if (is_alive(session))
+		if (tess_session_is_alive(session))
 		{
 			session->in_use = true;
 			tess_slot_note_use(session);

@@ -175,6 +175,11 @@ commit_one_phase(TessRemote *writer)
 	tess_round_finish();
 	note_reader_replies(true);
 
+	/* Once COMMIT is sent, a node that is gone leaves the outcome unknown. */
+	if (!tess_session_is_busy(writer->session) &&
+		!tess_session_is_alive(writer->session))
+		tess_remote_raise_lost(writer);
+
 	tess_round_begin();
 	writer->phase = TESS_PHASE_COMMITTING;
 	tess_round_send_marked(writer, "COMMIT", "COMMIT");
