@@ -224,6 +224,10 @@ SELECT count(DISTINCT word), count(DISTINCT n) FROM words;
 SELECT count(DISTINCT word COLLATE "C") FROM words;
 SELECT trim_scale(n), count(DISTINCT scale(n)), count(DISTINCT word COLLATE "C") FROM words GROUP BY ROLLUP (n) ORDER BY n;
 SELECT count(DISTINCT k % 2) FILTER (WHERE word = 'one' COLLATE "C"), count(DISTINCT n), max(n) FROM words GROUP BY GROUPING SETS (());
+CREATE TABLE padded (k int, blanks bpchar);
+SELECT tessera.create_distributed_table('padded', 'k', shard_count => 4);
+INSERT INTO padded VALUES (1, 'a'), (1, 'a '), (1, 'a  ');
+SELECT count(DISTINCT octet_length(blanks)), count(DISTINCT blanks) FROM padded GROUP BY ROLLUP (k);
 
 -- the same over what the shards join or group
 CREATE TABLE lines (k int, amount int, what text);

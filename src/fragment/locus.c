@@ -27,6 +27,7 @@
 #include "access/nbtree.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -164,7 +165,9 @@ needs_other_shards(const TessTable *table, Query *query, List *keys,
 }
 
 /* True if equal values of a type may differ (1.0 and 1.00).  Equal as its
- * default btree class has it; the collation is that of the comparison. */
+ * default btree class has it; the collation is that of the comparison.
+ * Of bpchar, whose values may end in any number of blanks, that class says it
+ * is not so. */
 bool
 tess_has_equal_variants(Oid type, Oid collation)
 {
@@ -176,7 +179,7 @@ tess_has_equal_variants(Oid type, Oid collation)
 											   BTEQUALIMAGE_PROC)
 						   : InvalidOid;
 
-	return !OidIsValid(proves_image) ||
+	return !OidIsValid(proves_image) || entry->btree_opintype == BPCHAROID ||
 		   !DatumGetBool(
 			   OidFunctionCall1Coll(proves_image, collation,
 									ObjectIdGetDatum(entry->btree_opintype)));
