@@ -114,7 +114,7 @@ suits_copies(TessJob *job)
 		job->reason = "It names system columns.";
 		return false;
 	}
-	if (assigns_unique(parse, rte->relid) && tess_can_repeat(job->survey->target))
+	if (assigns_unique(parse, rte->relid))
 	{
 		job->reason = "It changes columns of a unique index.";
 		return false;

@@ -3,10 +3,9 @@
  * compute: PostgreSQL's own plan of the statement changes this server's copy,
  * and every row it has changed is repeated on the other copies.
  *
- * Rows are found there by key: ctids differ between copies.  So nothing is
- * asked of the statement; where it updates or deletes, what is needed is a
- * unique index whose columns are never NULL, and which no row may break in
- * between.
+ * Rows are found there by key, since ctids differ between copies: by a unique
+ * index whose columns are never NULL, and which no row may break in between.
+ * Without one, by all that they are, which reads the table for each row.
  */
 #include "postgres.h"
 
@@ -96,13 +95,6 @@ columns_of(Oid relation)
 	return columns;
 }
 
-/* See plan_internal.h. */
-bool
-tess_can_repeat(const TessTable *table)
-{
-	return tess_row_key_find(table->relation).columns != NIL;
-}
-
 static const char *
 column_name(Oid relation, int attno)
 {
@@ -125,9 +117,9 @@ value_param(const TessModifySpec *spec, int attno)
 	elog(ERROR, "column %d is not among those that are repeated", attno);
 }
 
-/* WHERE key = $1 ... */
+/* key = $1 AND ... */
 static void
-append_condition(StringInfo text, const TessTable *table, const TessRowKey *key)
+append_key(StringInfo text, const TessTable *table, const TessRowKey *key)
 {
 	ListCell *cell;
 
@@ -135,11 +127,45 @@ append_condition(StringInfo text, const TessTable *table, const TessRowKey *key)
 	{
 		int i = foreach_current_index(cell);
 
-		appendStringInfo(text, "%s%s", i == 0 ? " WHERE " : " AND ",
+		appendStringInfo(text, "%s%s", i == 0 ? "" : " AND ",
 						 column_name(table->relation, lfirst_int(cell)));
 		tess_row_key_append_operator(text, key, i);
 		appendStringInfo(text, "$%d", i + 1);
 	}
+}
+
+/*
+ * One of the rows that are alike as a whole: whichever it is, the copies have
+ * the same rows afterwards.  As text, since not all types can be compared.
+ */
+static void
+append_any_alike(StringInfo text, const TessTable *table,
+				 const TessRowKey *columns)
+{
+	ListCell *cell;
+
+	appendStringInfo(text, "ctid = (SELECT ctid FROM ONLY %s",
+					 tess_quote_qualified(table->schema, table->name));
+	foreach(cell, columns->columns)
+	{
+		int i = foreach_current_index(cell);
+
+		appendStringInfo(text,
+						 "%s%s::pg_catalog.text IS NOT DISTINCT FROM $%d::pg_catalog.text",
+						 i == 0 ? " WHERE " : " AND ",
+						 column_name(table->relation, lfirst_int(cell)), i + 1);
+	}
+	appendStringInfoString(text, " LIMIT 1)");
+}
+
+static void
+append_condition(StringInfo text, const TessTable *table, const TessRowKey *key)
+{
+	appendStringInfoString(text, " WHERE ");
+	if (key->operators != NIL)
+		append_key(text, table, key);
+	else
+		append_any_alike(text, table, key);
 }
 
 /* INSERT INTO table (a, ...) OVERRIDING SYSTEM VALUE VALUES ($n, ...) */
@@ -269,20 +295,7 @@ add_top(PlannedStmt *stmt, TessFragment *fragment)
 	stmt->planTree = plan;
 }
 
-static void
-refuse_keyless(TessJob *job)
-{
-	char *deferrable = tess_row_key_deferrable(job->survey->target->relation);
-
-	job->reason = "Its rows are found in other copies by key, and it has none.";
-	if (deferrable != NULL)
-		job->reason = psprintf("Its rows are found in other copies by key, and \"%s\" is deferrable: rows may be equal in it for a while.",
-							   deferrable);
-	tess_refuse_target(job,
-					   "Create a unique index on columns that are NOT NULL, which is not deferrable.");
-}
-
-/* What is to be repeated; an error is raised if that is not possible. */
+/* What is to be repeated. */
 static TessFragment *
 make_fragment(TessJob *job)
 {
@@ -297,7 +310,7 @@ make_fragment(TessJob *job)
 	{
 		key = tess_row_key_find(table->relation);
 		if (key.columns == NIL)
-			refuse_keyless(job);
+			key.columns = columns_of(table->relation);
 	}
 
 	fragment->command = parse->commandType;
@@ -310,7 +323,7 @@ make_fragment(TessJob *job)
 }
 
 /* Plans a change of a reference table that is computed here and repeated by
- * row; always possible, or an error is raised. */
+ * row; always possible. */
 PlannedStmt *
 tess_plan_repeat(TessJob *job)
 {

@@ -105,7 +105,6 @@ typedef struct TessRowKey
 } TessRowKey;
 
 extern TessRowKey tess_row_key_find(Oid relation);
-extern char *tess_row_key_deferrable(Oid relation);
 extern TessRowKey tess_row_key_of_conflict(Oid relation,
 										   const OnConflictExpr *conflict);
 extern void tess_row_key_append_operator(StringInfo text, const TessRowKey *key,
@@ -156,8 +155,6 @@ extern PlannedStmt *tess_route_statement(TessJob *job); /* router.c */
 extern PlannedStmt *tess_plan_broadcast(TessJob *job);	/* dml_broadcast.c */
 extern PlannedStmt *tess_plan_repeat(TessJob *job);		/* dml_repeat.c */
 extern void tess_repeat_mark(TessJob *job);				/* ... in WITH */
-/* True if the rows of a reference table can be found in all its copies. */
-extern bool tess_can_repeat(const TessTable *table);
 
 /* Sources of changes, or an error: of any kind (plan_hook.c), and those of
  * dml_insert.c, dml_apply.c and dml_merge.c. */

@@ -96,27 +96,6 @@ tess_row_key_find(Oid relation)
 	return key;
 }
 
-/* The name of a unique index of a table that may hold equal rows until a
- * transaction ends, and is good for nothing else; NULL if there is none. */
-char *
-tess_row_key_deferrable(Oid relation)
-{
-	Relation rel = relation_open(relation, NoLock);
-	char *name = NULL;
-	ListCell *cell;
-
-	foreach(cell, RelationGetIndexList(rel))
-	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		if (index->rd_index->indisunique && !index->rd_index->indimmediate)
-			name = pstrdup(RelationGetRelationName(index));
-		index_close(index, NoLock);
-	}
-	relation_close(rel, NoLock);
-	return name;
-}
-
 /* True if the columns of an index are these, in any order. */
 static bool
 has_columns(Relation index, const List *columns)
