@@ -131,17 +131,9 @@ start_worker(Worker *worker, Oid database)
 	MemoryContext old;
 	bool started;
 
-	memset(&registration, 0, sizeof(registration));
-	registration.bgw_flags = BGWORKER_SHMEM_ACCESS |
-							 BGWORKER_BACKEND_DATABASE_CONNECTION;
-	registration.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	registration.bgw_restart_time = BGW_NEVER_RESTART;
+	tess_worker_describe(&registration, "tess_maintenance_work",
+						 "tessera recovery", database);
 	registration.bgw_notify_pid = MyProcPid;
-	registration.bgw_main_arg = ObjectIdGetDatum(database);
-	strlcpy(registration.bgw_library_name, TESS_EXTENSION, BGW_MAXLEN);
-	strlcpy(registration.bgw_function_name, "tess_maintenance_work", BGW_MAXLEN);
-	strlcpy(registration.bgw_name, "tessera recovery", BGW_MAXLEN);
-	strlcpy(registration.bgw_type, "tessera recovery", BGW_MAXLEN);
 
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	started = RegisterDynamicBackgroundWorker(&registration, &worker->handle);

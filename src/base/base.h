@@ -7,6 +7,8 @@
 
 #include "nodes/pg_list.h"
 #include "nodes/plannodes.h"
+#include "postmaster/bgworker.h"
+#include "storage/lwlock.h"
 #include "utils/elog.h"
 
 #include "tessera.h"
@@ -71,6 +73,28 @@ extern Oid tess_catalog_relation_oid(const char *name);
  * succeeded, else its error, in the caller's context.  Cancel, timeouts and
  * termination are not caught. */
 extern ErrorData *tess_attempt(void (*action)(void *arg), void *arg);
+
+/* shared_memory.c */
+
+/* A piece of the memory that all processes share, zeroed when it is new.  attach
+ * is called in each process that gets to know it; is_new: nobody has it yet. */
+typedef struct TessSharedPiece
+{
+	const char *name;
+	Size (*size)(void);
+	void (*attach)(void *memory, bool is_new);
+	const char *lock_name; /* of an LWLock that goes with it; NULL: none */
+} TessSharedPiece;
+
+extern void tess_shared_memory_add(const TessSharedPiece *piece);
+extern LWLock *tess_shared_memory_lock(const TessSharedPiece *piece);
+
+/* worker.c */
+
+/* A worker that is started once, for a database, which its argument is. */
+extern void tess_worker_describe(BackgroundWorker *registration,
+								 const char *function, const char *name,
+								 Oid database);
 
 /* fault.c: named places where a test may make a session fail.
  * tessera.fault_points (superuser) = 'name:error,name:kill,name:wait,...';

@@ -9,4 +9,7 @@
 /* fault.c: defines the setting tessera.fault_points. */
 extern void tess_fault_init(void);
 
+/* shared_memory.c: installs its hooks. */
+extern void tess_shared_memory_init(void);
+
 #endif

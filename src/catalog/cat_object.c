@@ -115,7 +115,6 @@ tess_cat_object_set(const TessObjectRow *row)
 	Datum values[Natts_object];
 	bool nulls[Natts_object] = {0};
 	TessCatScan scan;
-	HeapTuple old;
 
 	values[Anum_object_type - 1] = CStringGetTextDatum(row->type);
 	values[Anum_object_identity - 1] = CStringGetTextDatum(row->identity);
@@ -123,17 +122,7 @@ tess_cat_object_set(const TessObjectRow *row)
 	values[Anum_object_args - 1] = strings_to_array(row->args);
 	values[Anum_object_digest - 1] = CStringGetTextDatum(row->digest);
 	scan_begin(&scan, row->type, row->identity, RowExclusiveLock);
-	old = tess_cat_scan_next(&scan);
-	if (old != NULL)
-	{
-		HeapTuple new = heap_form_tuple(RelationGetDescr(scan.relation), values,
-										nulls);
-
-		CatalogTupleUpdate(scan.relation, &old->t_self, new);
-	}
-	tess_cat_scan_end(&scan);
-	if (old == NULL)
-		tess_cat_row_insert(CATALOG_NAME, values, nulls);
+	tess_cat_row_set(&scan, CATALOG_NAME, values, nulls);
 	tess_cat_changed(CATALOG_NAME);
 }
 

@@ -130,6 +130,25 @@ tess_cat_row_insert(const char *catalog, const Datum *values, const bool *nulls)
 	CommandCounterIncrement();
 }
 
+void
+tess_cat_row_set(TessCatScan *scan, const char *catalog, const Datum *values,
+				 const bool *nulls)
+{
+	HeapTuple old = tess_cat_scan_next(scan);
+
+	if (old != NULL)
+	{
+		HeapTuple new = heap_form_tuple(RelationGetDescr(scan->relation),
+										unconstify(Datum *, values),
+										unconstify(bool *, nulls));
+
+		CatalogTupleUpdate(scan->relation, &old->t_self, new);
+	}
+	tess_cat_scan_end(scan);
+	if (old == NULL)
+		tess_cat_row_insert(catalog, values, nulls);
+}
+
 int
 tess_cat_rows_delete(const char *catalog, const char *index, int key_count,
 					 ScanKey keys)

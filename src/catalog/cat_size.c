@@ -56,23 +56,12 @@ tess_cat_size_set(Oid relation, const TessSizeRow *size)
 	Datum values[Natts_size];
 	bool nulls[Natts_size] = {0};
 	TessCatScan scan;
-	HeapTuple old;
 
 	values[Anum_size_relation - 1] = ObjectIdGetDatum(relation);
 	values[Anum_size_pages - 1] = Int64GetDatum(size->pages);
 	values[Anum_size_rows - 1] = Float8GetDatum(size->rows);
 	scan_begin(&scan, relation, RowExclusiveLock);
-	old = tess_cat_scan_next(&scan);
-	if (old != NULL)
-	{
-		HeapTuple new = heap_form_tuple(RelationGetDescr(scan.relation), values,
-										nulls);
-
-		CatalogTupleUpdate(scan.relation, &old->t_self, new);
-	}
-	tess_cat_scan_end(&scan);
-	if (old == NULL)
-		tess_cat_row_insert(CATALOG_NAME, values, nulls);
+	tess_cat_row_set(&scan, CATALOG_NAME, values, nulls);
 	tess_cat_relation_changed(relation);
 }
 

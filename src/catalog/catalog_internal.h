@@ -131,6 +131,10 @@ extern char *tess_cat_name(TessCatScan *scan, HeapTuple row, AttrNumber column);
 /* One new row.  No invalidation. */
 extern void tess_cat_row_insert(const char *catalog, const Datum *values,
 								const bool *nulls);
+/* The row of the scan that is begun (RowExclusiveLock), or a new one if it finds
+ * none; ends the scan.  No invalidation. */
+extern void tess_cat_row_set(TessCatScan *scan, const char *catalog,
+							 const Datum *values, const bool *nulls);
 /* Deletes the rows of the scan that is begun here; how many there were. */
 extern int tess_cat_rows_delete(const char *catalog, const char *index,
 								int key_count, ScanKey keys);

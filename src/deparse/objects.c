@@ -46,20 +46,16 @@
 static void need_object(TessNeeds *needs, Oid class, Oid object);
 static void add_object(TessNeeds *needs, Oid class, Oid object);
 
-/* What an object was made along with; its class is InvalidOid if it was made
- * by itself. */
-static ObjectAddress
-internal_owner(Oid class, Oid object)
+/* The rows of pg_depend of an object that depends; FormData_pg_depend *. */
+static List *
+dependencies_of(Oid class, Oid object)
 {
-	Relation catalog;
+	Relation catalog = table_open(DependRelationId, AccessShareLock);
+	List *dependencies = NIL;
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple tuple;
-	ObjectAddress owner = InvalidObjectAddress;
 
-	if (class != ProcedureRelationId && class != CastRelationId)
-		return owner;
-	catalog = table_open(DependRelationId, AccessShareLock);
 	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(class));
 	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
@@ -68,13 +64,33 @@ internal_owner(Oid class, Oid object)
 							  keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend depend = palloc(sizeof(FormData_pg_depend));
+
+		memcpy(depend, GETSTRUCT(tuple), sizeof(FormData_pg_depend));
+		dependencies = lappend(dependencies, depend);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return dependencies;
+}
+
+/* What an object was made along with; its class is InvalidOid if it was made
+ * by itself. */
+static ObjectAddress
+internal_owner(Oid class, Oid object)
+{
+	ObjectAddress owner = InvalidObjectAddress;
+	ListCell *cell;
+
+	if (class != ProcedureRelationId && class != CastRelationId)
+		return owner;
+	foreach(cell, dependencies_of(class, object))
+	{
+		const FormData_pg_depend *depend = lfirst(cell);
 
 		if (depend->deptype == DEPENDENCY_INTERNAL)
 			ObjectAddressSet(owner, depend->refclassid, depend->refobjid);
 	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
 	return owner;
 }
 
@@ -84,30 +100,19 @@ tess_object_is_internal(Oid class, Oid object)
 	return OidIsValid(internal_owner(class, object).classId);
 }
 
-/* Everything that an object depends on.  column 0: all of it. */
+/* Everything that an object depends on. */
 static void
 need_dependencies(TessNeeds *needs, Oid class, Oid object)
 {
-	Relation catalog = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
+	ListCell *cell;
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(class));
-	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(object));
-	scan = systable_beginscan(catalog, DependDependerIndexId, true, NULL, 2,
-							  keys);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(cell, dependencies_of(class, object))
 	{
-		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
+		const FormData_pg_depend *depend = lfirst(cell);
 
 		if (depend->deptype != DEPENDENCY_EXTENSION)
 			need_object(needs, depend->refclassid, depend->refobjid);
 	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
 }
 
 /* The dependencies of all constraints of a table or a domain, without those

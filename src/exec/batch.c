@@ -15,6 +15,7 @@
 
 #include "exec/batch_internal.h"
 #include "exec/exec_internal.h"
+#include "route/route.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -213,6 +214,24 @@ add_for_here(Batch *batch, const Datum *values, const bool *nulls)
 			batch->bytes += datumGetSize(batch->values[start + i], by_value,
 										 length);
 	}
+}
+
+/* See exec_internal.h. */
+int
+tess_write_route(const TessWrite *write, const TessGroup *group,
+				 TupleTableSlot *slot)
+{
+	int key = write->key_position;
+	bool isnull = true;
+	Datum value = (Datum) 0;
+
+	if (group == NULL)
+		return -1;
+	if (key < 0)
+		return tess_route_value(group, value, isnull, group->key_type);
+	value = slot_getattr(slot, key + 1, &isnull);
+	return tess_route_value(group, value, isnull,
+							TupleDescAttr(slot->tts_tupleDescriptor, key)->atttypid);
 }
 
 /*

@@ -80,15 +80,23 @@ deserialize(Combination *combination, NullableDatum bytes, Node *context)
 	return state;
 }
 
+/* What there is of a group so far. */
+static TessGroupState *
+get_group(FunctionCallInfo fcinfo, Combination *combination,
+		  MemoryContext context)
+{
+	if (PG_ARGISNULL(0))
+		return tess_group_begin(&combination->step, context);
+	return (TessGroupState *) PG_GETARG_POINTER(0);
+}
+
 /* One state more. */
 Datum
 tess_combine_add(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
 	Combination *combination = get_combination(fcinfo, &context);
-	TessGroupState *group = PG_ARGISNULL(0)
-								? tess_group_begin(&combination->step, context)
-								: (TessGroupState *) PG_GETARG_POINTER(0);
+	TessGroupState *group = get_group(fcinfo, combination, context);
 	NullableDatum state = fcinfo->args[1];
 
 	if (combination->deserializes)
@@ -103,9 +111,7 @@ tess_combine_finish(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
 	Combination *combination = get_combination(fcinfo, &context);
-	TessGroupState *group = PG_ARGISNULL(0)
-								? tess_group_begin(&combination->step, context)
-								: (TessGroupState *) PG_GETARG_POINTER(0);
+	TessGroupState *group = get_group(fcinfo, combination, context);
 	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
 	Datum result;
 

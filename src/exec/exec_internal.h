@@ -253,6 +253,10 @@ extern TessBatches *tess_batches_begin(const TessFragment *fragment,
 									   const TessArgs *args, bool binary_result,
 									   void *owner,
 									   TessReturnedSink put_returned);
+/* The shard that the new version of a row (of the child) belongs to; -1: all
+ * copies of a reference table. */
+extern int tess_write_route(const TessWrite *write, const TessGroup *group,
+							TupleTableSlot *slot);
 extern void tess_batches_add(TessBatches *batches, int shard_index, int64 ordinal,
 							 const Datum *values, const bool *nulls);
 extern bool tess_batches_are_waiting(const TessBatches *batches);

@@ -275,24 +275,6 @@ next_row(TesseraModifyState *state)
 	return state->slot;
 }
 
-/* The shard the new version of a row belongs to; -1: all copies. */
-static int
-route_row(const TesseraModifyState *state, TupleTableSlot *slot)
-{
-	const TessGroup *group = state->group;
-	int key = state->write->key_position;
-	bool isnull = true;
-	Datum value = (Datum) 0;
-
-	if (group == NULL)
-		return -1;
-	if (key < 0)
-		return tess_route_value(group, value, isnull, group->key_type);
-	value = slot_getattr(slot, key + 1, &isnull);
-	return tess_route_value(group, value, isnull,
-							TupleDescAttr(slot->tts_tupleDescriptor, key)->atttypid);
-}
-
 /* Sends a row of the child on its way, if the current write is about it. */
 static void
 write_row(TesseraModifyState *state, TupleTableSlot *slot, int64 ordinal)
@@ -308,7 +290,7 @@ write_row(TesseraModifyState *state, TupleTableSlot *slot, int64 ordinal)
 	if (state->spec->finds_rows)
 		old_shard = found_in(state, slot);
 	if (write->command == CMD_INSERT || write->rows != TESS_WRITE_ALL)
-		new_shard = route_row(state, slot);
+		new_shard = tess_write_route(write, state->group, slot);
 	if (write->rows != TESS_WRITE_ALL &&
 		(write->rows == TESS_WRITE_MOVING) != (old_shard != new_shard))
 		return;

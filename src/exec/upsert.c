@@ -181,22 +181,6 @@ finish_write(TessUpsert *upsert, const TessWrite *write)
 	upsert->batches = NULL;
 }
 
-/* The shard a row of the source belongs to. */
-static int
-route_row(const TessUpsert *upsert, TupleTableSlot *slot)
-{
-	const TessGroup *group = upsert->input->group;
-	int key = upsert->insert_plain->key_position;
-	bool isnull = true;
-	Datum value = (Datum) 0;
-
-	if (key < 0)
-		return tess_route_value(group, value, isnull, group->key_type);
-	value = slot_getattr(slot, key + 1, &isnull);
-	return tess_route_value(group, value, isnull,
-							TupleDescAttr(slot->tts_tupleDescriptor, key)->atttypid);
-}
-
 /* The values of a row of the source for a write; palloc'd. */
 static void
 row_values(const TessWrite *write, TupleTableSlot *slot, Datum **values,
@@ -228,8 +212,10 @@ add_row(TessUpsert *upsert, const TessWrite *write, TupleTableSlot *slot,
 		row->state = ROW_PLAIN;
 		return;
 	}
-	tess_batches_add(upsert->batches, route_row(upsert, slot), ordinal, values,
-					 nulls);
+	tess_batches_add(upsert->batches,
+					 tess_write_route(upsert->insert_plain,
+									  upsert->input->group, slot),
+					 ordinal, values, nulls);
 }
 
 /* Sends the source's rows of one state with a write. */

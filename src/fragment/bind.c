@@ -100,13 +100,27 @@ tess_is_row_independent(Node *node)
 	return has_one_value(NULL, node);
 }
 
+/* See fragment.h. */
+Param *
+tess_make_param(Oid type, int number)
+{
+	Param *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = number;
+	param->paramtype = type;
+	param->paramtypmod = -1;
+	param->paramcollid = get_typcollation(type);
+	param->location = -1;
+	return param;
+}
+
 /* The parameter that stands for an expression. */
 static Node *
 make_param(TessBindings *bindings, Node *expr)
 {
-	Oid type = exprType(expr);
 	Oid collation = exprCollation(expr);
-	Param *param = makeNode(Param);
+	Param *param;
 	ListCell *cell;
 	int number = 0;
 
@@ -122,12 +136,7 @@ make_param(TessBindings *bindings, Node *expr)
 		number = list_length(bindings->exprs);
 	}
 
-	param->paramkind = PARAM_EXTERN;
-	param->paramid = number;
-	param->paramtype = type;
-	param->paramtypmod = -1;
-	param->paramcollid = get_typcollation(type);
-	param->location = -1;
+	param = tess_make_param(exprType(expr), number);
 
 	/* read back, $n has its type's collation: say which one it had */
 	if (OidIsValid(collation) && collation != param->paramcollid)

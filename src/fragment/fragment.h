@@ -112,6 +112,8 @@ typedef struct TessBindings
 
 /* A copy of node (an expression, list or Query) in which all that does not
  * depend on rows and may not travel as it is has become a parameter. */
+/* $number of a statement. */
+extern Param *tess_make_param(Oid type, int number);
 extern Node *tess_bind(TessBindings *bindings, Node *node);
 extern List *tess_binding_types(const TessBindings *bindings);
 

@@ -29,9 +29,9 @@
 #include "utils/tuplestore.h"
 #include "utils/wait_event.h"
 
+#include "base/base.h"
 #include "net/net_internal.h"
 
-#define LOCK_NAME "tessera_connections"
 #define SLOTS_PER_BACKEND 8
 #define MIN_SLOTS 1024
 
@@ -67,8 +67,6 @@ typedef struct Slots
 static struct
 {
 	Slots *shared;
-	shmem_request_hook_type next_request;
-	shmem_startup_hook_type next_startup;
 } memory;
 
 static int max_node_connections = 100;
@@ -87,40 +85,31 @@ shared_size(void)
 	return add_size(offsetof(Slots, slots), mul_size(capacity(), sizeof(Slot)));
 }
 
-static void
-request_memory(void)
-{
-	if (memory.next_request)
-		memory.next_request();
-	RequestAddinShmemSpace(shared_size());
-	RequestNamedLWLockTranche(LOCK_NAME, 1);
-}
+static void attach_memory(void *start, bool is_new);
 
-static void
-start_memory(void)
-{
-	bool found;
+static const TessSharedPiece piece = {
+	.name = "tessera connections",
+	.size = shared_size,
+	.attach = attach_memory,
+	.lock_name = "tessera_connections",
+};
 
-	if (memory.next_startup)
-		memory.next_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	memory.shared = ShmemInitStruct("tessera connections", shared_size(), &found);
-	if (!found)
+/* See TessSharedPiece. */
+static void
+attach_memory(void *start, bool is_new)
+{
+	memory.shared = start;
+	if (!is_new)
+		return;
+	pg_atomic_init_u32(&memory.shared->waiting, 0);
+	ConditionVariableInit(&memory.shared->freed);
+	memory.shared->lock = tess_shared_memory_lock(&piece);
+	memory.shared->capacity = capacity();
+	for (int i = 0; i < memory.shared->capacity; i++)
 	{
-		Slots *shared = memory.shared;
-
-		memset(shared, 0, shared_size());
-		pg_atomic_init_u32(&shared->waiting, 0);
-		ConditionVariableInit(&shared->freed);
-		shared->lock = &GetNamedLWLockTranche(LOCK_NAME)->lock;
-		shared->capacity = capacity();
-		for (int i = 0; i < shared->capacity; i++)
-		{
-			pg_atomic_init_u64(&shared->slots[i].idle_since, 0);
-			pg_atomic_init_u32(&shared->slots[i].wanted, 0);
-		}
+		pg_atomic_init_u64(&memory.shared->slots[i].idle_since, 0);
+		pg_atomic_init_u32(&memory.shared->slots[i].wanted, 0);
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 static bool
@@ -391,8 +380,5 @@ tess_slot_init(void)
 							"Who needs one more waits for tessera.connect_timeout.",
 							&max_node_connections, 100, 1, INT_MAX, PGC_SIGHUP,
 							0, NULL, NULL, NULL);
-	memory.next_request = shmem_request_hook;
-	shmem_request_hook = request_memory;
-	memory.next_startup = shmem_startup_hook;
-	shmem_startup_hook = start_memory;
+	tess_shared_memory_add(&piece);
 }

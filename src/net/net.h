@@ -200,6 +200,14 @@ extern void tess_net_run_lists(int count, TessSession *const *sessions,
 extern PGresult *tess_net_query(TessSession *session, const char *sql,
 								const TessParams *params);
 
+/* One statement, without errors: NULL if it was done, else what the node said, or
+ * that it was silent until the deadline (palloc'd; the statement may still run
+ * then).  take gets the whole result; NULL: nobody wants it. */
+typedef void (*TessTakeAnswer)(void *arg, const PGresult *result);
+extern ErrorData *tess_net_ask(TessSession *session, const char *sql,
+							   TimestampTz deadline, TessTakeAnswer take,
+							   void *arg);
+
 /* COPY ... FROM STDIN of bytes that are complete COPY data; the claim must be
  * the caller's.  The put returns when all has been sent. */
 extern void tess_session_copy_begin(TessSession *session, const char *sql);

@@ -20,6 +20,7 @@
 #include "storage/spin.h"
 #include "utils/guc.h"
 
+#include "base/base.h"
 #include "net/net_internal.h"
 
 typedef struct Origin
@@ -34,36 +35,31 @@ static struct
 	Origin *shared; /* by backend id, MaxBackends */
 	char *setting;
 	char name[TESS_ORIGIN_SIZE]; /* this backend's, once it needs one */
-	shmem_request_hook_type next_request;
-	shmem_startup_hook_type next_startup;
 } origins;
 
-static void
-request_memory(void)
+static Size
+shared_size(void)
 {
-	if (origins.next_request)
-		origins.next_request();
-	RequestAddinShmemSpace(mul_size(MaxBackends, sizeof(Origin)));
+	return mul_size(MaxBackends, sizeof(Origin));
 }
 
-static void
-start_memory(void)
-{
-	bool found;
+static void attach_memory(void *memory, bool is_new);
 
-	if (origins.next_startup)
-		origins.next_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	origins.shared = ShmemInitStruct("tessera origins",
-									 mul_size(MaxBackends, sizeof(Origin)),
-									 &found);
-	if (!found)
-	{
-		memset(origins.shared, 0, MaxBackends * sizeof(Origin));
-		for (int i = 0; i < MaxBackends; i++)
-			SpinLockInit(&origins.shared[i].mutex);
-	}
-	LWLockRelease(AddinShmemInitLock);
+static const TessSharedPiece piece = {
+	.name = "tessera origins",
+	.size = shared_size,
+	.attach = attach_memory,
+};
+
+/* See TessSharedPiece. */
+static void
+attach_memory(void *memory, bool is_new)
+{
+	origins.shared = memory;
+	if (!is_new)
+		return;
+	for (int i = 0; i < MaxBackends; i++)
+		SpinLockInit(&origins.shared[i].mutex);
 }
 
 static void
@@ -139,8 +135,5 @@ tess_origin_init(void)
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE |
 								   GUC_DISALLOW_IN_FILE,
 							   check_origin, assign_origin, NULL);
-	origins.next_request = shmem_request_hook;
-	shmem_request_hook = request_memory;
-	origins.next_startup = shmem_startup_hook;
-	shmem_startup_hook = start_memory;
+	tess_shared_memory_add(&piece);
 }

@@ -114,3 +114,46 @@ tess_net_query(TessSession *session, const char *sql, const TessParams *params)
 	Assert(answer != NULL);
 	return answer;
 }
+
+static ErrorData *
+silence_error(void)
+{
+	ErrorData *error = palloc0(sizeof(ErrorData));
+
+	error->elevel = ERROR;
+	error->sqlerrcode = ERRCODE_CONNECTION_FAILURE;
+	error->message = pstrdup("there was no answer in time");
+	return error;
+}
+
+ErrorData *
+tess_net_ask(TessSession *session, const char *sql, TimestampTz deadline,
+			 TessTakeAnswer take, void *arg)
+{
+	ErrorData *failure = NULL;
+	char tag;
+
+	tess_session_claim(session, NULL, NULL);
+	tess_session_queue(session, sql, NULL, false, false, &tag);
+	tess_session_flush(session);
+	for (;;)
+	{
+		PGresult *result = NULL;
+		void *result_tag = NULL;
+		ErrorData *error = NULL;
+		TessPoll poll = tess_session_poll_quiet(session, &result, &result_tag,
+												&error);
+
+		if (poll == TESS_POLL_IDLE)
+			return failure;
+		if (poll == TESS_POLL_WAIT)
+		{
+			if (!tess_net_wait(1, &session, deadline))
+				return silence_error();
+		}
+		else if (error != NULL && failure == NULL)
+			failure = error;
+		else if (result_tag == &tag && result != NULL && take != NULL)
+			take(arg, result);
+	}
+}

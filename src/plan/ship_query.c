@@ -156,21 +156,6 @@ make_shard_entry(const TessShipment *ship, Query *source)
 	return rte;
 }
 
-/* A parameter of the node's statement. */
-static Param *
-make_param(Oid type, int number)
-{
-	Param *param = makeNode(Param);
-
-	param->paramkind = PARAM_EXTERN;
-	param->paramid = number;
-	param->paramtype = type;
-	param->paramtypmod = -1;
-	param->paramcollid = get_typcollation(type);
-	param->location = -1;
-	return param;
-}
-
 /* How many values a column has among what is shipped, as in pg_statistic: of
  * all, or negative, per row; 0 if that is not known. */
 static float4
@@ -229,7 +214,7 @@ static RangeTblFunction *
 make_call(const TessShipment *ship, int param_count)
 {
 	RangeTblFunction *function = makeNode(RangeTblFunction);
-	List *args = list_make2(make_param(INT8OID, ++param_count),
+	List *args = list_make2(tess_make_param(INT8OID, ++param_count),
 							make_estimates(ship));
 	FuncExpr *call;
 	ListCell *cell;
@@ -239,8 +224,8 @@ make_call(const TessShipment *ship, int param_count)
 		const Var *var = lfirst_node(Var, cell);
 		char *name = psprintf("c%d", foreach_current_index(cell) + 1);
 
-		args = lappend(args,
-					   make_param(get_array_type(var->vartype), ++param_count));
+		args = lappend(args, tess_make_param(get_array_type(var->vartype),
+											 ++param_count));
 		function->funccolnames = lappend(function->funccolnames,
 										 makeString(name));
 		function->funccoltypes = lappend_oid(function->funccoltypes,

@@ -25,6 +25,7 @@
 #include "utils/resowner.h"
 #include "utils/wait_event.h"
 
+#include "base/base.h"
 #include "xact/barrier.h"
 
 /* Users' advisory locks have the classes 1 and 2. */
@@ -45,8 +46,6 @@ typedef struct Barrier
 static struct
 {
 	Barrier *shared;
-	shmem_request_hook_type next_request;
-	shmem_startup_hook_type next_startup;
 
 	/* of the window of this backend */
 	bool is_open;
@@ -61,32 +60,26 @@ shared_size(void)
 					mul_size(MaxBackends, sizeof(pg_atomic_uint64)));
 }
 
-static void
-request_memory(void)
-{
-	if (barrier.next_request)
-		barrier.next_request();
-	RequestAddinShmemSpace(shared_size());
-}
+static void attach_memory(void *memory, bool is_new);
 
-static void
-start_memory(void)
-{
-	bool found;
+static const TessSharedPiece piece = {
+	.name = "tessera barrier",
+	.size = shared_size,
+	.attach = attach_memory,
+};
 
-	if (barrier.next_startup)
-		barrier.next_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	barrier.shared = ShmemInitStruct("tessera barrier", shared_size(), &found);
-	if (!found)
-	{
-		pg_atomic_init_u32(&barrier.shared->open_count, 0);
-		pg_atomic_init_u64(&barrier.shared->last_ticket, 0);
-		ConditionVariableInit(&barrier.shared->closed);
-		for (int i = 0; i < MaxBackends; i++)
-			pg_atomic_init_u64(&barrier.shared->windows[i], 0);
-	}
-	LWLockRelease(AddinShmemInitLock);
+/* See TessSharedPiece. */
+static void
+attach_memory(void *memory, bool is_new)
+{
+	barrier.shared = memory;
+	if (!is_new)
+		return;
+	pg_atomic_init_u32(&barrier.shared->open_count, 0);
+	pg_atomic_init_u64(&barrier.shared->last_ticket, 0);
+	ConditionVariableInit(&barrier.shared->closed);
+	for (int i = 0; i < MaxBackends; i++)
+		pg_atomic_init_u64(&barrier.shared->windows[i], 0);
 }
 
 static LOCKTAG
@@ -216,8 +209,5 @@ tess_barrier_wait_windows(void)
 void
 tess_barrier_init(void)
 {
-	barrier.next_request = shmem_request_hook;
-	shmem_request_hook = request_memory;
-	barrier.next_startup = shmem_startup_hook;
-	shmem_startup_hook = start_memory;
+	tess_shared_memory_add(&piece);
 }

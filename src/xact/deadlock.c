@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "tessera.h"
+#include "base/base.h"
 #include "xact/deadlock.h"
 #include "xact/xact_internal.h"
 
@@ -71,8 +72,6 @@ typedef struct Deadlocks
 static struct
 {
 	Deadlocks *shared;
-	shmem_request_hook_type next_request;
-	shmem_startup_hook_type next_startup;
 	post_parse_analyze_hook_type next_analyze;
 	ExecutorStart_hook_type next_executor;
 	ProcessUtility_hook_type next_utility;
@@ -340,16 +339,8 @@ start_searcher(void)
 	BackgroundWorker registration;
 	Searcher *searcher;
 
-	memset(&registration, 0, sizeof(registration));
-	registration.bgw_flags = BGWORKER_SHMEM_ACCESS |
-							 BGWORKER_BACKEND_DATABASE_CONNECTION;
-	registration.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	registration.bgw_restart_time = BGW_NEVER_RESTART;
-	registration.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
-	strlcpy(registration.bgw_library_name, TESS_EXTENSION, BGW_MAXLEN);
-	strlcpy(registration.bgw_function_name, "tess_deadlock_search", BGW_MAXLEN);
-	strlcpy(registration.bgw_name, "tessera deadlock search", BGW_MAXLEN);
-	strlcpy(registration.bgw_type, "tessera deadlock search", BGW_MAXLEN);
+	tess_worker_describe(&registration, "tess_deadlock_search",
+						 "tessera deadlock search", MyDatabaseId);
 	if (RegisterDynamicBackgroundWorker(&registration, NULL))
 		return;
 
@@ -506,31 +497,23 @@ shared_size(void)
 					mul_size(MaxBackends, sizeof(Waiter)));
 }
 
-static void
-request_memory(void)
-{
-	if (deadlocks.next_request)
-		deadlocks.next_request();
-	RequestAddinShmemSpace(shared_size());
-	RequestNamedLWLockTranche("tessera deadlocks", 1);
-}
+static void attach_memory(void *memory, bool is_new);
 
-static void
-start_memory(void)
-{
-	bool found;
+static const TessSharedPiece piece = {
+	.name = "tessera deadlocks",
+	.size = shared_size,
+	.attach = attach_memory,
+	.lock_name = "tessera deadlocks",
+};
 
-	if (deadlocks.next_startup)
-		deadlocks.next_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	deadlocks.shared = ShmemInitStruct("tessera deadlocks", shared_size(),
-									   &found);
-	if (!found)
-	{
-		memset(deadlocks.shared, 0, shared_size());
-		deadlocks.shared->lock = &GetNamedLWLockTranche("tessera deadlocks")->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
+/* See TessSharedPiece. */
+static void
+attach_memory(void *memory, bool is_new)
+{
+	deadlocks.shared = memory;
+	if (!is_new)
+		return;
+	deadlocks.shared->lock = tess_shared_memory_lock(&piece);
 }
 
 void
@@ -538,10 +521,7 @@ tess_deadlock_init(void)
 {
 	static const TessLongWait long_wait = {note_wait, forget_wait};
 
-	deadlocks.next_request = shmem_request_hook;
-	shmem_request_hook = request_memory;
-	deadlocks.next_startup = shmem_startup_hook;
-	shmem_startup_hook = start_memory;
+	tess_shared_memory_add(&piece);
 	deadlocks.next_analyze = post_parse_analyze_hook;
 	post_parse_analyze_hook = analyzed;
 	deadlocks.next_executor = ExecutorStart_hook;

@@ -160,9 +160,12 @@ session_of_part(const Reading *reading, const char *gid)
 	return pstrdup(name);
 }
 
+/* TessTakeAnswer */
 static void
-add_answer(const Question *question, const PGresult *result)
+add_answer(void *arg, const PGresult *result)
 {
+	const Question *question = arg;
+
 	for (int row = 0; row < PQntuples(result); row++)
 	{
 		TessWaitEdge *edge = palloc0(sizeof(TessWaitEdge));
@@ -183,54 +186,20 @@ add_answer(const Question *question, const PGresult *result)
 	}
 }
 
-/* False if the answer was an error, or did not come in time. */
-static bool
-read_answer(const Question *question, TessSession *session)
-{
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   ANSWER_TIMEOUT_MS);
-	bool answered = false;
-
-	for (;;)
-	{
-		PGresult *result = NULL;
-		void *tag = NULL;
-		ErrorData *error = NULL;
-
-		switch (tess_session_poll_quiet(session, &result, &tag, &error))
-		{
-			case TESS_POLL_IDLE:
-				return answered;
-			case TESS_POLL_WAIT:
-				if (!tess_net_wait(1, &session, deadline))
-					return false;
-				break;
-			case TESS_POLL_ROWS:
-				break;
-			case TESS_POLL_DONE:
-				if (tag == question && error == NULL)
-				{
-					add_answer(question, result);
-					answered = true;
-				}
-				break;
-		}
-	}
-}
-
 static void
 ask_node(void *arg)
 {
 	Question *question = arg;
+	TimestampTz deadline;
 	TessSession *session;
-	bool answered;
+	ErrorData *failure;
 
 	tess_net_acquire(1, &question->node_id, tess_extension_owner(), &session);
-	tess_session_queue(session, EDGES_SQL, NULL, false, false, question);
-	tess_session_flush(session);
-	answered = read_answer(question, session);
+	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										   ANSWER_TIMEOUT_MS);
+	failure = tess_net_ask(session, EDGES_SQL, deadline, add_answer, question);
 	tess_net_release(session);
-	if (!answered)
+	if (failure != NULL)
 		ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
 						errmsg("node \"%s\" has not said who waits there",
 							   question->node)));

@@ -24,11 +24,11 @@
 #include "utils/memutils.h"
 
 #include "tessera.h"
+#include "base/base.h"
 #include "xact/xact_internal.h"
 
 /* Of all databases. */
 #define MAX_ENTRIES 1024
-#define LOCK_NAME "tessera_dirty"
 
 typedef struct Entry
 {
@@ -53,8 +53,6 @@ typedef struct Nodes
 static struct
 {
 	Nodes *shared;
-	shmem_request_hook_type next_request;
-	shmem_startup_hook_type next_startup;
 
 	/* Nodes that were clean when there were so many marks. */
 	uint64 marks;
@@ -63,32 +61,31 @@ static struct
 	int32 *known;
 } nodes;
 
-static void
-request_memory(void)
+static Size
+shared_size(void)
 {
-	if (nodes.next_request)
-		nodes.next_request();
-	RequestAddinShmemSpace(sizeof(Nodes));
-	RequestNamedLWLockTranche(LOCK_NAME, 1);
+	return sizeof(Nodes);
 }
 
-static void
-start_memory(void)
-{
-	bool found;
+static void attach_memory(void *memory, bool is_new);
 
-	if (nodes.next_startup)
-		nodes.next_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	nodes.shared = ShmemInitStruct("tessera clean nodes", sizeof(Nodes), &found);
-	if (!found)
-	{
-		memset(nodes.shared, 0, sizeof(Nodes));
-		pg_atomic_init_u64(&nodes.shared->marks, 1);
-		pg_atomic_init_u32(&nodes.shared->wants_recovery, 0);
-		nodes.shared->lock = &GetNamedLWLockTranche(LOCK_NAME)->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
+static const TessSharedPiece piece = {
+	.name = "tessera clean nodes",
+	.size = shared_size,
+	.attach = attach_memory,
+	.lock_name = "tessera_dirty",
+};
+
+/* See TessSharedPiece. */
+static void
+attach_memory(void *memory, bool is_new)
+{
+	nodes.shared = memory;
+	if (!is_new)
+		return;
+	pg_atomic_init_u64(&nodes.shared->marks, 1);
+	pg_atomic_init_u32(&nodes.shared->wants_recovery, 0);
+	nodes.shared->lock = tess_shared_memory_lock(&piece);
 }
 
 /* The entry of a node of this database, NULL if there is none.  Under the lock. */
@@ -242,8 +239,5 @@ tess_xact_wants_recovery(void)
 void
 tess_dirty_init(void)
 {
-	nodes.next_request = shmem_request_hook;
-	shmem_request_hook = request_memory;
-	nodes.next_startup = shmem_startup_hook;
-	shmem_startup_hook = start_memory;
+	tess_shared_memory_add(&piece);
 }

@@ -120,9 +120,12 @@ transaction_of(const char *gid, const char *prefix)
 	return pnstrdup(gid, part - gid);
 }
 
+/* TessTakeAnswer */
 static void
-note_parts(Visit *visit, const PGresult *result)
+note_parts(void *arg, const PGresult *result)
 {
+	Visit *visit = arg;
+
 	for (int row = 0; row < PQntuples(result); row++)
 	{
 		Part *part = palloc0(sizeof(Part));
@@ -143,43 +146,12 @@ note_parts(Visit *visit, const PGresult *result)
 static ErrorData *
 ask(TessSession *session, const char *sql, Visit *visit)
 {
-	ErrorData *failure = NULL;
 	TimestampTz deadline = visit->deadline;
 
 	if (deadline == 0)
 		deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 											   ANSWER_TIMEOUT_MS);
-
-	tess_session_claim(session, NULL, NULL);
-	tess_session_queue(session, sql, NULL, false, false, visit);
-	tess_session_flush(session);
-	for (;;)
-	{
-		PGresult *result = NULL;
-		void *tag = NULL;
-		ErrorData *error = NULL;
-
-		switch (tess_session_poll_quiet(session, &result, &tag, &error))
-		{
-			case TESS_POLL_IDLE:
-				return failure;
-			case TESS_POLL_WAIT:
-				if (tess_net_wait(1, &session, deadline))
-					break;
-				failure = palloc0(sizeof(ErrorData));
-				failure->elevel = ERROR;
-				failure->sqlerrcode = ERRCODE_CONNECTION_FAILURE;
-				failure->message = pstrdup("there was no answer in time");
-				return failure;
-			case TESS_POLL_ROWS:
-			case TESS_POLL_DONE:
-				if (error != NULL && failure == NULL)
-					failure = error;
-				else if (tag == visit && result != NULL)
-					note_parts(visit, result);
-				break;
-		}
-	}
+	return tess_net_ask(session, sql, deadline, note_parts, visit);
 }
 
 static void

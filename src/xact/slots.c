@@ -19,6 +19,7 @@
 #include "storage/spin.h"
 
 #include "tessera.h"
+#include "base/base.h"
 #include "xact/xact.h"
 #include "xact/xact_internal.h"
 
@@ -48,8 +49,6 @@ static struct
 {
 	Slots *shared;
 	bool exit_registered;
-	shmem_request_hook_type next_request;
-	shmem_startup_hook_type next_startup;
 } slots;
 
 static Size
@@ -58,34 +57,27 @@ shared_size(void)
 	return add_size(offsetof(Slots, slots), mul_size(MaxBackends, sizeof(Slot)));
 }
 
-static void
-request_memory(void)
-{
-	if (slots.next_request)
-		slots.next_request();
-	RequestAddinShmemSpace(shared_size());
-}
+static void attach_memory(void *memory, bool is_new);
 
-static void
-start_memory(void)
-{
-	bool found;
+static const TessSharedPiece piece = {
+	.name = "tessera transactions",
+	.size = shared_size,
+	.attach = attach_memory,
+};
 
-	if (slots.next_startup)
-		slots.next_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	slots.shared = ShmemInitStruct("tessera transactions", shared_size(), &found);
-	if (!found)
-	{
-		memset(slots.shared, 0, shared_size());
-		if (!pg_strong_random(&slots.shared->boot, sizeof(uint64)))
-			ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
-							errmsg("could not generate a random number")));
-		SpinLockInit(&slots.shared->mutex);
-		for (int i = 0; i < MaxBackends; i++)
-			SpinLockInit(&slots.shared->slots[i].mutex);
-	}
-	LWLockRelease(AddinShmemInitLock);
+/* See TessSharedPiece. */
+static void
+attach_memory(void *memory, bool is_new)
+{
+	slots.shared = memory;
+	if (!is_new)
+		return;
+	if (!pg_strong_random(&slots.shared->boot, sizeof(uint64)))
+		ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
+						errmsg("could not generate a random number")));
+	SpinLockInit(&slots.shared->mutex);
+	for (int i = 0; i < MaxBackends; i++)
+		SpinLockInit(&slots.shared->slots[i].mutex);
 }
 
 static Slot *
@@ -260,8 +252,5 @@ tess_xact_forget_quiet(void)
 void
 tess_slots_init(void)
 {
-	slots.next_request = shmem_request_hook;
-	shmem_request_hook = request_memory;
-	slots.next_startup = shmem_startup_hook;
-	shmem_startup_hook = start_memory;
+	tess_shared_memory_add(&piece);
 }
