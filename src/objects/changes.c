@@ -425,8 +425,10 @@ is_noted_again(const Change *change, List *noted, int index)
 	return false;
 }
 
-void
-tess_objects_finish(void)
+/* What happened since, to objects that no statement named: dropped by a
+ * CASCADE.  Shards that need them have to be gone by now. */
+static void
+finish_changes(void)
 {
 	List *noted = changes.noted;
 	ListCell *cell;
@@ -454,7 +456,7 @@ tess_objects_after(Node *statement, void *before)
 		repeat_enum_change((AlterEnumStmt *) statement);
 	if (changes_unseen(statement))
 		note_changed_definitions();
-	tess_objects_finish();
+	finish_changes();
 }
 
 /* transactions ------------------------------------------------------------------ */
@@ -464,7 +466,7 @@ static void
 on_xact_event(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
-		tess_objects_finish();
+		finish_changes();
 	else
 		changes.noted = NIL;
 }

@@ -18,10 +18,6 @@
 extern void *tess_objects_before(Node *statement);
 extern void tess_objects_after(Node *statement, void *before);
 
-/* What happened since, to objects that no statement named: dropped by a
- * CASCADE.  Shards that need them have to be gone by now. */
-extern void tess_objects_finish(void);
-
 /* True if all nodes hold a type, and get what is changed of it. */
 extern bool tess_objects_hold_type(Oid type);
 

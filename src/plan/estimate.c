@@ -19,6 +19,14 @@
 
 #include "plan/plan_internal.h"
 
+typedef struct Estimate
+{
+	double pages; /* of all shards */
+	double rows;
+	double visible_fraction;
+	bool is_new; /* nothing is known, and nothing was */
+} Estimate;
+
 /* Pages of a shard of a table nobody has analyzed: what core takes for a
  * table that it knows nothing of. */
 #define DEFAULT_SHARD_PAGES 10
@@ -31,7 +39,7 @@
 
 /* False if pg_class knows nothing: not analyzed, or found empty by core. */
 static bool
-read_class(Oid relation, TessEstimate *estimate)
+read_class(Oid relation, Estimate *estimate)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
 	Form_pg_class form;
@@ -58,7 +66,7 @@ read_class(Oid relation, TessEstimate *estimate)
 }
 
 static void
-take_default(const TessTable *table, TessEstimate *estimate)
+take_default(const TessTable *table, Estimate *estimate)
 {
 	int32 width = get_relation_data_width(table->relation, NULL);
 	Size row_bytes = MAXALIGN(width) + MAXALIGN(SizeofHeapTupleHeader) +
@@ -70,13 +78,13 @@ take_default(const TessTable *table, TessEstimate *estimate)
 }
 
 /*
- * See plan_internal.h.  A table that was empty when it was analyzed is taken
+ * The size of a table, or a guess.  One that was empty when it was analyzed is taken
  * for one that was not: it has most likely been filled since.
  */
-void
-tess_estimate_table(const TessTable *table, TessEstimate *estimate)
+static void
+estimate_table(const TessTable *table, Estimate *estimate)
 {
-	*estimate = (TessEstimate){0};
+	*estimate = (Estimate){0};
 	if (read_class(table->relation, estimate))
 		return;
 	if (!estimate->is_new && table->known_rows > 0)
@@ -97,10 +105,10 @@ tess_estimate_table(const TessTable *table, TessEstimate *estimate)
 void
 tess_estimate_relation(const TessTable *table, RelOptInfo *rel)
 {
-	TessEstimate estimate;
+	Estimate estimate;
 	ListCell *cell;
 
-	tess_estimate_table(table, &estimate);
+	estimate_table(table, &estimate);
 	rel->tuples = estimate.rows;
 	rel->pages = (BlockNumber) Min(Max(estimate.pages, 1),
 								   (double) MaxBlockNumber);

@@ -270,17 +270,8 @@ extern void tess_fragment_set_paths(PlannerInfo *root, RelOptInfo *rel,
 
 /* estimate.c: sizes and costs, without asking anybody ----------------------- */
 
-typedef struct TessEstimate
-{
-	double pages; /* of all shards */
-	double rows;
-	double visible_fraction;
-	bool is_new; /* nothing is known, and nothing was */
-} TessEstimate;
-
-/* The size of a distributed table as of its last ANALYZE, or a guess. */
-extern void tess_estimate_table(const TessTable *table, TessEstimate *estimate);
-/* The same, into the relation (and its indexes) that core plans with. */
+/* The size of a distributed table as of its last ANALYZE, or a guess, into the
+ * relation (and its indexes) that core plans with. */
 extern void tess_estimate_relation(const TessTable *table, RelOptInfo *rel);
 /* Costs of a path that scans a table's shards, whose rows and target are set
  * and whose relation still has the paths that core made of the shell. */
