@@ -76,6 +76,27 @@ sub node_query
 	return $self->node($n)->query($sql, %params);
 }
 
+# Locks what node N has of a table (in schema public), in a mode, until unlock_node.
+# A prepared transaction keeps its locks without a session.
+sub lock_node
+{
+	my ($self, $n, $table, $mode) = @_;
+
+	$self->node_query($n, qq{
+		BEGIN;
+		SELECT format('LOCK TABLE %s IN $mode MODE', c.oid::regclass)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relname = '$table' AND n.nspname ~ '^public_[0-9]+\$' \\gexec
+		PREPARE TRANSACTION 'holder';});
+	return;
+}
+
+sub unlock_node
+{
+	my ($self, $n) = @_;
+	return $self->node_query($n, "ROLLBACK PREPARED 'holder'");
+}
+
 # A psql on the coordinator that stays connected: see TesseraClient.
 sub client
 {

@@ -26,23 +26,6 @@ my $id = $cluster->query(q{SELECT min(i) FROM generate_series(1, 100) i
 my $update = "UPDATE t SET v = 'changed' WHERE id = $id";
 my $read = "SELECT v FROM t WHERE id = $id";
 
-# A prepared transaction keeps its locks without a session.
-sub lock_node
-{
-	$cluster->node_query(1, q{
-		BEGIN;
-		SELECT format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', c.oid::regclass)
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relname = 't' AND n.nspname ~ '^public_[0-9]+$' \gexec
-		PREPARE TRANSACTION 'holder';});
-	return;
-}
-
-sub unlock_node
-{
-	return $cluster->node_query(1, "ROLLBACK PREPARED 'holder'");
-}
-
 # Sessions of the coordinator on node 1 that satisfy the condition.
 sub node_sessions
 {
@@ -77,7 +60,7 @@ is($client->ask('SELECT connections, round_trips FROM tessera_internal.net_count
 	'0|1', 'over the connection that was there, in one round trip');
 
 # statement_timeout
-lock_node();
+$cluster->lock_node(1, 't', 'ACCESS EXCLUSIVE');
 my $start = time;
 like($client->ask("SET statement_timeout = '300ms';\n$update;\nRESET statement_timeout;"),
 	qr/ERROR:  57014: canceling statement due to statement timeout/,
@@ -104,19 +87,19 @@ $client->send($update);
 wait_until_node_waits();
 $cluster->query("SELECT pg_cancel_backend($pid)");
 like($client->answer, qr/ERROR:  57014/, 'the same inside a transaction block');
-unlock_node();
+$cluster->unlock_node(1);
 is($client->ask("ROLLBACK TO a;\n$read;\nCOMMIT;"),
 	"v$id", 'which goes on after ROLLBACK TO');
 
 # a session that is terminated
-lock_node();
+$cluster->lock_node(1, 't', 'ACCESS EXCLUSIVE');
 my $victim = $cluster->client;
 my $victim_pid = $victim->pid;
 $victim->send($update);
 wait_until_node_waits();
 $cluster->query("SELECT pg_terminate_backend($victim_pid)");
 nothing_runs('when a session is terminated, so is its statement on the node');
-unlock_node();
+$cluster->unlock_node(1);
 
 # settings follow
 is($client->ask(qq{
@@ -160,7 +143,7 @@ like($client->ask($read), qr/ERROR:  08006: .*node "node1"/,
 is($client->ask("ROLLBACK;\n$read;"), "v$id", 'and nothing of it is left');
 
 # a node that dies under a statement
-lock_node();
+$cluster->lock_node(1, 't', 'ACCESS EXCLUSIVE');
 $client->send($update);
 wait_until_node_waits();
 $cluster->node(1)->stop('immediate');
@@ -170,7 +153,7 @@ like($client->answer, qr/ERROR:  08007: node "node1" has not said/,
 like($client->ask($read), qr/ERROR:  08001: could not connect to node "node1".*HINT:/s,
 	'as long as it is down, its rows cannot be read');
 $cluster->node(1)->start;
-unlock_node();
+$cluster->unlock_node(1);
 is($client->ask($read), "v$id", 'when it is up, they can');
 
 # memory: 200 MB through a cursor

@@ -112,17 +112,6 @@ silence('rows that are sent', at => qr/row 20\d\d /,
 $cluster->gives('SELECT count(*) FROM large', '0', 'and none of the rows');
 
 # A node session that ends under a statement: its process is terminated, or the connection cut.
-# Locks of prepared transactions keep the statement waiting on the node.
-sub lock_node
-{
-	$cluster->node_query(1, q{
-		BEGIN;
-		SELECT format('LOCK TABLE %s IN SHARE MODE', c.oid::regclass)
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relname = 't' AND n.nspname ~ '^public_[0-9]+$' \gexec
-		PREPARE TRANSACTION 'holder';});
-	return;
-}
 my $waits = q{FROM pg_stat_activity WHERE application_name = 'tessera' AND wait_event_type = 'Lock'};
 my %loss = (
 	'a terminated node session' => sub { $cluster->node_query(1, "SELECT pg_terminate_backend(pid) $waits"); },
@@ -130,7 +119,7 @@ my %loss = (
 for my $name (sort keys %loss)
 {
 	$client->ask("BEGIN;\nSELECT count(*) FROM t");
-	lock_node();
+	$cluster->lock_node(1, 't', 'SHARE');
 	$client->send($write);
 	wait_for_node(1, "SELECT count(*) > 0 $waits");
 	$loss{$name}->();
@@ -139,7 +128,7 @@ for my $name (sort keys %loss)
 	is($client->ask("ROLLBACK;\nSELECT k FROM t WHERE k = $k[1]"), $k[1], 'the session is not');
 	wait_for_node(1, "SELECT count(*) = 0 $waits");
 	pass('the node has noticed, although the statement waited for a lock');
-	$cluster->node_query(1, "ROLLBACK PREPARED 'holder'");
+	$cluster->unlock_node(1);
 	is($client->ask("SELECT k FROM t WHERE k = $k[0]"), $k[0], 'the node can be used again');
 	nothing_stays($name);
 }
