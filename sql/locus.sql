@@ -271,6 +271,31 @@ SELECT how('SELECT s FROM (SELECT k, count(*) AS how_many FROM a GROUP BY k) s')
 SELECT how('SELECT b FROM a LEFT JOIN b USING (k)');
 SELECT how('SELECT (s).how_many FROM (SELECT k, count(*) AS how_many FROM a GROUP BY k OFFSET 0) s');
 
+-- values written as text and JSON: by the nodes where no setting has a part in it
+SELECT how('SELECT a.n, (SELECT json_agg(json_build_object(''v'', b.v, ''w'', b.w) ORDER BY b.v) FROM b WHERE b.k = a.k) FROM a');
+SELECT how('SELECT k, json_agg(a ORDER BY n), jsonb_object_agg(n, t), json_agg(date ''2024-01-01'' + n ORDER BY n) FROM a GROUP BY k');
+SELECT how('SELECT k, json_agg(make_interval(days => n) ORDER BY n) FROM a GROUP BY k');
+SELECT how('SELECT k, jsonb_object_agg(n, n / 3.0::float8) FROM a GROUP BY k');
+SELECT how('SELECT k, string_agg(to_char(date ''2024-01-01'' + n, ''YYYY-Mon''), '','' ORDER BY n), array_to_string(array_agg(n ORDER BY n), '','') FROM a GROUP BY k');
+SELECT how('SELECT k, string_agg(to_char(date ''2024-01-01'' + n, ''YYYY-TMMon''), '','' ORDER BY n) FROM a GROUP BY k');
+SELECT how('SELECT k, string_agg(to_char(w, ''FM90.0''), '','' ORDER BY v) FROM b GROUP BY k');
+SELECT how('SELECT k, string_agg(to_char(w, ''FM90D0''), '','' ORDER BY v) FROM b GROUP BY k');
+SELECT how('SELECT k, string_agg(to_char(w, CASE v WHEN 3 THEN ''S9'' ELSE ''9'' END), '','' ORDER BY v) FROM b GROUP BY k');
+SELECT how('SELECT k, array_to_string(array_agg(date ''2024-01-01'' + n ORDER BY n), '','') FROM a GROUP BY k');
+-- ... and rows of subqueries, whose columns' names show, where they are JSON at once
+SELECT how('SELECT a.n, (SELECT json_agg(x) FROM (SELECT b.v AS "Value", w FROM b WHERE b.k = a.k ORDER BY b.v LIMIT 2) x) FROM a');
+SELECT how('SELECT k, json_agg(x ORDER BY n) FROM (SELECT k, n, t FROM a) x(k, n, title) GROUP BY k');
+SELECT how('SELECT k, json_agg(x ORDER BY n) FROM (SELECT k, n, t, n AS t FROM a) x GROUP BY k');
+SELECT how('SELECT k, json_agg(x ORDER BY n) FROM (SELECT k, n, make_interval(days => n) AS i FROM a) x GROUP BY k');
+SELECT how('SELECT k, array_agg(x ORDER BY n) FROM (SELECT k, n FROM a) x GROUP BY k');
+SELECT how('SELECT k, json_agg(nullif(x, NULL) ORDER BY n) FROM (SELECT k, n FROM a) x GROUP BY k');
+-- computed anew for each row, at any depth
+SELECT how('SELECT a.n, (SELECT sum(x.v) FROM (SELECT v FROM b WHERE b.k = a.k ORDER BY v LIMIT 2) x) FROM a');
+SELECT how('SELECT a.n, (SELECT sum(x.id) FROM (SELECT id FROM r WHERE id > a.k ORDER BY id LIMIT 2) x) FROM a JOIN c USING (k)');
+SELECT how('SELECT a.n, (SELECT sum(x.id) FROM (SELECT id FROM r ORDER BY id LIMIT 2) x WHERE x.id > a.k) FROM a JOIN c USING (k)');
+-- literals in later arms, which have no name there
+SELECT how('SELECT k, ''a'' AS what FROM a UNION ALL SELECT k, ''b'' FROM b UNION ALL (SELECT k, ''c'' FROM c UNION SELECT k, ''d'' FROM c)');
+
 -- the order of a subquery's rows, where nothing sorts them again
 CREATE VIEW ordered AS SELECT k, n FROM a WHERE n < 30 ORDER BY n DESC;
 SELECT * FROM (SELECT a.k, n, v FROM a JOIN b USING (k) ORDER BY n DESC, v) x LIMIT 3;

@@ -47,6 +47,25 @@ hide_column_names(Query *query)
 			hide_column_names(lfirst_node(RangeTblEntry, cell)->subquery);
 }
 
+/* A set operation's columns have the names of its first arm. */
+static void
+hide_names_of_arms(Query *query)
+{
+	Node *first = query->setOperations;
+	ListCell *cell;
+
+	while (IsA(first, SetOperationStmt))
+		first = ((SetOperationStmt *) first)->larg;
+	foreach(cell, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+
+		if (rte->rtekind == RTE_SUBQUERY &&
+			foreach_current_index(cell) + 1 != ((RangeTblRef *) first)->rtindex)
+			hide_column_names(rte->subquery);
+	}
+}
+
 static bool
 hide_names_walker(Node *node, void *context)
 {
@@ -64,6 +83,8 @@ hide_names_walker(Node *node, void *context)
 			foreach(cell, query->rtable)
 				if (lfirst_node(RangeTblEntry, cell)->rtekind == RTE_SUBQUERY)
 					hide_column_names(lfirst_node(RangeTblEntry, cell)->subquery);
+		if (query->setOperations != NULL)
+			hide_names_of_arms(query);
 		return query_tree_walker(query, hide_names_walker, context, 0);
 	}
 	return expression_tree_walker(node, hide_names_walker, context);

@@ -69,6 +69,10 @@ typedef struct TessTravel
 	List *types;	  /* OID list */
 	List *collations; /* OID list */
 	bool sublinks;	  /* subqueries may be sent */
+
+	/* while a walk is in a query */
+	List *queries;	 /* Query *, it and those around it */
+	bool makes_json; /* ... of the expression that is next */
 } TessTravel;
 
 extern void tess_travel_add(TessTravel *travel, Oid relation);

@@ -13,6 +13,16 @@
  * (not once a statement). */
 extern bool tess_is_known(Oid class, Oid object);
 
+/* written.c: functions that write values, as text or as JSON. -------------- */
+
+extern bool tess_writes(Oid function);
+/* True if a call of such a function gives on a node what it gives here. */
+extern bool tess_writes_alike(Oid function, Node *call);
+/* True if the expression is a call that makes JSON. */
+extern bool tess_makes_json(Node *call);
+/* True if JSON of a type is written alike everywhere; not of RECORD. */
+extern bool tess_is_json_alike(Oid type);
+
 /* fragment.c ------------------------------------------------------------------ */
 
 extern TessFragmentQuery *tess_fragment_query_make(const TessTable *table,

@@ -272,12 +272,22 @@ depends_on_order_walker(Node *node, void *context)
 	return expression_tree_walker(node, depends_on_order_walker, context);
 }
 
-/* True if the query may give different answers on copies of its tables.  One
- * that is computed for each row of others may choose anew each time. */
+/* See locus_internal.h. */
+bool
+tess_is_computed_anew(Node *query, TessScope *parent)
+{
+	for (int level = 1; parent != NULL; level++, parent = parent->parent)
+		if (contain_vars_of_level(query, level))
+			return true;
+	return false;
+}
+
+/* True if the query gives the same on all copies of its tables.  One that is
+ * computed for each row of others may choose anew each time. */
 static bool
 is_function_of_set(Query *query, TessScope *parent)
 {
-	if (parent != NULL && contain_vars_of_level((Node *) query, 1))
+	if (tess_is_computed_anew((Node *) query, parent))
 		return true;
 	return !depends_on_order_walker((Node *) query, NULL);
 }

@@ -193,11 +193,11 @@ typedef struct SublinkCheck
 /* An array of rows in the order they come in; one that is made for each row of
  * others may have another order each time. */
 static bool
-is_array_of_copy(Node *node)
+is_array_of_copy(Node *node, TessScope *scope)
 {
 	return IsA(node, SubLink) &&
 		   ((SubLink *) node)->subLinkType == ARRAY_SUBLINK &&
-		   !contain_vars_of_level(((SubLink *) node)->subselect, 1);
+		   !tess_is_computed_anew(((SubLink *) node)->subselect, scope);
 }
 
 static bool
@@ -205,7 +205,7 @@ sublink_stays_walker(Node *node, SublinkCheck *check)
 {
 	if (node == NULL)
 		return false;
-	if (is_array_of_copy(node))
+	if (is_array_of_copy(node, check->scope))
 		return true;
 	if (IsA(node, Query))
 		return tess_locus_of_level(check->table, (Query *) node, check->scope,

@@ -14,6 +14,10 @@ static const TessLocus tess_coordinator = {TESS_COORDINATOR, NIL};
 extern TessLocus tess_locus_of_level(const TessTable *table, Query *query,
 									 TessScope *parent, const TessFacts *outer);
 
+/* True if a query inside of parent, or an expression, is computed for each row
+ * of one of the levels around it. */
+extern bool tess_is_computed_anew(Node *query, TessScope *parent);
+
 /* locus_from.c */
 
 /* Of a node of the join tree.  facts hold for every row that comes out of it

@@ -4,7 +4,8 @@
  * The rule: what stands in the text must mean the same there.  So functions
  * are immutable, and built in or of an extension that nodes have too (known.c),
  * or on a short list of built-in ones that depend on TimeZone alone (which the
- * session of a node shares); types, operators and casts are built in or of such
+ * session of a node shares), or write what is written alike everywhere
+ * (written.c); types, operators and casts are built in or of such
  * an extension; types and collations may be those of the columns of our tables,
  * which nodes have.  What
  * holds names inside values (regclass), or is written by locale (money), does
@@ -24,6 +25,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -72,12 +74,8 @@ static const Oid zone_functions[] = {
 	F_TIMESTAMPTZ_GT_TIMESTAMP,
 	F_TIMESTAMPTZ_GE_TIMESTAMP,
 	F_TIMESTAMPTZ_NE_TIMESTAMP,
+	F_GENERATE_SERIES_TIMESTAMPTZ_TIMESTAMPTZ_INTERVAL,
 };
-
-/* STABLE only because they write their arguments by these types' output
- * functions. */
-static const Oid writing_functions[] = {F_TEXTANYCAT, F_ANYTEXTCAT, F_CONCAT,
-										F_CONCAT_WS};
 
 /* Called IMMUTABLE, but what they write depends on extra_float_digits or
  * bytea_output, which a node's session pins. */
@@ -253,31 +251,6 @@ tess_hashes_names(Oid function)
 	return is_listed(function, pinned_functions, lengthof(pinned_functions));
 }
 
-/* True if all arguments of a call are written alike everywhere. */
-static bool
-writes_alike(Node *call)
-{
-	List *args = IsA(call, OpExpr)	   ? ((OpExpr *) call)->args
-				 : IsA(call, FuncExpr) ? ((FuncExpr *) call)->args
-									   : NIL;
-	ListCell *cell;
-
-	if (args == NIL || (IsA(call, FuncExpr) && ((FuncExpr *) call)->funcvariadic))
-		return false;
-	foreach(cell, args)
-	{
-		Oid output;
-		bool is_varlena;
-
-		getTypeOutputInfo(exprType(lfirst(cell)), &output, &is_varlena);
-		if (output >= FirstNormalObjectId ||
-			is_listed(output, pinned_functions, lengthof(pinned_functions)) ||
-			func_volatile(output) != PROVOLATILE_IMMUTABLE)
-			return false;
-	}
-	return true;
-}
-
 /* A function that an extension's aggregate is made of, or such a function by
  * itself.  The plan will depend on it. */
 static bool
@@ -313,12 +286,11 @@ function_stays(Oid function, void *node)
 		return extension_function_stays(function);
 	if (is_listed(function, pinned_functions, lengthof(pinned_functions)))
 		return true;
-	if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
-		return false;
-	if (is_listed(function, zone_functions, lengthof(zone_functions)))
-		return false;
-	return !is_listed(function, writing_functions, lengthof(writing_functions)) ||
-		   !writes_alike(node);
+	/* some of these are called IMMUTABLE */
+	if (tess_writes(function))
+		return !tess_writes_alike(function, node);
+	return func_volatile(function) != PROVOLATILE_IMMUTABLE &&
+		   !is_listed(function, zone_functions, lengthof(zone_functions));
 }
 
 static bool
@@ -445,27 +417,74 @@ range_table_entry_stays(const RangeTblEntry *rte)
 static bool
 query_stays(Query *query, const TessTravel *travel)
 {
+	TessTravel inner = *travel;
+
+	inner.queries = lcons(query, travel->queries);
+	inner.makes_json = false;
 	if (query->withCheckOptions != NIL || query->utilityStmt != NULL ||
 		query->isReturn)
 		return true;
-	return query_tree_walker(query, stays_walker, (void *) travel,
+	return query_tree_walker(query, stays_walker, &inner,
 							 QTW_EXAMINE_RTES_BEFORE | QTW_EXAMINE_SORTGROUP |
 								 QTW_IGNORE_JOINALIASES);
+}
+
+/* A literal for whom any type will do. */
+static bool
+is_untyped(Node *node)
+{
+	return IsA(node, Const) && ((Const *) node)->consttype == UNKNOWNOID;
+}
+
+/*
+ * A whole row of a subquery has no type that a node could read; but it may be
+ * made JSON of there.  Its fields' names are those of the columns, which
+ * deparse/ sees to.
+ */
+static bool
+is_row_for_json(Node *node, const TessTravel *travel)
+{
+	Var *var = (Var *) node;
+	RangeTblEntry *rte;
+	ListCell *cell;
+
+	if (!travel->makes_json || !IsA(node, Var) || var->vartype != RECORDOID ||
+		var->varattno != InvalidAttrNumber ||
+		var->varlevelsup >= list_length(travel->queries))
+		return false;
+	rte = rt_fetch(var->varno,
+				   ((Query *) list_nth(travel->queries, var->varlevelsup))->rtable);
+	if (rte->rtekind != RTE_SUBQUERY)
+		return false;
+	foreach(cell, rte->subquery->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!entry->resjunk &&
+			!tess_is_json_alike(exprType((Node *) entry->expr)))
+			return false;
+	}
+	return true;
 }
 
 /* Expressions: their functions, types and collations. */
 static bool
 expression_stays(Node *node, const TessTravel *travel)
 {
+	TessTravel inner = *travel;
+
+	inner.makes_json = tess_makes_json(node);
+	if (is_row_for_json(node, travel))
+		return false;
 	if (check_functions_in_node(node, function_stays, node) || name_stays(node))
 		return true;
 	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
 		return true;
-	if (!tess_type_travels(travel, exprType(node)) ||
+	if ((!tess_type_travels(travel, exprType(node)) && !is_untyped(node)) ||
 		!collation_travels(travel, exprCollation(node)) ||
 		!collation_travels(travel, exprInputCollation(node)))
 		return true;
-	return expression_tree_walker(node, stays_walker, (void *) travel);
+	return expression_tree_walker(node, stays_walker, &inner);
 }
 
 static bool

@@ -47,7 +47,7 @@ my $runner = Differential->new(
 	});
 
 # Each file begins with the same rows.
-for my $name ('select', 'fragments', 'session', 'more', 'keys', 'dml', 'changes')
+for my $name ('select', 'fragments', 'application', 'session', 'more', 'keys', 'dml', 'changes')
 {
 	my @statements = $name eq 'keys' ? StatementGenerator::of_keys()
 	  : Differential::statements_of("$folder/$name.sql");
