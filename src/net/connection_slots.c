@@ -44,6 +44,7 @@ typedef struct Slot
 {
 	int pid; /* of the backend here; 0: free */
 	BackendId backend;
+	bool is_worker;
 	Oid database;
 	int32 node_id;
 	Oid role;
@@ -156,6 +157,7 @@ fill_slot(Slot *slot, const TessSession *session)
 {
 	slot->pid = MyProcPid;
 	slot->backend = MyBackendId;
+	slot->is_worker = MyBackendType != B_BACKEND;
 	slot->database = MyDatabaseId;
 	slot->node_id = session->node_id;
 	slot->role = session->role;
@@ -221,13 +223,14 @@ raise_none_free(const TessSession *session)
 }
 
 static void
-wait_for_slot(TessSession *session, TimestampTz deadline)
+wait_for_slot(TessSession *session, TimestampTz deadline, TessPatience *patience)
 {
 	int own;
 
 	ConditionVariablePrepareToSleep(&memory.shared->freed);
 	while (!try_take(session, &own))
 	{
+		long patience_ms = tess_patience_use(patience);
 		long timeout_ms;
 
 		timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
@@ -236,6 +239,7 @@ wait_for_slot(TessSession *session, TimestampTz deadline)
 		if (timeout_ms <= 0 || own >= max_node_connections)
 			raise_none_free(session);
 		ask_to_give_way(session->node_id);
+		timeout_ms = Min(timeout_ms, patience_ms);
 		(void) ConditionVariableTimedSleep(&memory.shared->freed,
 										   Min(timeout_ms, ASK_NEXT_MS),
 										   PG_WAIT_EXTENSION);
@@ -244,11 +248,13 @@ wait_for_slot(TessSession *session, TimestampTz deadline)
 
 /*
  * Takes a slot for a session that is to connect.  Waits until the deadline
- * for one.  Errors: 53300; cancel and the like.
+ * for one.  Errors: 53300; 40P01 if those who have them wait for this backend;
+ * cancel and the like.
  */
 void
 tess_slot_take(TessSession *session, TimestampTz deadline)
 {
+	TessPatience patience = {session->node_id};
 	int own;
 
 	if (try_take(session, &own))
@@ -258,10 +264,11 @@ tess_slot_take(TessSession *session, TimestampTz deadline)
 	pg_atomic_fetch_add_u32(&memory.shared->waiting, 1);
 	PG_TRY();
 	{
-		wait_for_slot(session, deadline);
+		wait_for_slot(session, deadline, &patience);
 	}
 	PG_FINALLY();
 	{
+		tess_patience_end(&patience);
 		ConditionVariableCancelSleep();
 		pg_atomic_fetch_sub_u32(&memory.shared->waiting, 1);
 	}
@@ -329,6 +336,31 @@ tess_slot_is_wanted(const TessSession *session)
 {
 	return session->slot >= 0 &&
 		   pg_atomic_read_u32(&memory.shared->slots[session->slot].wanted) != 0;
+}
+
+/*
+ * See net.h.  Idle ones count: their backends close them when they look, which
+ * they do not while they wait themselves.  Those of workers do not: they give
+ * them back soon.
+ */
+List *
+tess_net_connection_owners(int32 node_id)
+{
+	List *owners = NIL;
+	int count = 0;
+
+	LWLockAcquire(memory.shared->lock, LW_SHARED);
+	for (int i = 0; i < memory.shared->capacity; i++)
+	{
+		const Slot *slot = &memory.shared->slots[i];
+
+		if (!is_of_node(slot, node_id) || slot->is_worker)
+			continue;
+		count++;
+		owners = list_append_unique_int(owners, slot->pid);
+	}
+	LWLockRelease(memory.shared->lock);
+	return count < max_node_connections ? NIL : owners;
 }
 
 static void

@@ -133,14 +133,15 @@ extern bool tess_net_wait_held(int count, TessSession *const *sessions,
 							   TimestampTz deadline);
 
 /*
- * Called by tess_net_wait when it has waited for deadlock_timeout: waits, then
- * again after each such time and each time it is woken; and ended, once, before
- * it returns or raises.  waits may raise, and has ended then.  NULL: nobody
- * cares.
+ * Called by tess_net_wait, and by who waits for a connection, when the wait has
+ * lasted for deadlock_timeout: waits, then again after each such time and each
+ * time it is woken; and ended, once, before it returns or raises.  waits may
+ * raise, and has ended then.  connection_to: the node to which no connection is
+ * free, 0: it is for answers.  NULL: nobody cares.
  */
 typedef struct TessLongWait
 {
-	void (*waits)(void);
+	void (*waits)(int32 connection_to);
 	void (*ended)(void);
 } TessLongWait;
 extern const TessLongWait *tess_net_long_wait;
@@ -214,6 +215,12 @@ extern void tess_session_copy_begin(TessSession *session, const char *sql);
 extern void tess_session_copy_put(TessSession *session, const char *bytes,
 								  int length);
 extern uint64 tess_session_copy_end(TessSession *session); /* rows */
+
+/* connection_slots.c: connections of all sessions of this server ---------- */
+
+/* The backends (pids) that have the connections to a node of this database; NIL
+ * if one can be had without any of them. */
+extern List *tess_net_connection_owners(int32 node_id);
 
 /* codec.c: datums <-> wire --------------------------------------------- */
 

@@ -129,6 +129,17 @@ extern void tess_session_init(void);
 /* wait.c */
 extern void tess_wait_forget(void);
 
+/* A wait that may turn out to be a long one; all zero when it begins. */
+typedef struct TessPatience
+{
+	int32 connection_to; /* see TessLongWait */
+	TimestampTz until;	 /* 0: not looked at the clock yet */
+	bool is_over;		 /* somebody was told */
+} TessPatience;
+
+extern long tess_patience_use(TessPatience *patience);
+extern void tess_patience_end(TessPatience *patience);
+
 /* A socket that is no session's, and what to wait for there. */
 typedef struct TessSocketWait
 {

@@ -190,23 +190,44 @@ make_for_node(int32 node_id, Oid role)
 	return session;
 }
 
+static int
+compare_nodes(const void *a, const void *b)
+{
+	int32 node_a = (*(TessSession *const *) a)->node_id;
+	int32 node_b = (*(TessSession *const *) b)->node_id;
+
+	return (node_a > node_b) - (node_a < node_b);
+}
+
+/* In the order of nodes, so that two statements do not wait for each other's. */
+static void
+take_slots(int count, TessSession *const *sessions)
+{
+	TimestampTz deadline = tess_connect_deadline();
+	TessSession **ordered = palloc(sizeof(TessSession *) * count);
+
+	memcpy(ordered, sessions, sizeof(TessSession *) * count);
+	qsort(ordered, count, sizeof(TessSession *), compare_nodes);
+	for (int i = 0; i < count; i++)
+	{
+		if (ordered[i]->conn == NULL)
+			tess_slot_take(ordered[i], deadline);
+	}
+	pfree(ordered);
+}
+
 /* Opens those that are not open.  All slots first: waiting for one while a
  * connection opens could cost that its time. */
 static void
 open_new(int count, TessSession *const *sessions)
 {
-	TimestampTz deadline = 0;
+	bool are_open = true;
 
 	for (int i = 0; i < count; i++)
-	{
-		if (sessions[i]->conn != NULL)
-			continue;
-		if (deadline == 0)
-			deadline = tess_connect_deadline();
-		tess_slot_take(sessions[i], deadline);
-	}
-	if (deadline == 0)
+		are_open &= sessions[i]->conn != NULL;
+	if (are_open)
 		return;
+	take_slots(count, sessions);
 	for (int i = 0; i < count; i++)
 	{
 		if (sessions[i]->conn == NULL)

@@ -9,7 +9,10 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
@@ -59,6 +62,34 @@ tess_wait_forget(void)
 		drop_set(&kept.sets[i]);
 }
 
+/* Latch and postmaster are watched by every set. */
+static void
+add_other_events(WaitEventSet *set)
+{
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);
+}
+
+/*
+ * True if an event is one of these.  Without a postmaster the process ends, but
+ * not from a wait in which nothing may be raised: leaving a transaction that is
+ * being committed or aborted, it would abort it once more.  It is a termination
+ * to those.
+ */
+static bool
+is_other_event(const WaitEvent *event, bool held)
+{
+	if (event->events & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	else if ((event->events & WL_POSTMASTER_DEATH) == 0)
+		return false;
+	else if (held)
+		ProcDiePending = InterruptPending = true;
+	else
+		proc_exit(1);
+	return true;
+}
+
 static bool
 is_for(const KeptSet *kept_set, int count, TessSession *const *sessions)
 {
@@ -100,8 +131,7 @@ make_set(int count, TessSession *const *sessions)
 		AddWaitEventToSet(set, WL_SOCKET_READABLE, PQsocket(sessions[i]->conn),
 						  NULL, NULL);
 	}
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	add_other_events(set);
 	for (int i = 0; i < count; i++)
 		made->serials[i] = sessions[i]->serial;
 	return made;
@@ -154,15 +184,9 @@ prepare(int count, TessSession *const *sessions)
 	return ready;
 }
 
-/* A wait that may turn out to be a long one. */
-typedef struct Patience
-{
-	TimestampTz until; /* 0: not looked at the clock yet */
-	bool is_over;	   /* somebody was told */
-} Patience;
-
-static void
-end_patience(Patience *patience)
+/* The wait is over, or about to raise. */
+void
+tess_patience_end(TessPatience *patience)
 {
 	if (patience->is_over && tess_net_long_wait != NULL)
 		tess_net_long_wait->ended();
@@ -171,27 +195,32 @@ end_patience(Patience *patience)
 
 /* Who is told of a long wait must not believe in it after an error. */
 static void
-check_interrupts(Patience *patience)
+check_interrupts(TessPatience *patience)
 {
 	if (INTERRUPTS_PENDING_CONDITION())
 	{
-		end_patience(patience);
+		tess_patience_end(patience);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
 
-/* Milliseconds of patience left; tells if there are none. */
-static long
-use_patience(Patience *patience)
+/*
+ * Before each part of a wait: milliseconds of patience left.  Tells if there are
+ * none, which may raise.
+ */
+long
+tess_patience_use(TessPatience *patience)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	if (tess_net_long_wait == NULL)
+		return INT_MAX;
 	if (patience->until == 0)
 		patience->until = TimestampTzPlusMilliseconds(now, DeadlockTimeout);
 	else if (now >= patience->until || patience->is_over)
 	{
 		patience->is_over = false; /* should it raise */
-		tess_net_long_wait->waits();
+		tess_net_long_wait->waits(patience->connection_to);
 		patience->is_over = true;
 		if (now >= patience->until)
 			patience->until = TimestampTzPlusMilliseconds(now, DeadlockTimeout);
@@ -201,7 +230,7 @@ use_patience(Patience *patience)
 
 static bool
 wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
-				  bool held, Patience *patience)
+				  bool held, TessPatience *patience)
 {
 	Assert(count > 0);
 	for (;;)
@@ -225,9 +254,9 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 			if (timeout_ms <= 0)
 				return false;
 		}
-		if (!held && tess_net_long_wait != NULL)
+		if (!held)
 		{
-			long patience_ms = use_patience(patience);
+			long patience_ms = tess_patience_use(patience);
 
 			timeout_ms = timeout_ms < 0 ? patience_ms
 										: Min(timeout_ms, patience_ms);
@@ -239,14 +268,11 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 		{
 			WaitEvent *event = &ready->occurred[i];
 
-			if (event->events & WL_LATCH_SET)
-				ResetLatch(MyLatch);
-			else
-			{
-				woken = true;
-				if (event->events & WL_SOCKET_READABLE)
-					sessions[event->pos]->may_read = true;
-			}
+			if (is_other_event(event, held))
+				continue;
+			woken = true;
+			if (event->events & WL_SOCKET_READABLE)
+				sessions[event->pos]->may_read = true;
 		}
 		if (woken)
 		{
@@ -260,11 +286,11 @@ wait_for_sessions(int count, TessSession *const *sessions, TimestampTz deadline,
 bool
 tess_net_wait(int count, TessSession *const *sessions, TimestampTz deadline)
 {
-	Patience patience = {0};
+	TessPatience patience = {0};
 	bool ready;
 
 	ready = wait_for_sessions(count, sessions, deadline, false, &patience);
-	end_patience(&patience);
+	tess_patience_end(&patience);
 	return ready;
 }
 
@@ -293,8 +319,7 @@ tess_wait_sockets(int count, TessSocketWait *waits, TimestampTz deadline)
 		waits[i].ready = false;
 		AddWaitEventToSet(set, waits[i].events, waits[i].sock, NULL, &waits[i]);
 	}
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	add_other_events(set);
 
 	while (!ready && !QueryCancelPending && !ProcDiePending)
 	{
@@ -310,9 +335,7 @@ tess_wait_sockets(int count, TessSocketWait *waits, TimestampTz deadline)
 		{
 			TessSocketWait *wait = events[i].user_data;
 
-			if (events[i].events & WL_LATCH_SET)
-				ResetLatch(MyLatch);
-			else if (wait != NULL)
+			if (!is_other_event(&events[i], true))
 				ready = wait->ready = true;
 		}
 	}

@@ -43,7 +43,8 @@ typedef struct Waiter
 	Oid database;
 	uint32 wait; /* noted, 0: none */
 	uint32 last_wait;
-	int verdict; /* its number + 1, 0: none */
+	int32 connection_to; /* what the wait is for; see TessLongWait */
+	int verdict;		 /* its number + 1, 0: none */
 } Waiter;
 
 typedef struct Verdict
@@ -415,13 +416,14 @@ tess_searcher_leave(Oid database)
 /* waits ---------------------------------------------------------------- */
 
 uint32
-tess_wait_noted(int backend_id, int pid)
+tess_wait_noted(int backend_id, int pid, int32 *connection_to)
 {
 	const Waiter *waiter = waiter_of(backend_id);
 	uint32 wait;
 
 	LWLockAcquire(deadlocks.shared->lock, LW_SHARED);
 	wait = waiter->pid == pid ? waiter->wait : 0;
+	*connection_to = wait != 0 ? waiter->connection_to : 0;
 	LWLockRelease(deadlocks.shared->lock);
 	return wait;
 }
@@ -448,7 +450,7 @@ forget_wait(void)
 
 /* See net.h: this backend waits for nodes, for deadlock_timeout by now. */
 static void
-note_wait(void)
+note_wait(int32 connection_to)
 {
 	Waiter *own = waiter_of(MyBackendId);
 	Verdict verdict;
@@ -469,6 +471,7 @@ note_wait(void)
 			own->database = MyDatabaseId;
 			own->last_wait = Max(own->last_wait + 1, 1);
 			own->wait = own->last_wait;
+			own->connection_to = connection_to;
 		}
 		starts = call_searcher();
 	}

@@ -13,8 +13,9 @@
 
 /* wait_edges.c -------------------------------------------------------- */
 
-/* A process that waits for a lock, and one that it waits for.  Sessions have
- * names (net/origin.c); a process without one is "<server>/<pid>". */
+/* A process that waits for a lock, or a connection, and one that it waits for.
+ * Sessions have names (net/origin.c); a process without one is
+ * "<server>/<pid>". */
 typedef struct TessWaitEdge
 {
 	const char *server; /* tess_server_name() of where it was seen */
@@ -25,6 +26,7 @@ typedef struct TessWaitEdge
 	const char *holder; /* NULL: a prepared transaction */
 	int holder_pid;		/* 0: the same */
 	TransactionId holder_transaction;
+	bool is_connection; /* a session of this server waits for one */
 } TessWaitEdge;
 
 /* Those of this server (TessWaitEdge *), in the current context. */
@@ -45,8 +47,9 @@ typedef struct TessMember
 	char wait[192]; /* "ShareLock on transaction 7 on node "a"" */
 } TessMember;
 
-/* The wait for nodes that a backend has noted; 0: none. */
-extern uint32 tess_wait_noted(int backend_id, int pid);
+/* The wait for nodes that a backend has noted; 0: none.  *connection_to: as in
+ * TessLongWait. */
+extern uint32 tess_wait_noted(int backend_id, int pid, int32 *connection_to);
 
 /* Condemns a backend that waits for nodes (wait: which wait that is) or, wait 0,
  * for a lock of this server since a time.  Nothing happens if it does not wait
@@ -71,6 +74,7 @@ typedef struct TessVertex
 	int pid; /* of this server; 0: of none, or not known */
 	int backend_id;
 	uint32 wait;		 /* noted when the edges were about to be read */
+	int32 connection_to; /* ... of a wait for a connection: the node; else 0 */
 	TimestampTz started; /* its transaction */
 } TessVertex;
 
@@ -89,12 +93,14 @@ extern TessGraph *tess_graph_make(void);
 extern int tess_graph_vertex(TessGraph *graph, const char *name);
 extern TessVertex *tess_graph_get(TessGraph *graph, int vertex);
 extern void tess_graph_add(TessGraph *graph, const TessArc *arc);
-/* Another cycle of several servers' processes (TessArc *), NIL if there is
- * none; tess_graph_drop takes its victim out before the next call. */
+/*
+ * Another cycle of several servers' processes (TessArc *), NIL if there is
+ * none; tess_graph_drop takes its victim out before the next call.  Who waits
+ * for a connection is in one only if all who could give him one are stuck.
+ */
 extern List *tess_graph_cycle(TessGraph *graph);
 extern void tess_graph_drop(TessGraph *graph, int vertex);
-/* True if the same wait of the same sessions is in the other graph. */
-extern bool tess_graph_has(TessGraph *graph, const TessGraph *other,
-						   const TessArc *arc);
+/* Leaves in the graph what is in the later one, too: the same waits. */
+extern void tess_graph_keep_common(TessGraph *graph, TessGraph *later);
 
 #endif

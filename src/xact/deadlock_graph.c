@@ -5,6 +5,10 @@
  * A cycle in which each session is waited for in the very process that waits is
  * one that a single server sees for itself: PostgreSQL's own check breaks it,
  * and it is passed over here.
+ *
+ * Who waits for a lock waits for all who have it.  Who waits for a connection
+ * waits for any one of those that have the node's, and is stuck only if they all
+ * are.  So the sessions that can go on, sooner or later, are taken out first.
  */
 #include "postgres.h"
 
@@ -37,6 +41,11 @@ typedef struct Entry
 	List *arcs; /* TessArc *, that begin here */
 	Color color;
 	bool dropped;
+
+	/* of find_stuck */
+	bool stuck;
+	int stuck_holders; /* arcs to these */
+	List *waiters;	   /* Entry *, one for each arc that ends here */
 } Entry;
 
 struct TessGraph
@@ -108,11 +117,12 @@ tess_graph_drop(TessGraph *graph, int vertex)
 	get_entry(graph, vertex)->dropped = true;
 }
 
-/* Is who waits in next the very process that this one waits for? */
+/* Is who waits in next the very process that this one waits for?  (PostgreSQL
+ * knows nothing of connections.) */
 static bool
 is_same_process(const TessWaitEdge *edge, const TessWaitEdge *next)
 {
-	return edge->holder_pid == next->waiter_pid &&
+	return !edge->is_connection && edge->holder_pid == next->waiter_pid &&
 		   strcmp(edge->server, next->server) == 0;
 }
 
@@ -142,6 +152,58 @@ path_from(const TessGraph *graph, int vertex)
 	return NIL;
 }
 
+/* One of those it waits for is enough. */
+static bool
+is_choice(const Entry *entry)
+{
+	return entry->vertex.connection_to != 0;
+}
+
+/* All who wait, but for those that will be let go on. */
+static void
+find_stuck(TessGraph *graph)
+{
+	List *free = NIL; /* Entry *, whose waiters do not know it yet */
+	ListCell *cell;
+
+	foreach(cell, graph->entries)
+		((Entry *) lfirst(cell))->waiters = NIL;
+	foreach(cell, graph->entries)
+	{
+		Entry *entry = lfirst(cell);
+		ListCell *arc;
+
+		entry->stuck = !entry->dropped && entry->arcs != NIL;
+		entry->stuck_holders = list_length(entry->arcs);
+		if (!entry->stuck)
+			free = lappend(free, entry);
+		foreach(arc, entry->arcs)
+		{
+			Entry *holder = get_entry(graph, ((const TessArc *) lfirst(arc))->to);
+
+			holder->waiters = lappend(holder->waiters, entry);
+		}
+	}
+	while (free != NIL)
+	{
+		Entry *holder = llast(free);
+
+		free = list_delete_last(free);
+		foreach(cell, holder->waiters)
+		{
+			Entry *waiter = lfirst(cell);
+
+			waiter->stuck_holders--;
+			if (waiter->stuck &&
+				(is_choice(waiter) || waiter->stuck_holders == 0))
+			{
+				waiter->stuck = false;
+				free = lappend(free, waiter);
+			}
+		}
+	}
+}
+
 /* Depth first, from a vertex that is new. */
 static List *
 search_from(TessGraph *graph, int vertex)
@@ -157,7 +219,7 @@ search_from(TessGraph *graph, int vertex)
 		Entry *to = get_entry(graph, arc->to);
 		List *cycle = NIL;
 
-		if (to->dropped || to->color == DONE)
+		if (!to->stuck || to->color == DONE)
 			continue;
 		graph->path = lappend(graph->path, arc);
 		if (to->color == NEW)
@@ -181,6 +243,7 @@ tess_graph_cycle(TessGraph *graph)
 {
 	ListCell *cell;
 
+	find_stuck(graph);
 	graph->path = NIL;
 	foreach(cell, graph->entries)
 		((Entry *) lfirst(cell))->color = NEW;
@@ -189,7 +252,7 @@ tess_graph_cycle(TessGraph *graph)
 		Entry *entry = get_entry(graph, i);
 		List *cycle;
 
-		if (entry->dropped || entry->color != NEW)
+		if (!entry->stuck || entry->color != NEW)
 			continue;
 		cycle = search_from(graph, i);
 		if (cycle != NIL)
@@ -205,18 +268,18 @@ is_same_wait(const TessWaitEdge *edge, const TessWaitEdge *other)
 		   strcmp(edge->server, other->server) == 0;
 }
 
-bool
-tess_graph_has(TessGraph *graph, const TessGraph *other, const TessArc *arc)
+/* True if the other graph has this wait of the same sessions. */
+static bool
+has_arc(const TessGraph *graph, const TessArc *arc, TessGraph *other)
 {
-	const TessVertex *from = &get_entry(other, arc->from)->vertex;
-	const TessVertex *to = &get_entry(other, arc->to)->vertex;
-	const Entry *entry = get_entry(graph, tess_graph_vertex(graph, from->name));
-	int holder = tess_graph_vertex(graph, to->name);
+	const TessVertex *from = &get_entry(graph, arc->from)->vertex;
+	int holder = tess_graph_vertex(other, get_entry(graph, arc->to)->vertex.name);
+	int waiter = tess_graph_vertex(other, from->name);
 	ListCell *cell;
 
-	if (entry->vertex.wait != from->wait)
+	if (tess_graph_get(other, waiter)->wait != from->wait)
 		return false;
-	foreach(cell, entry->arcs)
+	foreach(cell, get_entry(other, waiter)->arcs)
 	{
 		const TessArc *candidate = lfirst(cell);
 
@@ -224,4 +287,30 @@ tess_graph_has(TessGraph *graph, const TessGraph *other, const TessArc *arc)
 			return true;
 	}
 	return false;
+}
+
+void
+tess_graph_keep_common(TessGraph *graph, TessGraph *later)
+{
+	ListCell *cell;
+
+	foreach(cell, graph->entries)
+	{
+		Entry *entry = lfirst(cell);
+		int same = tess_graph_vertex(later, entry->vertex.name);
+		int before = list_length(entry->arcs);
+		ListCell *arc;
+
+		foreach(arc, entry->arcs)
+		{
+			if (!has_arc(graph, lfirst(arc), later))
+				entry->arcs = foreach_delete_current(entry->arcs, arc);
+		}
+
+		/* one of the connections has changed hands: another may, too */
+		if (is_choice(entry) &&
+			(list_length(entry->arcs) < before ||
+			 list_length(get_entry(later, same)->arcs) != before))
+			entry->arcs = NIL;
+	}
 }

@@ -58,7 +58,8 @@ typedef struct Silent
 typedef struct Reading
 {
 	TessGraph *graph;
-	char *server; /* this one's name */
+	char *server;  /* this one's name */
+	int own_count; /* its sessions are the first vertices */
 } Reading;
 
 typedef struct Question
@@ -90,7 +91,7 @@ is_own_name(const char *name, int pid)
 
 /* All sessions of this server, and their waits for nodes as of now. */
 static void
-add_own_sessions(const Reading *reading)
+add_own_sessions(Reading *reading)
 {
 	for (int i = 1; i <= MaxBackends; i++)
 	{
@@ -109,10 +110,11 @@ add_own_sessions(const Reading *reading)
 			number = tess_graph_vertex(reading->graph, name);
 		else
 			continue;
+		reading->own_count = number + 1;
 		vertex = tess_graph_get(reading->graph, number);
 		vertex->pid = pid;
 		vertex->backend_id = i;
-		vertex->wait = tess_wait_noted(i, pid);
+		vertex->wait = tess_wait_noted(i, pid, &vertex->connection_to);
 	}
 }
 
@@ -121,7 +123,7 @@ static bool
 waits_here(const Reading *reading, const TessVertex *vertex,
 		   const TessWaitEdge *edge)
 {
-	return edge->waiter_pid == vertex->pid &&
+	return !edge->is_connection && edge->waiter_pid == vertex->pid &&
 		   strcmp(edge->server, reading->server) == 0;
 }
 
@@ -138,13 +140,66 @@ add_edge(const Reading *reading, const TessWaitEdge *edge, const char *holder,
 	arc.edge = edge;
 	arc.node = node;
 
-	/* one of our sessions whose work on a node waits, but not itself */
+	/* one of our sessions whose work on a node waits, but not itself, or not
+	 * for that */
 	waiter = tess_graph_get(reading->graph, arc.from);
-	if (waiter->pid != 0 && waiter->wait == 0 &&
+	if (waiter->pid != 0 && !edge->is_connection &&
+		(waiter->wait == 0 || waiter->connection_to != 0) &&
 		!waits_here(reading, waiter, edge))
 		return;
 	if (arc.from != arc.to)
 		tess_graph_add(reading->graph, &arc);
+}
+
+static const char *
+name_of_own(const Reading *reading, int pid)
+{
+	for (int i = 0; i < reading->own_count; i++)
+	{
+		const TessVertex *vertex = tess_graph_get(reading->graph, i);
+
+		if (vertex->pid == pid)
+			return vertex->name;
+	}
+	return NULL;
+}
+
+/* A session waits for a connection to a node. */
+static void
+add_connection_wait(const Reading *reading, const TessVertex *waiter,
+					const TessNode *node)
+{
+	ListCell *cell;
+
+	foreach(cell, tess_net_connection_owners(node->node_id))
+	{
+		TessWaitEdge *edge = palloc0(sizeof(TessWaitEdge));
+
+		edge->server = reading->server;
+		edge->waiter = waiter->name;
+		edge->waiter_pid = waiter->pid;
+		edge->since = waiter->wait;
+		edge->lock = psprintf(_("a connection to node \"%s\""), node->name);
+		edge->holder = name_of_own(reading, lfirst_int(cell));
+		edge->holder_pid = lfirst_int(cell);
+		edge->is_connection = true;
+		/* somebody who has come since: he is not stuck */
+		if (edge->holder == NULL)
+			edge->holder = psprintf("%s/%d", reading->server, edge->holder_pid);
+		add_edge(reading, edge, edge->holder, NULL);
+	}
+}
+
+static void
+add_connection_waits(const Reading *reading, const TessNode *node)
+{
+	for (int i = 0; i < reading->own_count; i++)
+	{
+		const TessVertex *vertex = tess_graph_get(reading->graph, i);
+
+		if (vertex->connection_to == node->node_id)
+			add_connection_wait(reading, vertex, node);
+	}
 }
 
 /* The session that has this part prepared; NULL if it is gone. */
@@ -205,41 +260,66 @@ ask_node(void *arg)
 							   question->node)));
 }
 
-static bool
-is_silent(int32 node_id)
+static Silent *
+find_silent(int32 node_id)
 {
 	ListCell *cell;
 
 	foreach(cell, silent_nodes)
 	{
-		const Silent *silent = lfirst(cell);
+		Silent *silent = lfirst(cell);
 
 		if (silent->node_id == node_id)
-			return GetCurrentTimestamp() < silent->until;
+			return silent;
 	}
-	return false;
+	return NULL;
 }
 
+/* The more there are, the seldomer each is asked again: together they take a
+ * fifth of the searcher's time at most. */
 static void
 note_silent(int32 node_id)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	ListCell *cell;
-	Silent *silent = NULL;
+	Silent *silent = find_silent(node_id);
 
-	foreach(cell, silent_nodes)
-	{
-		if (((Silent *) lfirst(cell))->node_id == node_id)
-			silent = lfirst(cell);
-	}
 	if (silent == NULL)
 	{
 		silent = palloc(sizeof(Silent));
 		silent->node_id = node_id;
 		silent_nodes = lappend(silent_nodes, silent);
 	}
-	silent->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+	silent->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												RETRY_MS *
+													list_length(silent_nodes));
 	MemoryContextSwitchTo(old);
+}
+
+/* Adds what waits on the nodes.  Of those that were silent one is asked again
+ * at most. */
+static void
+ask_nodes(List *questions)
+{
+	bool has_tried = false;
+	ListCell *cell;
+
+	foreach(cell, questions)
+	{
+		Question *question = lfirst(cell);
+		Silent *silent = find_silent(question->node_id);
+
+		if (silent != NULL &&
+			(has_tried || GetCurrentTimestamp() < silent->until))
+			continue;
+		has_tried |= silent != NULL;
+		if (tess_attempt(ask_node, question) != NULL)
+			note_silent(question->node_id);
+		else if (silent != NULL)
+		{
+			silent_nodes = list_delete_ptr(silent_nodes, silent);
+			pfree(silent);
+		}
+	}
 }
 
 /* Who waits for a node that does not answer gets the connection's error: it
@@ -275,14 +355,9 @@ read_everywhere(void)
 		if (edge->holder != NULL)
 			add_edge(reading, edge, edge->holder, NULL);
 	}
-	foreach(cell, questions)
-	{
-		Question *question = lfirst(cell);
-
-		if (!is_silent(question->node_id) &&
-			tess_attempt(ask_node, question) != NULL)
-			note_silent(question->node_id);
-	}
+	for (int i = 0; i < count; i++)
+		add_connection_waits(reading, nodes[i]);
+	ask_nodes(questions);
 	return reading;
 }
 
@@ -395,37 +470,17 @@ condemn(const Reading *reading, const Finding *finding)
 						  count, members);
 }
 
-static bool
-still_stands(const Reading *again, const Reading *reading, const Finding *finding)
-{
-	ListCell *cell;
-
-	foreach(cell, finding->cycle)
-	{
-		if (!tess_graph_has(again->graph, reading->graph, lfirst(cell)))
-			return false;
-	}
-	return true;
-}
-
 static void
 look(void)
 {
 	const Reading *reading = read_everywhere();
-	List *findings = find_deadlocks(reading);
-	const Reading *again;
 	ListCell *cell;
 
-	if (findings == NIL)
+	if (tess_graph_cycle(reading->graph) == NIL)
 		return;
-	again = read_everywhere();
-	foreach(cell, findings)
-	{
-		const Finding *finding = lfirst(cell);
-
-		if (still_stands(again, reading, finding))
-			condemn(reading, finding);
-	}
+	tess_graph_keep_common(reading->graph, read_everywhere()->graph);
+	foreach(cell, find_deadlocks(reading))
+		condemn(reading, lfirst(cell));
 }
 
 static void

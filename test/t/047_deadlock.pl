@@ -4,6 +4,7 @@
 # Takes half a minute, because each waits for deadlock_timeout.
 use strict;
 use warnings;
+use Deadlocks;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use TesseraCluster;
@@ -11,6 +12,7 @@ use Test::More;
 
 my $cluster = TesseraCluster->new(nodes => 2, conf => "log_min_messages = debug1\n");
 my $coordinator = $cluster->coordinator;
+my $deadlocks = Deadlocks->new($cluster);
 
 $cluster->query(q{
 	CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL);
@@ -35,47 +37,9 @@ sub take { return "UPDATE account SET balance = balance + 1 WHERE id = $_[0]"; }
 sub take_here { return "UPDATE here SET value = value + 1 WHERE id = $_[0]"; }
 sub take_rate { return "UPDATE rate SET value = value + 1 WHERE id = $_[0]"; }
 
-# Sessions in transactions, the oldest first, each holding something.
-sub sessions
-{
-	my (@taken) = @_;
-	return map {
-		my $client = $cluster->client;
-		$client->pid;    # one after the other
-		$client->ask("BEGIN; $_");
-		$client
-	} @taken;
-}
-
-sub waits
-{
-	my ($client) = @_;
-	$cluster->wait_for(sprintf q{SELECT state = 'active' AND wait_event IS NOT NULL
-		FROM pg_stat_activity WHERE pid = %d}, $client->pid);
-	return;
-}
-
-# Each session but the last has its second statement done at last, and the last
-# one, the youngest, is the victim; returns what it was told.
-sub all_but_last
-{
-	my ($name, $clients, $wanted) = @_;
-	for my $i (0 .. $#$clients)
-	{
-		$clients->[$i]->send($wanted->[$i]);
-		waits($clients->[$i]) if $i < $#$clients;
-	}
-	my $told = $clients->[-1]->answer;
-	like($told, qr/ERROR:  40P01: deadlock detected\nDETAIL:  /, "$name: the youngest is the victim");
-	$clients->[-1]->ask('ROLLBACK');
-	for my $i (reverse 0 .. $#$clients - 1)
-	{
-		is($clients->[$i]->answer, '', "$name: session $i goes on");
-		is($clients->[$i]->ask('COMMIT'), '', 'and commits');
-	}
-	$_->finish for @$clients;
-	return $told;
-}
+sub sessions { return $deadlocks->sessions(@_); }
+sub waits { return $deadlocks->waits(@_); }
+sub all_but_last { return $deadlocks->all_but_last(@_); }
 
 sub searches
 {
