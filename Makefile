@@ -78,7 +78,8 @@ tpch: setup
 # tests that are short in make test; TESTS="047_deadlock" chooses
 SOAK_TESTS = 047_deadlock 049_bounds 061_bank
 soak: setup
-	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK=1 TESTS='$(or $(TESTS),$(SOAK_TESTS))' test/run tap
+	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK=1 TESS_TIMES=1 \
+		TESTS='$(or $(TESTS),$(SOAK_TESTS))' test/run tap
 
 # ROWS=200000 chooses another number of rows
 bench: setup

@@ -3,8 +3,8 @@
 # them, and readers under REPEATABLE READ that add all of it up, while servers are
 # killed and come back.  Every sum is right, and at the end each account has what its
 # ledger says, with every transfer that was acknowledged in it.
-# Takes 20 seconds, because it is the number of kills that counts; `make soak` takes as
-# long as it is told (TESS_SOAK_SECONDS).
+# Takes 20 seconds, because it is the number of kills that counts; `make soak` goes on
+# until there are TESS_SOAK_SUMS sums (10,000), for TESS_SOAK_SECONDS at least.
 # allow in server logs: was terminated by signal 9
 use strict;
 use warnings;
@@ -15,6 +15,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 my $seconds = $ENV{TESS_SOAK_SECONDS} || ($ENV{TESS_SOAK} ? 600 : 15);
+my $wanted = $ENV{TESS_SOAK_SUMS} || ($ENV{TESS_SOAK} ? 10_000 : 1);
 my $seed = $ENV{TESS_SOAK_SEED} || time;
 my $cluster = TesseraCluster->new(
 	nodes => 3,
@@ -62,27 +63,42 @@ COMMIT;
 SQL
 
 # pgbench gives up a client that loses its session: it is started again and again
-# until the file is gone. What it has done is in the output.
+# until the file is gone.  What it has done is in its output.
 my $going = $coordinator->basedir . '/going';
 append_to_file($going, '');
 
 sub load
 {
-	my ($file, $clients, $out) = @_;
-	my $command = sprintf q{while [ -e '%s' ]; do pgbench --no-vacuum -T 2 -c %d -f '%s' -h '%s' -p %d %s || sleep 0.1; done},
-	  $going, $clients, $file, $coordinator->host, $coordinator->port, $TesseraCluster::DATABASE;
-	return IPC::Run::start([ 'sh', '-c', $command ], '<', \undef, '>', $out, '2>', '/dev/null');
+	my ($file, $clients) = @_;
+	my $out = "$file.out";
+	my $command = sprintf q{while [ -e '%s' ]; do pgbench --no-vacuum -T 2 -c %d -f '%s' -h '%s' -p %d %s >>'%s' || sleep 0.1; done},
+	  $going, $clients, $file, $coordinator->host, $coordinator->port, $TesseraCluster::DATABASE, $out;
+	append_to_file($out, '');
+	return { out => $out, run => IPC::Run::start([ 'sh', '-c', $command ], '<', \undef, '2>', '/dev/null') };
 }
 
 sub done
 {
-	my ($out) = @_;
+	my ($load) = @_;
+	my $out = slurp_file($load->{out});
 	my $sum = 0;
 	$sum += $1 while $out =~ /transactions actually processed: (\d+)/g;
 	return $sum;
 }
 
-# Kills.
+# A server that is killed leaves processes which hold its memory until they notice.
+sub crash
+{
+	my ($server, $pause) = @_;
+	my $pid = $server->{_pid};
+
+	$server->kill9;
+	usleep($pause);
+	usleep(50_000) while kill 0, $pid;
+	usleep(200_000) until $server->start(fail_ok => 1);
+	return;
+}
+
 my %kills = (
 	'a session' => sub {
 		my $pid = eval { $cluster->query(q{SELECT pid FROM pg_stat_activity
@@ -90,8 +106,10 @@ my %kills = (
 		kill 'KILL', $pid if $pid;
 		usleep(300_000);
 	},
-	'this server' => sub { $coordinator->stop('immediate'); $coordinator->start; },
-	'a node' => sub {
+	'this server' => sub { crash($coordinator, 300_000) },
+	'a node' => sub { crash($cluster->node(1 + int rand 3), 500_000) },
+	'this server, stopped' => sub { $coordinator->stop('immediate'); $coordinator->start; },
+	'a node, stopped' => sub {
 		my $node = $cluster->node(1 + int rand 3);
 		$node->stop('immediate');
 		usleep(500_000);
@@ -101,24 +119,26 @@ my %kills = (
 		eval { $cluster->node_query(1 + int rand 3, q{SELECT count(pg_terminate_backend(pid))
 			FROM pg_stat_activity WHERE application_name = 'tessera'}) };
 	});
-my ($transfers, $sums) = ('', '');
-my @loads = (load($transfer, 8, \$transfers), load($sum, 2, \$sums));
-my $end = time + $seconds;
+my @names = sort keys %kills;
+my ($transfers, $sums) = (load($transfer, 8), load($sum, 2));
+my $start = time;
+my ($end, $seen, $progress) = ($start + $seconds, 0, $start);
 my %killed;
 
-while (time < $end)
+while (time < $end || done($sums) < $wanted)
 {
-	my @names = sort keys %kills;
 	my $name = $names[ rand @names ];
 
 	usleep(1_000_000);
 	$kills{$name}->();
 	$killed{$name}++;
+	($seen, $progress) = (done($sums), time) if done($sums) > $seen;
+	last if time - $progress > 120;
 }
-note(join ', ', map { "$_: $killed{$_}" } sort keys %killed);
+my $killed = join '; ', map { "$_: $killed{$_}" } sort keys %killed;
 usleep(2_500_000);    # a run without a kill at its end
 unlink $going;
-$_->finish for @loads;
+$_->{run}->finish for $transfers, $sums;
 
 $cluster->wait_for('SELECT true');
 $cluster->gives('SELECT sum(balance) FROM account', $total, 'no money is lost');
@@ -129,7 +149,7 @@ $cluster->gives('SELECT count(*) FILTER (WHERE id <= 50) - count(*) FILTER (WHER
 	'0', 'each transfer is on both sides');
 cmp_ok($cluster->query('SELECT count(*) FROM ledger'), '>=', 2 * done($transfers), 'and those that were acknowledged are there');
 cmp_ok(done($transfers), '>', 0, 'some were');
-cmp_ok(done($sums), '>', 0, 'sums were taken');
+cmp_ok(done($sums), '>=', $wanted, 'sums were taken');
 unlike(slurp_file($coordinator->logfile), qr/division by zero/, 'every sum was right');
 for my $n (1 .. 3)
 {
@@ -137,6 +157,6 @@ for my $n (1 .. 3)
 			'SELECT count(*) = 0 FROM pg_prepared_xacts'),
 		"nothing stays prepared on node $n");
 }
-diag(sprintf '%d transfers, %d sums', done($transfers), done($sums)) if $ENV{TESS_TIMES};
+note(sprintf 'time: %d s: %d transfers, %d sums (%s)', time - $start, done($transfers), done($sums), $killed);
 
 done_testing();
