@@ -100,7 +100,7 @@ SELECT count(*) FROM big b JOIN local_few f ON b.id = f.big_id WHERE b.id IN (7,
 -- all shards have rows that are kept
 SELECT shipped('SELECT count(*) FROM big b LEFT JOIN three x USING (id)');
 SELECT count(*), count(x.n) FROM big b LEFT JOIN three x USING (id);
--- a node finds rows of few keys by its index
+-- a node finds rows of few keys by its index (this is its plan for any keys)
 CREATE TABLE wide (id int PRIMARY KEY, v text);
 SET client_min_messages = warning;
 SELECT tessera.create_distributed_table('wide', 'id', shard_count => 2, colocate_with => 'none');

@@ -40,7 +40,10 @@ tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
 	args->count = count;
 	args->evaluated = count;
 	if (fragment->shipped != NIL)
-		args->evaluated -= list_length(fragment->shipped) + 1;
+	{
+		args->shipped = list_length(fragment->shipped) + 1;
+		args->evaluated -= args->shipped + 2 * list_length(fragment->bounded);
+	}
 	if (list_length(exprs) != args->evaluated + (fragment->has_prune ? 1 : 0))
 		elog(ERROR, "fragment has %d parameters, but %d expressions",
 			 args->evaluated, list_length(exprs));

@@ -105,7 +105,8 @@ extern void tess_slot_show(TupleTableSlot *virtual_slot, TupleTableSlot *stored)
 typedef struct TessArgs
 {
 	int count;
-	int evaluated; /* so many of them; the others are of ship.c */
+	int evaluated; /* so many of them; the others are of ship.c: */
+	int shipped;   /* a stash and arrays, and behind them bounds */
 	Oid *types;
 	int16 *lengths; /* typlen */
 	bool *by_value;

@@ -113,7 +113,7 @@ static void
 stash_here(const TessArgs *args)
 {
 	int first = args->evaluated + 1;
-	int count = args->count - first;
+	int count = args->shipped - 1;
 	ArrayType **arrays = palloc(count * sizeof(ArrayType *));
 
 	for (int i = 0; i < count; i++)
@@ -132,9 +132,8 @@ stash_load(TessScanTask *tasks, int count, TessCargo *cargo, TessArgs *args,
 {
 	TessReplies *replies = tess_replies_make(tasks, ignore_row, NULL);
 	int first = args->evaluated;
-	TessEncoder *encoder = tess_encoder_make(args->count - first,
-											 args->types + first);
-	char *sql = stash_sql(args->count - first - 1, args->types + first + 1);
+	TessEncoder *encoder = tess_encoder_make(args->shipped, args->types + first);
+	char *sql = stash_sql(args->shipped - 1, args->types + first + 1);
 
 	for (int i = 0; i < count; i++)
 		if (tess_cargo_rows(cargo, tasks[i].shard_index) > 0)

@@ -7,6 +7,9 @@
  * else one for all.  The last load is sent with the statements that join it;
  * each load before it is sent when it is full, to be kept in stashes of the
  * nodes (shipped_rows.c).  To whom, and when, is the scan's to know.
+ *
+ * The least and the greatest value of some columns, of all loads of a bin, are
+ * arguments too.
  */
 #include "postgres.h"
 
@@ -35,6 +38,24 @@ typedef struct ShippedBin
 	ArrayBuildState **values; /* by column; NULL: no rows yet */
 } ShippedBin;
 
+/* A column whose least and greatest value are sent. */
+typedef struct BoundedColumn
+{
+	int position; /* in the child's tuples */
+	FmgrInfo compare;
+	Oid collation;
+	int16 length;
+	bool by_value;
+} BoundedColumn;
+
+/* Of one of them, in one bin. */
+typedef struct Bounds
+{
+	bool is_known; /* there was a value that is not NULL */
+	Datum least;
+	Datum greatest;
+} Bounds;
+
 struct TessCargo
 {
 	const TessFragment *fragment;
@@ -45,10 +66,41 @@ struct TessCargo
 	MemoryContext context; /* of the load */
 	int bin_count;
 	ShippedBin *bins;
-	bool loading; /* the child is being asked for rows */
-	bool started; /* ... or has been */
+	int bounded_count;
+	BoundedColumn *bounded;
+	MemoryContext bounds_context; /* of all loads */
+	Bounds *bounds;				  /* by bin and column */
+	bool loading;				  /* the child is being asked for rows */
+	bool started;				  /* ... or has been */
 	TessCargoFigures figures;
 };
+
+static void
+init_bounds(TessCargo *cargo, const TessFragment *fragment, TupleDesc desc)
+{
+	ListCell *position;
+	ListCell *function;
+	ListCell *collation;
+
+	if (fragment->bounded == NIL)
+		return;
+	cargo->bounded = palloc0(list_length(fragment->bounded) *
+							 sizeof(BoundedColumn));
+	cargo->bounds_context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera bounds",
+												  ALLOCSET_SMALL_SIZES);
+	forthree(position, fragment->bounded, function, fragment->bound_functions,
+			 collation, fragment->bound_collations)
+	{
+		BoundedColumn *column = &cargo->bounded[cargo->bounded_count++];
+
+		column->position = lfirst_int(position);
+		fmgr_info(lfirst_oid(function), &column->compare);
+		column->collation = lfirst_oid(collation);
+		get_typlenbyval(TupleDescAttr(desc, column->position)->atttypid,
+						&column->length, &column->by_value);
+	}
+}
 
 /* What child (of the plan of the fragment) gives, in the current context.  NULL
  * if nothing is shipped. */
@@ -81,6 +133,7 @@ tess_cargo_make(const TessFragment *fragment, PlanState *child)
 	}
 	if (fragment->shipped_key >= 0)
 		cargo->key_type = TupleDescAttr(desc, fragment->shipped_key)->atttypid;
+	init_bounds(cargo, fragment, desc);
 	return cargo;
 }
 
@@ -143,6 +196,63 @@ add_row(TessCargo *cargo, ShippedBin *bin, TupleTableSlot *slot)
 	return bytes;
 }
 
+/* The bounds of a bin. */
+static Bounds *
+bounds_of(const TessCargo *cargo, const ShippedBin *bin)
+{
+	return &cargo->bounds[(bin - cargo->bins) * cargo->bounded_count];
+}
+
+static void
+move_bound(TessCargo *cargo, const BoundedColumn *column, Datum *bound,
+		   bool is_known, Datum value)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(cargo->bounds_context);
+
+	if (is_known && !column->by_value)
+		pfree(DatumGetPointer(*bound));
+	*bound = datumCopy(value, column->by_value, column->length);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Widens the bounds of a bin for a row of the child. */
+static void
+widen_bounds(TessCargo *cargo, const ShippedBin *bin, TupleTableSlot *slot)
+{
+	for (int i = 0; i < cargo->bounded_count; i++)
+	{
+		BoundedColumn *column = &cargo->bounded[i];
+		Bounds *bounds = &bounds_of(cargo, bin)[i];
+		bool isnull;
+		Datum value = slot_getattr(slot, column->position + 1, &isnull);
+
+		if (isnull)
+			continue;
+		if (!bounds->is_known ||
+			DatumGetInt32(FunctionCall2Coll(&column->compare, column->collation,
+											value, bounds->least)) < 0)
+			move_bound(cargo, column, &bounds->least, bounds->is_known, value);
+		if (!bounds->is_known ||
+			DatumGetInt32(FunctionCall2Coll(&column->compare, column->collation,
+											value, bounds->greatest)) > 0)
+			move_bound(cargo, column, &bounds->greatest, bounds->is_known, value);
+		bounds->is_known = true;
+	}
+}
+
+/* Before the first load. */
+static void
+clear_bounds(TessCargo *cargo)
+{
+	if (cargo->bounded_count == 0)
+		return;
+	MemoryContextReset(cargo->bounds_context);
+	cargo->bounds = MemoryContextAllocZero(cargo->bounds_context,
+										   cargo->bin_count *
+											   cargo->bounded_count *
+											   sizeof(Bounds));
+}
+
 /*
  * Gets the next load, whose rows belong to shards of args.  True if it is full,
  * and more may follow; false with the last one.  Its memory is given back by
@@ -163,6 +273,8 @@ tess_cargo_load(TessCargo *cargo, const TessArgs *args, const TessGroup *group)
 	cargo->bin_count = is_routed ? group->shard_count : 1;
 	cargo->bins = MemoryContextAllocZero(cargo->context,
 										 cargo->bin_count * sizeof(ShippedBin));
+	if (!cargo->started)
+		clear_bounds(cargo);
 	cargo->started = true;
 	cargo->loading = true;
 	while (bytes < limit)
@@ -177,6 +289,7 @@ tess_cargo_load(TessCargo *cargo, const TessArgs *args, const TessGroup *group)
 		if (bin == NULL)
 			continue;
 		bytes += add_row(cargo, bin, slot);
+		widen_bounds(cargo, bin, slot);
 		cargo->figures.rows++;
 	}
 	cargo->loading = false;
@@ -194,7 +307,8 @@ tess_cargo_rows(const TessCargo *cargo, int shard_index)
 
 /*
  * The rows of the load for a shard become the last arguments, behind the number
- * of the stash that has the loads before; 0: there were none.
+ * of the stash that has the loads before; 0: there were none.  With the last
+ * load the bounds are those of all.
  */
 void
 tess_cargo_set_arguments(TessCargo *cargo, TessArgs *args, int shard_index,
@@ -211,6 +325,15 @@ tess_cargo_set_arguments(TessCargo *cargo, TessArgs *args, int shard_index,
 		number++;
 		args->nulls[number] = false;
 		args->values[number] = makeArrayResult(bin->values[i], cargo->context);
+	}
+	for (int i = 0; i < cargo->bounded_count; i++)
+	{
+		const Bounds *bounds = &bounds_of(cargo, bin)[i];
+
+		args->nulls[++number] = !bounds->is_known;
+		args->values[number] = bounds->least;
+		args->nulls[++number] = !bounds->is_known;
+		args->values[number] = bounds->greatest;
 	}
 }
 

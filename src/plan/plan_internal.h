@@ -241,8 +241,19 @@ typedef struct TessShipment
 	List *filters;
 	List *columns; /* Var *: what it uses of the shards' rows ... */
 	List *shipped; /* ... and of what is sent */
+	List *bounds;  /* TessShipBound *: of what is sent, too */
 	List *frame;   /* see task.h; NIL until it is written */
 } TessShipment;
+
+/* Rows of the shards are read only between two values of what is sent. */
+typedef struct TessShipBound
+{
+	Var *var;		/* a column of it */
+	Oid function;	/* compares its values */
+	Oid collation;	/* for that */
+	Expr *least;	/* conditions, over varno 1, whose parameters are ... */
+	Expr *greatest; /* ... $1 and $2 */
+} TessShipBound;
 
 extern Node *tess_ship_var(TessShipment *ship, const TessTravel *travel,
 						   const Var *var);
@@ -251,11 +262,18 @@ extern bool tess_ship_write(TessShipment *ship, Query *query, Query *source,
 							const char **reason);
 extern void tess_ship_describe(const TessShipment *ship, TessFragment *fragment);
 
+/* ship_bounds.c: what the shards need not read. */
+extern void tess_ship_find_bounds(TessShipment *ship, TessDraft *draft,
+								  List *clauses);
+extern List *tess_ship_bound_conditions(const TessShipment *ship,
+										int param_count);
+
 /* ship_join.c: joins with rows of anywhere else, as paths. */
 extern int tess_ship_limit_kb(void);
 /* True if a statement calls functions that may write: what they write must not
  * be seen by scans that wait for what they return. */
 extern bool tess_ship_may_write(Query *query);
+extern Var *tess_ship_column(Node *expr, Relids relids);
 extern TessDraft *tess_ship_draft_of(PlannerInfo *root, RelOptInfo *joinrel);
 extern void tess_ship_join_init(void);
 

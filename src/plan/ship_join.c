@@ -111,6 +111,19 @@ strip_relabels(Node *node)
 	return node;
 }
 
+/* The column of one of the relations that an expression is, perhaps under
+ * another type; else NULL. */
+Var *
+tess_ship_column(Node *expr, Relids relids)
+{
+	Var *var = (Var *) strip_relabels(expr);
+
+	return IsA(var, Var) && var->varattno > 0 && var->varlevelsup == 0 &&
+				   bms_is_member(var->varno, relids)
+			   ? var
+			   : NULL;
+}
+
 /*
  * The column of what is shipped that a condition of the join sets equal to the
  * key of the shards' rows, if it routes as the key does; else NULL.
@@ -122,20 +135,17 @@ route_of(const TessDraft *draft, const RestrictInfo *rinfo, Relids inner)
 	OpExpr *op = (OpExpr *) rinfo->clause;
 	bool left_is_key;
 	Oid other_type;
-	Node *left;
-	Node *right;
 	Var *other;
 
 	if (!IsA(op, OpExpr) || list_length(op->args) != 2)
 		return NULL;
-	left = strip_relabels(linitial(op->args));
-	right = strip_relabels(lsecond(op->args));
-	left_is_key = tess_draft_is_key(draft, left);
-	if (!left_is_key && !tess_draft_is_key(draft, right))
+	left_is_key = tess_draft_is_key(draft, strip_relabels(linitial(op->args)));
+	if (!left_is_key &&
+		!tess_draft_is_key(draft, strip_relabels(lsecond(op->args))))
 		return NULL;
-	other = (Var *) (left_is_key ? right : left);
-	if (!IsA(other, Var) || other->varattno <= 0 || other->varlevelsup > 0 ||
-		!bms_is_member(other->varno, inner) ||
+	other = tess_ship_column(left_is_key ? lsecond(op->args) : linitial(op->args),
+							 inner);
+	if (other == NULL ||
 		!tess_route_is_key_equality(table, op->opno, op->inputcollid,
 									left_is_key, &other_type) ||
 		!tess_route_type_is_compatible(&table->group->hasher, other->vartype))
@@ -241,6 +251,7 @@ make_draft(PlannerInfo *root, const Candidate *candidate)
 					  candidate->path->rows * ROWS_A_PROBE *
 							  tess_draft_shard_count(root, draft) >
 						  candidate->outer->rows;
+	tess_ship_find_bounds(ship, draft, candidate->clauses);
 	draft->ship = ship;
 	draft->columns = tess_columns_make(InvalidOid, 0);
 	if (!send_clauses(draft, candidate))

@@ -386,6 +386,21 @@ set_from(const TessShipment *ship, Query *query, RangeTblEntry *shipped)
 									   : (Node *) make_ands_explicit(conditions));
 }
 
+/* No rows of a shard beyond what they can meet; param_count: parameters that
+ * come before. */
+static void
+set_bounds(const TessShipment *ship, Query *source, int param_count)
+{
+	FromExpr *from = source->jointree;
+	List *conditions = tess_ship_bound_conditions(ship, param_count);
+
+	if (conditions == NIL)
+		return;
+	conditions = list_concat(make_ands_implicit((Expr *) from->quals),
+							 conditions);
+	from->quals = (Node *) make_ands_explicit(conditions);
+}
+
 /*
  * Writes a query over the outer query's columns (query, without FROM), which
  * source gives the rows of a shard.  param_count: parameters that come before
@@ -396,6 +411,7 @@ bool
 tess_ship_write(TessShipment *ship, Query *query, Query *source,
 				int param_count, List **template, const char **reason)
 {
+	set_bounds(ship, source, param_count + 1 + list_length(ship->shipped));
 	query->rtable = list_make1(make_shard_entry(ship, source));
 	query->hasSubLinks = source->hasSubLinks;
 	set_from(ship, query, make_shipped_entry(ship, param_count));
@@ -435,5 +451,19 @@ tess_ship_describe(const TessShipment *ship, TessFragment *fragment)
 										position_of(ship, var));
 		fragment->param_types = lappend_oid(fragment->param_types,
 											get_array_type(var->vartype));
+	}
+	foreach(cell, ship->bounds)
+	{
+		const TessShipBound *bound = lfirst(cell);
+
+		fragment->bounded = lappend_int(fragment->bounded,
+										position_of(ship, bound->var));
+		fragment->bound_functions = lappend_oid(fragment->bound_functions,
+												bound->function);
+		fragment->bound_collations = lappend_oid(fragment->bound_collations,
+												 bound->collation);
+		for (int i = 0; i < 2; i++)
+			fragment->param_types = lappend_oid(fragment->param_types,
+												bound->var->vartype);
 	}
 }

@@ -87,6 +87,14 @@ typedef struct TessFragment
 	JoinType shipped_join;
 	int ship_limit_kb;
 
+	/* Of some of these columns (again positions in the child's target list) the least
+	 * and the greatest value come as parameters as well, behind the arrays, as the
+	 * comparison function of a btree class has it: the template reads no rows
+	 * beyond them. */
+	List *bounded;			/* int list */
+	List *bound_functions;	/* OID list */
+	List *bound_collations; /* OID list */
+
 	/* Columns of the node's result, in order. */
 	List *column_types;		 /* OID list */
 	List *column_typmods;	 /* int list */
