@@ -7,7 +7,9 @@ SET client_min_messages = warning;
 \getenv port1 TESS_NODE1_PORT
 \getenv db1 TESS_NODE1_DB
 
--- SQLSTATE and message; "no hint" where there is none
+-- SQLSTATE and message; "no hint" where there is none.  All are kept, and
+-- looked through at the end.
+CREATE TABLE calls (command text, state text, message text, hint text);
 CREATE FUNCTION refused(command text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     state text;
@@ -20,6 +22,7 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
     END;
+    INSERT INTO calls VALUES (command, state, message, hint);
     RETURN concat_ws(' ', state, message, CASE WHEN hint = '' THEN '(no hint)' END);
 END $$;
 CREATE VIEW left_behind AS
@@ -69,6 +72,7 @@ SELECT what || E'\n    ' || replace(refused(command), :'host1', 'HOST') FROM (VA
     ('same name', format($$SELECT tessera.add_node('node1', %L, %s, %L)$$, :'host1', :'port1', :'db1')),
     ('same address', format($$SELECT tessera.add_node('new', %L, %s, %L)$$, :'host1', :'port1', :'db1')),
     ('same database', format($$SELECT tessera.add_node('new', %L, %s, %L)$$, :'host1' || ',' || :'host1', :'port1', :'db1')),
+    ('template', format($$SELECT tessera.add_node('new', %L, %s, 'template1')$$, :'host1', :'port1')),
     ('no server', $$SELECT tessera.add_node('new')$$),
     ('another wrapper', $$CREATE FOREIGN DATA WRAPPER regress_other; CREATE SERVER new FOREIGN DATA WRAPPER regress_other; SELECT tessera.add_node('new')$$),
     ('unknown node', $$SELECT tessera.update_node('none')$$),
@@ -121,6 +125,7 @@ SELECT command || E'\n    ' || refused('SELECT ' || command) FROM unnest(ARRAY[
     $$tessera.create_distributed_table('plain', 'k', shard_count => 64001)$$,
     $$tessera.create_distributed_table('plain', 'k', colocate_with => '')$$,
     $$tessera.create_distributed_table('plain', 'k', colocate_with => 'a.b.c')$$,
+    $$tessera.create_distributed_table('plain', 'k', colocate_with => '1234567890')$$,
     $$tessera.create_distributed_table('plain', 'k', colocate_with => '"done')$$,
     $$tessera.create_distributed_table('plain', 'k', colocate_with => 'DONE.')$$,
     $$tessera.create_distributed_table('plain', 'k', colocate_with => 'none such')$$,
@@ -136,6 +141,47 @@ SELECT command || E'\n    ' || refused('SELECT ' || command) FROM unnest(ARRAY[
     $$tessera.create_reference_table('everywhere')$$,
     $$tessera.create_reference_table('left_behind')$$,
     $$tessera.create_reference_table('pg_class')$$]) command;
+
+-- names of no table, of every function that takes one
+CREATE SCHEMA bad_input_closed;
+CREATE TABLE takes_table AS SELECT * FROM (VALUES
+    ($$tessera.create_distributed_table(%s, 'k')$$),
+    ($$tessera.create_distributed_table(relation => %s, key => 'k', shard_count => 4)$$),
+    ($$tessera.create_reference_table(%s)$$),
+    ($$tessera.undistribute_table(%s)$$),
+    ($$tessera.run_on_shards(%s, 'SELECT 1')$$),
+    ($$tessera.shard_of(%s, 1)$$),
+    ($$tessera.shard_of(%s, 'x')$$),
+    ($$tessera.relation_size(%s)$$),
+    ($$tessera.total_relation_size(%s)$$)) t (call);
+SELECT name || E'\n    ' || string_agg(DISTINCT refused('SELECT ' || format(call, quote_literal(name))), E'\n    ')
+FROM takes_table, unnest(ARRAY['', ' ', '-', 'none', '"DONE"', '"done', 'done.', '.done', 'no such', 'no_schema.done',
+    'bad_input_closed.done', current_database() || '.bad_input.nothing', 'a.b.c', 'a.b.c.d', '1234567890', '4294967295', '99999999999',
+    'done; DROP TABLE done', repeat('x', 64)]) WITH ORDINALITY n (name, i)
+GROUP BY i, name ORDER BY i;
+SELECT DISTINCT left(refused('SELECT ' || format(call, quote_literal(repeat('ü', 5000)))), 25) FROM takes_table;
+-- names in expressions: they are text, too
+SELECT DISTINCT refused('SELECT ' || format(call, name)) FROM takes_table,
+    unnest(ARRAY[$$'none'::name$$, $$'no' || 'ne'$$, $$'none'::varchar(9)$$]) name;
+
+-- what is no ordinary table
+CREATE TEMP TABLE temporary (k int);
+CREATE UNLOGGED TABLE unlogged (k int);
+CREATE VIEW a_view AS SELECT 1 AS k;
+CREATE MATERIALIZED VIEW a_matview AS SELECT 1 AS k;
+CREATE SEQUENCE a_sequence;
+CREATE TABLE partitioned (k int) PARTITION BY HASH (k);
+CREATE INDEX an_index ON plain (k);
+CREATE TYPE a_type AS (k int);
+CREATE FOREIGN DATA WRAPPER regress_bad_input;
+CREATE SERVER regress_bad_input FOREIGN DATA WRAPPER regress_bad_input;
+CREATE FOREIGN TABLE a_foreign (k int) SERVER regress_bad_input;
+SELECT name || E'\n    ' || string_agg(DISTINCT refused('SELECT ' || format(call, quote_literal(name))), E'\n    ')
+FROM takes_table, unnest(ARRAY['temporary', 'unlogged', 'a_view', 'a_matview', 'a_sequence', 'partitioned', 'an_index', 'a_type',
+    'a_foreign', 'pg_class', 'information_schema.tables', 'tessera.node']) WITH ORDINALITY n (name, i)
+WHERE call NOT LIKE '%relation_size%'
+GROUP BY i, name ORDER BY i;
+DROP FOREIGN DATA WRAPPER regress_bad_input CASCADE;
 
 -- tables of extensions, keys with OIDs inside, settings, what shards need
 CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';
@@ -193,8 +239,14 @@ SELECT count(*) FROM done;
 -- roles without rights
 CREATE ROLE regress_nobody;
 GRANT USAGE ON SCHEMA bad_input TO regress_nobody;
+GRANT INSERT ON calls TO regress_nobody;
 SET ROLE regress_nobody;
 SELECT left(refused('SELECT ' || command), 5) AS state, command FROM unnest(ARRAY[
+    $$tessera.bring_objects()$$,
+    $$tessera.recover_transactions()$$,
+    $$count(*) FROM tessera.in_doubt$$,
+    $$tessera.relation_size('bad_input_closed.t')$$,
+    $$tessera.create_reference_table('bad_input_closed.t')$$,
     $$tessera.add_node('new', 'localhost')$$,
     $$tessera.update_node('node1')$$,
     $$tessera.remove_node('node1')$$,
@@ -203,13 +255,38 @@ SELECT left(refused('SELECT ' || command), 5) AS state, command FROM unnest(ARRA
     $$tessera.run_on_shards('done', 'SELECT 1')$$,
     $$tessera.create_distributed_table('plain', 'k')$$,
     $$tessera.create_reference_table('plain')$$,
-    $$tessera.undistribute_table('done')$$,
-    $$tessera_internal.deparse_template('SELECT 1')$$,
-    $$tessera_internal.table_ddl('done')$$,
-    $$count(*) FROM done$$]) command;
+    $$tessera.undistribute_table('done')$$]) command;
 RESET ROLE;
+-- who looks, and who manages, without being a superuser
+GRANT pg_monitor TO regress_nobody;
+SET ROLE regress_nobody;
+SELECT count(*) AS in_doubt FROM tessera.in_doubt;
+SELECT count(*) > 0 AS checked FROM tessera.check_nodes();
+SELECT left(refused('SELECT ' || command), 5) AS state, command FROM unnest(ARRAY[
+    $$tessera.update_node('node1', zone => 'z')$$,
+    $$tessera.recover_transactions()$$]) command;
+RESET ROLE;
+REVOKE pg_monitor FROM regress_nobody;
+GRANT USAGE ON FOREIGN DATA WRAPPER tessera TO regress_nobody;
+BEGIN;
+SET ROLE regress_nobody;
+SELECT tessera.update_node('node1', zone => 'z');
+SELECT tessera.recover_transactions();
+SELECT count(*) > 0 AS checked FROM tessera.check_nodes();
+SELECT left(refused('SELECT ' || command), 5) AS state, command FROM unnest(ARRAY[
+    $$tessera.update_node('node1', port => 1)$$,
+    $$tessera.run_on_nodes('SELECT 1')$$,
+    $$tessera.run_on_shards('done', 'SELECT 1')$$]) command;
+ROLLBACK;
+REVOKE USAGE ON FOREIGN DATA WRAPPER tessera FROM regress_nobody;
 
-DROP SCHEMA bad_input CASCADE;
+-- each of all these errors has a SQLSTATE of its own and a hint (SET is PostgreSQL's)
+SELECT count(*) > 250 AS many FROM calls;
+SELECT command, state, message FROM calls
+WHERE (state ~ '^(XX|ZZ)' OR hint = '') AND command NOT LIKE 'SET %';
+
+
+DROP SCHEMA bad_input, bad_input_closed CASCADE;
 SELECT node, result FROM tessera.run_on_nodes($$SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'bad\_input\_%'$$) ORDER BY node;
 SELECT bool_and(success) FROM tessera.run_on_nodes('DROP SCHEMA IF EXISTS bad_input CASCADE');
 DROP ROLE regress_nobody;

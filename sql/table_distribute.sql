@@ -115,7 +115,6 @@ SELECT tessera.create_distributed_table('loops', 'k', NULL);
 SELECT tessera.create_distributed_table('loops', 'k', colocate_with => NULL);
 
 -- so are other wrong calls, each with its own SQLSTATE and a hint
--- so are other wrong calls, each with its own SQLSTATE and a hint
 CREATE FUNCTION refused(command text, OUT state text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE command;

@@ -40,6 +40,45 @@ SELECT asks_nodes('SELECT name, host FROM tessera.nodes');
 SELECT asks_nodes('SELECT shard_id FROM tessera.shards');
 SELECT asks_nodes('SELECT shard_id, bytes FROM tessera.shards');
 
+-- a table is given as literal, name, text, regclass, OID, number in a text, and parameter
+CREATE FUNCTION sizes(a text, b regclass, c name, d oid, e varchar) RETURNS bigint[] LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN ARRAY[tessera.relation_size(a), tessera.relation_size(b), tessera.relation_size(c),
+        tessera.relation_size(d), tessera.relation_size(e)];
+END $$;
+INSERT INTO names VALUES ('a', 1);
+SELECT count(DISTINCT s) AS sizes, min(s) > 0 AS filled
+	FROM unnest(sizes('names', 'names', 'names', 'names'::regclass, 'names')
+		|| sizes('views.names', 'views.names', 'names', 'names'::regclass, 'views.names')
+		|| tessera.relation_size('names'::regclass::oid::text)) s;
+PREPARE size_of AS SELECT tessera.relation_size($1) > 0 AS filled;
+EXECUTE size_of('names');
+PREPARE size_of_class(regclass) AS SELECT tessera.relation_size($1) > 0 AS filled;
+EXECUTE size_of_class('names');
+PREPARE place_of AS SELECT (tessera.shard_of($1, $2)).shard_id = (tessera.shard_of('names', 'a')).shard_id AS same;
+EXECUTE place_of('names', 'a');
+SELECT command, count(DISTINCT shard_id) FROM (
+	SELECT 'text' AS command, shard_id FROM tessera.run_on_shards('names', 'SELECT 1')
+	UNION ALL SELECT 'regclass', shard_id FROM tessera.run_on_shards('names'::regclass, 'SELECT 1')
+	UNION ALL SELECT 'by name', shard_id FROM tessera.run_on_shards(command => 'SELECT 1', relation => 'names')) c
+	GROUP BY 1 ORDER BY 1;
+CREATE TABLE given (k int, v text);
+SELECT tessera.create_distributed_table(relation => 'given', key => 'k', colocate_with => '"Big Table"');
+SELECT tessera.undistribute_table('given'::regclass);
+SELECT tessera.create_distributed_table('given'::regclass, 'k', shard_count => 2, colocate_with => 'none');
+SELECT tessera.undistribute_table(relation => 'given');
+SELECT tessera.create_reference_table('given'::regclass);
+DO $$
+DECLARE
+    class regclass := 'given';
+BEGIN
+    PERFORM tessera.undistribute_table(class);
+    PERFORM tessera.create_reference_table(class::text);
+    PERFORM tessera.undistribute_table(class::oid);
+END $$;
+SELECT count(*) FROM tessera.tables WHERE relation = 'given'::regclass;
+DROP TABLE given;
+
 -- a key is where shard_of says
 CREATE FUNCTION holds(relation regclass, key int) RETURNS bool LANGUAGE sql AS $$
 	SELECT bool_or(result = '1' AND r.shard_id = s.shard_id) FROM tessera.run_on_shards(relation,

@@ -47,3 +47,19 @@ tess_attempt(void (*action)(void *arg), void *arg)
 		ReThrowError(error);
 	return error;
 }
+
+void
+tess_error_raise_again(MemoryContext context, const char *hint)
+{
+	ErrorData *error;
+	char *copy;
+
+	MemoryContextSwitchTo(context);
+	/* it may have been made where FlushErrorState() frees it */
+	copy = pstrdup(hint);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (error->hint == NULL && !ends_command(error->sqlerrcode))
+		error->hint = copy;
+	ReThrowError(error);
+}

@@ -8,6 +8,7 @@
 #include "nodes/pg_list.h"
 #include "nodes/plannodes.h"
 #include "postmaster/bgworker.h"
+#include "storage/lockdefs.h"
 #include "storage/lwlock.h"
 #include "utils/elog.h"
 
@@ -73,6 +74,35 @@ extern Oid tess_catalog_relation_oid(const char *name);
  * succeeded, else its error, in the caller's context.  Cancel, timeouts and
  * termination are not caught. */
 extern ErrorData *tess_attempt(void (*action)(void *arg), void *arg);
+
+/* In PG_CATCH: raises the error again, with this hint if it has none and is no
+ * cancel or the like.  Context is that of before PG_TRY. */
+extern void tess_error_raise_again(MemoryContext context, const char *hint)
+	pg_attribute_noreturn();
+
+/* arguments.c */
+
+/* Errors with 22004 and the hint if an argument is NULL. */
+extern void tess_argument_refuse_null(FunctionCallInfo fcinfo, int argument,
+									  const char *name, const char *hint);
+
+/* The table that an argument "relation" names: regclass, or text that is read
+ * as regclass reads it.  A regclass may be of a table that is not there; text
+ * that names none errors as regclass does, with a hint (42P01, 3F000, 42602,
+ * 42601, 0A000, 42501), and NULL with 22004.  No lock. */
+extern Oid tess_argument_relation(FunctionCallInfo fcinfo, int argument);
+
+/* The same for a name from elsewhere, and with a lock; hint NULL: one that goes
+ * with the error. */
+extern Oid tess_relation_by_name(const char *name, LOCKMODE lockmode,
+								 const char *hint);
+
+/* rights.c */
+
+/* Error with 42501 if the current user may not change what the cluster is made
+ * of, or not look at the nodes. */
+extern void tess_right_check_manage(const char *function);
+extern void tess_right_check_look(const char *function);
 
 /* shared_memory.c */
 

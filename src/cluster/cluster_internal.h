@@ -23,6 +23,7 @@ typedef struct TessFacts
 	char *icu_locale;
 	char *collation_version;
 	bool in_recovery;
+	bool is_template; /* new databases can be copies of it */
 	char *preload_libraries;
 	int max_prepared_transactions;
 	char *wal_level;

@@ -56,8 +56,8 @@ CREATE FUNCTION tessera.run_on_shards(relation regclass, command text, OUT shard
 COMMENT ON FUNCTION tessera.run_on_shards(regclass, text)
 	IS 'runs a command for every shard of a table, with %s replaced by the name of the shard''s table';
 
-REVOKE ALL ON FUNCTION tessera.add_node(text, text, int, text, bool, text),
-	tessera.update_node(text, text, int, text, bool, text), tessera.remove_node(text),
-	tessera.check_nodes(), tessera.run_on_nodes(text), tessera.run_on_shards(regclass, text)
-	FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tessera.check_nodes() TO pg_monitor;
+CREATE FUNCTION tessera.run_on_shards(relation text, command text, OUT shard_id bigint, OUT node name,
+		OUT success bool, OUT result text)
+	RETURNS SETOF record LANGUAGE c AS 'MODULE_PATHNAME', 'tess_run_on_shards';
+COMMENT ON FUNCTION tessera.run_on_shards(text, text)
+	IS 'runs a command for every shard of a table, with %s replaced by the name of the shard''s table';

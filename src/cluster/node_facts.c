@@ -24,7 +24,7 @@
 	" pg_catalog.pg_encoding_to_char(d.encoding)," \
 	" d.datcollate, d.datctype, d.datlocprovider, d.daticulocale," \
 	" pg_catalog.pg_database_collation_actual_version(d.oid)," \
-	" pg_catalog.pg_is_in_recovery()," \
+	" pg_catalog.pg_is_in_recovery(), d.datistemplate," \
 	" (SELECT s.setting FROM pg_catalog.pg_settings s WHERE s.name = 'shared_preload_libraries')," \
 	" pg_catalog.current_setting('max_prepared_transactions')," \
 	" pg_catalog.current_setting('wal_level')," \
@@ -37,7 +37,7 @@
 	" FROM pg_catalog.pg_database d, pg_catalog.pg_control_system() c" \
 	" WHERE d.datname = pg_catalog.current_database()"
 
-#define FACT_COUNT 18
+#define FACT_COUNT 19
 
 static TessFacts *
 make_facts(char **values)
@@ -54,14 +54,15 @@ make_facts(char **values)
 	facts->icu_locale = values[7];
 	facts->collation_version = values[8];
 	facts->in_recovery = values[9][0] == 't';
-	facts->preload_libraries = values[10];
-	facts->max_prepared_transactions = pg_strtoint32(values[11]);
-	facts->wal_level = values[12];
-	facts->plugin_libraries = values[13];
-	facts->max_connections = pg_strtoint32(values[14]);
-	facts->extension_version = values[15];
-	facts->available_version = values[16];
-	facts->old_prepared = pg_strtoint32(values[17]);
+	facts->is_template = values[10][0] == 't';
+	facts->preload_libraries = values[11];
+	facts->max_prepared_transactions = pg_strtoint32(values[12]);
+	facts->wal_level = values[13];
+	facts->plugin_libraries = values[14];
+	facts->max_connections = pg_strtoint32(values[15]);
+	facts->extension_version = values[16];
+	facts->available_version = values[17];
+	facts->old_prepared = pg_strtoint32(values[18]);
 	return facts;
 }
 
@@ -298,6 +299,15 @@ tess_facts_problems(const char *node_name, const TessFacts *facts,
 							   NULL,
 							   pstrdup(_(
 								   "Give the address of its primary, or promote it.")));
+	if (facts->is_template)
+		problems = add_problem(problems, true,
+							   ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+							   psprintf(_("the database of node \"%s\" is a template"),
+										node_name),
+							   pstrdup(_(
+								   "New databases that are copied from it would be this node, too.")),
+							   pstrdup(_(
+								   "Use another database of that server, or ALTER DATABASE ... IS_TEMPLATE false there.")));
 	problems = locale_problems(problems, node_name, facts, own);
 	problems = extension_problems(problems, node_name, facts);
 	return setting_problems(problems, node_name, facts, own);

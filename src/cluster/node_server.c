@@ -9,8 +9,10 @@
 #include "catalog/pg_foreign_server.h"
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 
 #include "base/base.h"
 #include "catalog/catalog.h"
@@ -88,7 +90,8 @@ change_option(List *options, Oid server, const char *name, const char *value)
 	return lappend(options, make_option(name, value, action));
 }
 
-/* Sets what is not NULL (port: not 0).  The caller must own the server. */
+/* Sets what is not NULL (port: not 0).  Errors with 42501 unless the current
+ * user owns the server. */
 void
 tess_server_alter(const char *name, const char *host, int port,
 				  const char *dbname)
@@ -96,6 +99,12 @@ tess_server_alter(const char *name, const char *host, int port,
 	AlterForeignServerStmt *stmt = makeNode(AlterForeignServerStmt);
 	Oid server = get_foreign_server_oid(name, false);
 
+	if (!pg_foreign_server_ownercheck(server, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of foreign server %s", name),
+				 errhint(
+					 "Ask the owner of the server to do it, or become a member of the owner's role.")));
 	stmt->servername = pstrdup(name);
 	stmt->options = change_option(NIL, server, "host", host);
 	if (port != 0)

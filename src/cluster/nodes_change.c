@@ -27,6 +27,8 @@
 #include "tessera.h"
 #include "xact/xact.h"
 
+#define DEFAULT_HINT "Leave the argument out to get its default."
+
 PG_FUNCTION_INFO_V1(tess_node_add);
 PG_FUNCTION_INFO_V1(tess_node_update);
 PG_FUNCTION_INFO_V1(tess_node_remove);
@@ -35,17 +37,6 @@ static void
 lock_catalog(const char *name)
 {
 	LockRelationOid(tess_catalog_relation_oid(name), ShareRowExclusiveLock);
-}
-
-static void
-refuse_null(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", name),
-				 errhint(
-					 "Leave the argument out to get its default, if it has one.")));
 }
 
 static char *
@@ -78,11 +69,9 @@ static void
 check_not_empty(const char *value, const char *name)
 {
 	if (value != NULL && value[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must not be empty", name),
-				 errhint(
-					 "Leave the argument out to get its default, if it has one.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("\"%s\" must not be empty", name),
+						errhint(DEFAULT_HINT)));
 }
 
 static TessNodeRow *
@@ -283,11 +272,12 @@ tess_node_add(PG_FUNCTION_ARGS)
 	bool server_is_new;
 	Oid server;
 
+	tess_right_check_manage("add_node");
 	PreventCommandIfReadOnly("tessera.add_node()");
-	refuse_null(fcinfo, 0, "name");
-	refuse_null(fcinfo, 2, "port");
-	refuse_null(fcinfo, 3, "dbname");
-	refuse_null(fcinfo, 4, "holds_shards");
+	tess_argument_refuse_null(fcinfo, 0, "name", _("Give the name of the node."));
+	tess_argument_refuse_null(fcinfo, 2, "port", _(DEFAULT_HINT));
+	tess_argument_refuse_null(fcinfo, 3, "dbname", _(DEFAULT_HINT));
+	tess_argument_refuse_null(fcinfo, 4, "holds_shards", _(DEFAULT_HINT));
 	added.name = text_argument(fcinfo, 0);
 	added.server = added.name;
 	added.holds_shards = PG_GETARG_BOOL(4);
@@ -352,8 +342,9 @@ tess_node_update(PG_FUNCTION_ARGS)
 	int port = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
 	char *dbname = text_argument(fcinfo, 3);
 
+	tess_right_check_manage("update_node");
 	PreventCommandIfReadOnly("tessera.update_node()");
-	refuse_null(fcinfo, 0, "name");
+	tess_argument_refuse_null(fcinfo, 0, "name", _("Give the name of the node."));
 	if (!PG_ARGISNULL(2))
 		check_port(port);
 	check_not_empty(host, "host");
@@ -391,8 +382,9 @@ tess_node_remove(PG_FUNCTION_ARGS)
 	TessNodeRow *row;
 	ErrorData *error;
 
+	tess_right_check_manage("remove_node");
 	PreventCommandIfReadOnly("tessera.remove_node()");
-	refuse_null(fcinfo, 0, "name");
+	tess_argument_refuse_null(fcinfo, 0, "name", _("Give the name of the node."));
 	lock_catalog("node");
 	lock_catalog("placement");
 	row = find_node(text_argument(fcinfo, 0));

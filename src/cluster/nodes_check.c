@@ -147,10 +147,13 @@ check_node(ReturnSetInfo *output, const TessNode *node, const TessFacts *own)
 Datum
 tess_nodes_check(PG_FUNCTION_ARGS)
 {
-	TessFacts *own = tess_facts_local();
+	TessFacts *own;
 	int count;
-	const TessNode *const *nodes = tess_meta_nodes(&count);
+	const TessNode *const *nodes;
 
+	tess_right_check_look("check_nodes");
+	own = tess_facts_local();
+	nodes = tess_meta_nodes(&count);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < count; i++)
 		check_node((ReturnSetInfo *) fcinfo->resultinfo, nodes[i], own);

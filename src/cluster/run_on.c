@@ -390,16 +390,8 @@ refuse_others(const char *function)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for function %s", function),
-				 errhint("Only superusers may run commands on the nodes.")));
-}
-
-static void
-refuse_null(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("\"%s\" must not be NULL", name),
-						errhint("Give the command to run.")));
+				 errhint(
+					 "Only superusers may run commands on the nodes; a SECURITY DEFINER function of theirs can run one for others.")));
 }
 
 static void
@@ -435,7 +427,8 @@ tess_run_on_nodes(PG_FUNCTION_ARGS)
 	const TessNode *const *nodes;
 
 	refuse_others("run_on_nodes");
-	refuse_null(fcinfo, 0, "command");
+	tess_argument_refuse_null(fcinfo, 0, "command",
+							  _("Give the command to run."));
 	nodes = tess_meta_nodes(&count);
 	for (int i = 0; i < count; i++)
 	{
@@ -509,18 +502,21 @@ Datum
 tess_run_on_shards(PG_FUNCTION_ARGS)
 {
 	const TessTable *table;
+	Oid relation;
 	List *jobs;
 
 	refuse_others("run_on_shards");
-	refuse_null(fcinfo, 0, "relation");
-	refuse_null(fcinfo, 1, "command");
-	table = tess_meta_table(PG_GETARG_OID(0));
+	tess_argument_refuse_null(fcinfo, 1, "command",
+							  _("Give the command to run."));
+	relation = tess_argument_relation(fcinfo, 0);
+	table = tess_meta_table(relation);
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("relation %s is not a distributed table",
-						DatumGetCString(DirectFunctionCall1(regclassout,
-															PG_GETARG_DATUM(0)))),
+						DatumGetCString(
+							DirectFunctionCall1(regclassout,
+												ObjectIdGetDatum(relation)))),
 				 errhint("See the view tessera.tables.")));
 
 	jobs = shard_jobs(table, text_to_cstring(PG_GETARG_TEXT_PP(1)));

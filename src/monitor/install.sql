@@ -104,10 +104,18 @@ COMMENT ON VIEW tessera.activity
 
 GRANT SELECT ON tessera.nodes, tessera.tables, tessera.shards, tessera.placements, tessera.activity TO PUBLIC;
 
+/* Each with the table as regclass and as text: a literal is text then, and a
+ * name of no table is refused by us, with a hint (base/arguments.c). */
 CREATE FUNCTION tessera.shard_of(relation regclass, key anyelement, OUT shard_id bigint, OUT node name,
 		OUT shard_relation text)
 	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'tess_shard_of';
 COMMENT ON FUNCTION tessera.shard_of(regclass, anyelement)
+	IS 'the shard in which rows with this distribution key are';
+
+CREATE FUNCTION tessera.shard_of(relation text, key anyelement, OUT shard_id bigint, OUT node name,
+		OUT shard_relation text)
+	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'tess_shard_of';
+COMMENT ON FUNCTION tessera.shard_of(text, anyelement)
 	IS 'the shard in which rows with this distribution key are';
 
 /* An untyped literal is text for this one, and is read as the key's type. */
@@ -115,6 +123,12 @@ CREATE FUNCTION tessera.shard_of(relation regclass, key text, OUT shard_id bigin
 		OUT shard_relation text)
 	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'tess_shard_of';
 COMMENT ON FUNCTION tessera.shard_of(regclass, text)
+	IS 'the shard in which rows with this distribution key are; the key as text';
+
+CREATE FUNCTION tessera.shard_of(relation text, key text, OUT shard_id bigint, OUT node name,
+		OUT shard_relation text)
+	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'tess_shard_of';
+COMMENT ON FUNCTION tessera.shard_of(text, text)
 	IS 'the shard in which rows with this distribution key are; the key as text';
 
 CREATE FUNCTION tessera.relation_size(relation regclass) RETURNS bigint
@@ -125,4 +139,14 @@ COMMENT ON FUNCTION tessera.relation_size(regclass)
 CREATE FUNCTION tessera.total_relation_size(relation regclass) RETURNS bigint
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tess_total_relation_size';
 COMMENT ON FUNCTION tessera.total_relation_size(regclass)
+	IS 'bytes of a table with its indexes and TOAST, over all shards or copies';
+
+CREATE FUNCTION tessera.relation_size(relation text) RETURNS bigint
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tess_relation_size';
+COMMENT ON FUNCTION tessera.relation_size(text)
+	IS 'bytes of the rows of a table (main fork), over all shards or copies';
+
+CREATE FUNCTION tessera.total_relation_size(relation text) RETURNS bigint
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'tess_total_relation_size';
+COMMENT ON FUNCTION tessera.total_relation_size(text)
 	IS 'bytes of a table with its indexes and TOAST, over all shards or copies';

@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/base.h"
 #include "monitor/monitor_internal.h"
 #include "route/route.h"
 #include "tessera.h"
@@ -43,6 +44,9 @@ read_as_key(const TessTable *table, Datum value, Oid type)
 	Oid input;
 	Oid io_param;
 	bool is_varlena;
+	MemoryContext context = CurrentMemoryContext;
+	char *hint;
+	Datum key = 0;
 
 	if (type != TEXTOID &&
 		!can_coerce_type(1, &type, &table->key_type, COERCION_IMPLICIT))
@@ -54,12 +58,23 @@ read_as_key(const TessTable *table, Datum value, Oid type)
 						 format_type_be(table->key_type))));
 	getTypeOutputInfo(type, &output, &is_varlena);
 	getTypeInputInfo(table->key_type, &input, &io_param);
-	return OidInputFunctionCall(input, OidOutputFunctionCall(output, value),
-								io_param, table->key_typmod);
+	hint = psprintf(_("Give a value of type %s, as the distribution key has."),
+					format_type_with_typemod(table->key_type, table->key_typmod));
+	PG_TRY();
+	{
+		key = OidInputFunctionCall(input, OidOutputFunctionCall(output, value),
+								   io_param, table->key_typmod);
+	}
+	PG_CATCH();
+	{
+		tess_error_raise_again(context, hint);
+	}
+	PG_END_TRY();
+	return key;
 }
 
 /* tessera.shard_of(relation, key): key NULL has a shard, too.
- * Errors: 42809, 42804, 22004. */
+ * Errors: 42P01 (of a name), 42809, 42804, 22004, and those of reading a key. */
 Datum
 tess_shard_of(PG_FUNCTION_ARGS)
 {
@@ -73,11 +88,7 @@ tess_shard_of(PG_FUNCTION_ARGS)
 	bool nulls[3] = {false};
 	NameData node_name;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("\"relation\" must not be NULL"),
-						errhint("Give the name of a distributed table.")));
-	table = distributed_table(PG_GETARG_OID(0));
+	table = distributed_table(tess_argument_relation(fcinfo, 0));
 	key = is_null ? (Datum) 0 : PG_GETARG_DATUM(1);
 	if (is_null ||
 		!tess_route_type_is_compatible(&table->group->hasher, getBaseType(type)))

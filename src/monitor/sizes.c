@@ -376,12 +376,12 @@ sum_sizes(Oid relation, bool total)
 Datum
 tess_relation_size(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(sum_sizes(PG_GETARG_OID(0), false));
+	PG_RETURN_INT64(sum_sizes(tess_argument_relation(fcinfo, 0), false));
 }
 
 /* tessera.total_relation_size(relation) */
 Datum
 tess_total_relation_size(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(sum_sizes(PG_GETARG_OID(0), true));
+	PG_RETURN_INT64(sum_sizes(tess_argument_relation(fcinfo, 0), true));
 }

@@ -229,6 +229,7 @@ bring_all(void)
 Datum
 tess_objects_bring_all(PG_FUNCTION_ARGS)
 {
+	tess_right_check_manage("bring_objects");
 	PreventCommandIfReadOnly("bring_objects()");
 	tess_objects_lock();
 	PG_RETURN_INT32(tess_meta_remote_nodes() == NIL ? 0 : bring_all());

@@ -5,5 +5,4 @@ LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'tess_objects_bring_all';
 COMMENT ON FUNCTION tessera.bring_objects() IS
 	'makes the types, functions, operators and the like of this server on the nodes, as far as they are missing there; how many were made';
-REVOKE ALL ON FUNCTION tessera.bring_objects() FROM PUBLIC;
 

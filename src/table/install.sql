@@ -1,5 +1,7 @@
 -- table/: a local table becomes distributed or reference, and back
 
+-- Each with the table as regclass and as text: a literal is text then, and a
+-- name of no table is refused by us, with a hint (base/arguments.c).
 CREATE FUNCTION tessera.create_distributed_table(relation regclass, key text,
 	strategy text DEFAULT 'hash', colocate_with text DEFAULT 'default',
 	shard_count int DEFAULT NULL)
@@ -18,6 +20,26 @@ CREATE FUNCTION tessera.undistribute_table(relation regclass)
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tess_table_undistribute';
 COMMENT ON FUNCTION tessera.undistribute_table(regclass) IS
+'make a distributed or reference table an ordinary table of this server again';
+
+CREATE FUNCTION tessera.create_distributed_table(relation text, key text,
+	strategy text DEFAULT 'hash', colocate_with text DEFAULT 'default',
+	shard_count int DEFAULT NULL)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_table_distribute';
+COMMENT ON FUNCTION tessera.create_distributed_table(text, text, text, text, int) IS
+'spread the rows of a table over shards by its distribution key';
+
+CREATE FUNCTION tessera.create_reference_table(relation text)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_table_replicate';
+COMMENT ON FUNCTION tessera.create_reference_table(text) IS
+'keep a full copy of a table on every node';
+
+CREATE FUNCTION tessera.undistribute_table(relation text)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_table_undistribute';
+COMMENT ON FUNCTION tessera.undistribute_table(text) IS
 'make a distributed or reference table an ordinary table of this server again';
 
 -- What a coordinator calls on a node.  Safe for anyone to call: see

@@ -39,6 +39,17 @@ static void check_schema(Relation rel);
 static void check_subscription(Relation rel);
 static bool is_subscribed(Oid relation);
 
+static void
+check_owner(Oid relation, const char *name)
+{
+	if (!pg_class_ownercheck(relation, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of relation %s", name),
+				 errhint(
+					 "Ask the owner of the table to do it, or become a member of the owner's role.")));
+}
+
 /*
  * Opens a table that the current user owns with AccessExclusiveLock, kept
  * until commit.  Errors: 42P01, 42501, 55006 if this session is using it.
@@ -50,12 +61,8 @@ tess_table_open_owned(Oid relation)
 	char *name = get_rel_name(relation);
 
 	/* Before the lock is asked for: a stranger must not block the table. */
-	if (name != NULL && !pg_class_ownercheck(relation, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of relation %s", name),
-				 errhint(
-					 "Ask the owner of the table to do it, or become a member of the owner's role.")));
+	if (name != NULL)
+		check_owner(relation, name);
 	LockRelationOid(relation, AccessExclusiveLock);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
 		ereport(ERROR,
@@ -64,9 +71,7 @@ tess_table_open_owned(Oid relation)
 					  : errmsg("relation with OID %u does not exist", relation),
 				 errhint("Look for the name of the table with \\d.")));
 	rel = relation_open(relation, NoLock);
-	if (!pg_class_ownercheck(relation, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
-					   RelationGetRelationName(rel));
+	check_owner(relation, RelationGetRelationName(rel));
 	return rel;
 }
 

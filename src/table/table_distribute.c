@@ -25,7 +25,6 @@
 #include "statistics/statistics.h"
 #include "table/table_internal.h"
 
-static void refuse_null(FunctionCallInfo fcinfo, int argument, const char *name);
 static TessStrategy strategy_by_name(const char *name);
 static void distribute(TessTableRequest *request);
 static void add_needed_objects(TessWork *work, Oid relation);
@@ -41,10 +40,11 @@ tess_table_distribute(PG_FUNCTION_ARGS)
 	TessTableRequest request = {0};
 
 	PreventCommandIfReadOnly("create_distributed_table()");
-	refuse_null(fcinfo, 0, "relation");
-	refuse_null(fcinfo, 1, "key");
-	refuse_null(fcinfo, 2, "strategy");
-	refuse_null(fcinfo, 3, "colocate_with");
+	tess_argument_refuse_null(fcinfo, 1, "key", _("Give the name of a column."));
+	tess_argument_refuse_null(fcinfo, 2, "strategy",
+							  _("Leave the argument out to get its default."));
+	tess_argument_refuse_null(fcinfo, 3, "colocate_with",
+							  _("Leave the argument out to get its default."));
 	request.key = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	request.strategy = strategy_by_name(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	request.colocate_with = text_to_cstring(PG_GETARG_TEXT_PP(3));
@@ -58,22 +58,13 @@ tess_table_distribute(PG_FUNCTION_ARGS)
 					 errhint(
 						 "It must be between 1 and 64000; NULL takes tessera.shard_count.")));
 	}
-	request.rel = tess_table_open_owned(PG_GETARG_OID(0));
+	request.rel = tess_table_open_owned(tess_argument_relation(fcinfo, 0));
 	tess_table_check_candidate(request.rel);
 	tess_table_check_published(request.rel);
 	tess_table_resolve_key(&request);
 	distribute(&request);
 	relation_close(request.rel, NoLock);
 	PG_RETURN_VOID();
-}
-
-static void
-refuse_null(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("%s must not be null", name),
-						errhint("Leave an argument out to get its default.")));
 }
 
 static TessStrategy
@@ -171,8 +162,7 @@ tess_table_replicate(PG_FUNCTION_ARGS)
 	uint64 rows;
 
 	PreventCommandIfReadOnly("create_reference_table()");
-	refuse_null(fcinfo, 0, "relation");
-	rel = tess_table_open_owned(PG_GETARG_OID(0));
+	rel = tess_table_open_owned(tess_argument_relation(fcinfo, 0));
 	tess_table_check_candidate(rel);
 	tess_table_check_reference_keys(rel);
 	row.relation = RelationGetRelid(rel);

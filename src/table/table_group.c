@@ -28,7 +28,6 @@ static int default_shard_count = 32;
 
 static int32 find_default_group(const TessTableRequest *request);
 static int32 find_named_group(const TessTableRequest *request);
-static Oid relation_by_name(const char *name);
 static const TessTable *colocated_table(const char *name);
 static int32 insert_group(const TessTableRequest *request, bool is_default);
 static int wanted_shard_count(const TessTableRequest *request);
@@ -118,35 +117,11 @@ find_named_group(const TessTableRequest *request)
 	return group->colocation_id;
 }
 
-/* Of a table named as in SQL, with or without its schema.  Locked. */
-static Oid
-relation_by_name(const char *name)
-{
-	List *parts;
-	ListCell *lc;
-	Oid relation;
-
-	if (!SplitIdentifierString(pstrdup(name), '.', &parts) || parts == NIL ||
-		list_length(parts) > 2)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
-						errmsg("invalid name of a table: \"%s\"", name),
-						errhint(COLOCATE_HINT)));
-	foreach(lc, parts)
-		lfirst(lc) = makeString(lfirst(lc));
-	relation = RangeVarGetRelid(makeRangeVarFromNameList(parts),
-								AccessShareLock, true);
-	if (!OidIsValid(relation))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("relation \"%s\" does not exist", name),
-						errhint(COLOCATE_HINT)));
-	return relation;
-}
-
 /* Locked against being dropped until commit. */
 static const TessTable *
 colocated_table(const char *name)
 {
-	Oid relation = relation_by_name(name);
+	Oid relation = tess_relation_by_name(name, AccessShareLock, _(COLOCATE_HINT));
 	const TessTable *table;
 
 	table = tess_meta_table(relation);

@@ -34,11 +34,7 @@ tess_table_undistribute(PG_FUNCTION_ARGS)
 	uint64 rows = 0;
 
 	PreventCommandIfReadOnly("undistribute_table()");
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("relation must not be null"),
-						errhint("Name a distributed or reference table.")));
-	rel = tess_table_open_owned(PG_GETARG_OID(0));
+	rel = tess_table_open_owned(tess_argument_relation(fcinfo, 0));
 	table = table_to_undistribute(rel);
 	if (table->kind == TESS_DISTRIBUTED)
 	{

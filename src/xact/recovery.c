@@ -501,6 +501,7 @@ tess_xact_recover(void)
 Datum
 tess_transactions_recover(PG_FUNCTION_ARGS)
 {
+	tess_right_check_manage("recover_transactions");
 	PreventCommandDuringRecovery("tessera.recover_transactions()");
 	PG_RETURN_INT32(recover());
 }
@@ -529,6 +530,7 @@ tess_transactions_in_doubt(PG_FUNCTION_ARGS)
 	ListCell *visit_cell;
 	ListCell *cell;
 
+	tess_right_check_look("transactions_in_doubt");
 	PreventCommandDuringRecovery("tessera.in_doubt");
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(visit_cell, make_visits(false))

@@ -210,8 +210,8 @@ $cluster->refused('SELECT * FROM tessera.in_doubt', '42501', qr/permission denie
 	'nor look', role => 'alice');
 $cluster->gives('SELECT node, decision FROM tessera.in_doubt', 'node2|commit',
 	'pg_monitor may look', role => 'watcher');
-$cluster->query('GRANT EXECUTE ON FUNCTION tessera.recover_transactions() TO alice');
-$cluster->gives('SELECT tessera.recover_transactions()', '1', 'who is granted it recovers', role => 'alice');
+$cluster->query('GRANT USAGE ON FOREIGN DATA WRAPPER tessera TO alice');
+$cluster->gives('SELECT tessera.recover_transactions()', '1', 'who manages the cluster recovers', role => 'alice');
 balanced('recovered by hand');
 
 # Databases come and go while workers look into them.
