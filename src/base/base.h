@@ -64,8 +64,8 @@ extern Oid tess_extension_owner(void);
  * created or updated, bootstrap, no transaction, binary upgrade. */
 extern bool tess_is_active(void);
 
-/* OID of a relation of schema tessera ("node", "placement", ...).  Cached
- * until the extension is dropped. */
+/* OID of a relation of schema tessera ("node", "placement", ...) or, if there is
+ * none, tessera_internal.  Cached until the extension is dropped. */
 extern Oid tess_catalog_relation_oid(const char *name);
 
 /* attempt.c */

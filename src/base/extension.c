@@ -151,6 +151,12 @@ tess_catalog_relation_oid(const char *name)
 	schema = get_namespace_oid(TESS_SCHEMA, true);
 	if (OidIsValid(schema))
 		oid = get_relname_relid(name, schema);
+	if (!OidIsValid(oid))
+	{
+		schema = get_namespace_oid(TESS_INTERNAL_SCHEMA, true);
+		if (OidIsValid(schema))
+			oid = get_relname_relid(name, schema);
+	}
 
 	/* What is not there (yet) is looked for again next time. */
 	if (!OidIsValid(oid) || generation != cached.generation ||

@@ -171,25 +171,3 @@ tess_cat_node_delete(int32 node_id)
 	tess_cat_rows_delete(CATALOG_NAME, "node_pkey", 1, &key);
 	tess_cat_changed(CATALOG_NAME);
 }
-
-char *
-tess_cat_cluster_id(void)
-{
-	char *id = NULL;
-	TessCatScan scan;
-	HeapTuple row;
-	bool isnull;
-
-	tess_cat_scan_begin(&scan, "cluster", NULL, AccessShareLock, 0, NULL);
-	if ((row = tess_cat_scan_next(&scan)) != NULL)
-		id = DatumGetCString(
-			DirectFunctionCall1(uuid_out, tess_cat_column(&scan, row,
-														  Anum_cluster_cluster_id,
-														  &isnull)));
-	tess_cat_scan_end(&scan);
-	if (id == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("this database has no cluster identity"),
-						errhint("Insert a row into tessera.cluster.")));
-	return id;
-}

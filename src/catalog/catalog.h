@@ -31,6 +31,14 @@ typedef enum TessStrategy
 	TESS_DIRECTORY = 'd'
 } TessStrategy;
 
+/* The row of tessera.cluster; see net/coordinator.c and xact/take_over.c. */
+typedef struct TessClusterRow
+{
+	char *cluster_id;  /* uuid */
+	int32 incarnation; /* number of the last take_over() */
+	List *decides;	   /* incarnations (char *) whose decisions are all here */
+} TessClusterRow;
+
 /* A row of tessera.node. */
 typedef struct TessNodeRow
 {
@@ -103,8 +111,12 @@ extern int32 tess_cat_node_insert(const TessNodeRow *row);	 /* gives node_id */
 extern void tess_cat_node_update(const TessNodeRow *row);
 extern void tess_cat_node_delete(int32 node_id);
 
+/* cat_cluster.c */
+extern TessClusterRow *tess_cat_cluster(void);
+extern void tess_cat_cluster_update(const TessClusterRow *cluster);
 /* The uuid of this cluster, as text. Made by CREATE EXTENSION. */
 extern char *tess_cat_cluster_id(void);
+extern char *tess_cat_served_coordinator(void);
 
 /* cat_group.c */
 extern TessGroupRow *tess_cat_group(int32 colocation_id); /* NULL: none */

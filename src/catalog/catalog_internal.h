@@ -17,7 +17,18 @@ enum
 {
 	Anum_cluster_cluster_id = 1,
 	Anum_cluster_incarnation,
-	Natts_cluster = Anum_cluster_incarnation
+	Anum_cluster_decides,
+	Natts_cluster = Anum_cluster_decides
+};
+
+enum
+{
+	Anum_membership_cluster_id = 1,
+	Anum_membership_node_id,
+	Anum_membership_node_name,
+	Anum_membership_coordinator,
+	Anum_membership_joined_at,
+	Anum_membership_incarnation
 };
 
 enum

@@ -1,7 +1,8 @@
 /* catalog: what the cluster is made of */
 CREATE TABLE tessera.cluster (
 	cluster_id uuid NOT NULL PRIMARY KEY,
-	incarnation int NOT NULL DEFAULT 1 CHECK (incarnation > 0)
+	incarnation int NOT NULL DEFAULT 1 CHECK (incarnation > 0),
+	decides text[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE tessera.cluster IS 'the identity of this cluster: one row';
 

@@ -62,6 +62,7 @@ extern char *tess_server_address(Oid server);
 /* node_member.c: what a node knows of its cluster */
 extern void tess_member_join(TessSession *session, const char *node_name,
 							 int32 node_id, const TessFacts *facts);
+extern void tess_member_refuse_taken(TessSession *session, const char *node_name);
 extern void tess_member_check(TessSession *session, const char *node_name,
 							  int32 node_id, const TessFacts *facts);
 extern List *tess_member_leave_commands(void);

@@ -14,7 +14,8 @@ CREATE TABLE tessera_internal.membership (
 	node_id int NOT NULL,
 	node_name name NOT NULL,
 	coordinator text NOT NULL,
-	joined_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+	joined_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	incarnation text NOT NULL
 );
 CREATE UNIQUE INDEX membership_only_one ON tessera_internal.membership ((true));
 COMMENT ON TABLE tessera_internal.membership

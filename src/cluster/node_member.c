@@ -21,7 +21,8 @@
 #define MEMBER_SQL \
 	"SELECT m.cluster_id, m.node_id, m.node_name, m.coordinator," \
 	" (SELECT pg_catalog.count(*) FROM tessera.node) > 1" \
-	" OR EXISTS (SELECT 1 FROM tessera.\"table\")" \
+	" OR EXISTS (SELECT 1 FROM tessera.\"table\")," \
+	" m.incarnation" \
 	" FROM (SELECT 1) one LEFT JOIN tessera_internal.membership m ON true"
 
 static void
@@ -44,6 +45,23 @@ refuse_other_cluster(const PGresult *result, const char *node_name,
 						   PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 3)),
 				 errhint(
 					 "Use another database of that server, or remove it from that cluster with tessera.remove_node(); if that cluster is gone, delete the row of tessera_internal.membership there.")));
+}
+
+/* Of this cluster, but as a node of another coordinator. */
+static void
+refuse_other_coordinator(const PGresult *result, const char *node_name)
+{
+	char *own = tess_coordinator_incarnation();
+
+	if (PQgetisnull(result, 0, 5) || strcmp(PQgetvalue(result, 0, 5), own) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("node \"%s\" serves another coordinator", node_name),
+			 errdetail("It serves incarnation %s of the cluster, not %s.",
+					   PQgetvalue(result, 0, 5), own),
+			 errhint(
+				 "If this server is to be the only coordinator from now on, run SELECT tessera.take_over().")));
 }
 
 /* A database under a second name or address. */
@@ -100,6 +118,17 @@ refuse_concurrent_change(TessSession *session, const char *node_name)
 							"this one, commit first.")));
 }
 
+/* Errors with 55000 if the database at the other end is another coordinator's:
+ * before a session that says whose it is goes there, which would be refused. */
+void
+tess_member_refuse_taken(TessSession *session, const char *node_name)
+{
+	PGresult *result = tess_net_query(session, MEMBER_SQL, NULL);
+
+	refuse_other_cluster(result, node_name, tess_cat_cluster_id());
+	refuse_other_coordinator(result, node_name);
+}
+
 /* Makes the database at the other end a member.  Errors: 55000, 55006, 42710, and
  * what CREATE EXTENSION says there. */
 void
@@ -121,13 +150,15 @@ tess_member_join(TessSession *session, const char *node_name, int32 node_id,
 		refuse_concurrent_change(session, node_name);
 	result = tess_net_query(session, MEMBER_SQL, NULL);
 	refuse_other_cluster(result, node_name, cluster_id);
+	refuse_other_coordinator(result, node_name);
 	refuse_second_name(result, node_name, node_id);
 
-	insert = psprintf("INSERT INTO tessera_internal.membership (cluster_id, node_id, node_name, coordinator)"
-					  " VALUES (%s, %d, %s, %s)",
+	insert = psprintf("INSERT INTO tessera_internal.membership (cluster_id, node_id, node_name, coordinator, incarnation)"
+					  " VALUES (%s, %d, %s, %s, %s)",
 					  quote_literal_cstr(cluster_id), node_id,
 					  quote_literal_cstr(node_name),
-					  quote_literal_cstr(get_database_name(MyDatabaseId)));
+					  quote_literal_cstr(get_database_name(MyDatabaseId)),
+					  quote_literal_cstr(tess_coordinator_incarnation()));
 	tess_net_run_list(session,
 					  list_make2("DELETE FROM tessera_internal.membership",
 								 insert));
@@ -145,6 +176,7 @@ tess_member_check(TessSession *session, const char *node_name, int32 node_id,
 	{
 		result = tess_net_query(session, MEMBER_SQL, NULL);
 		refuse_other_cluster(result, node_name, tess_cat_cluster_id());
+		refuse_other_coordinator(result, node_name);
 	}
 	if (result == NULL || PQgetisnull(result, 0, 1) ||
 		pg_strtoint32(PQgetvalue(result, 0, 1)) != node_id)

@@ -221,6 +221,8 @@ add_other_server(TessNodeRow *added, TessSession *first_session,
 {
 	TessSession *session = first_session;
 
+	if (facts->extension_version != NULL)
+		tess_member_refuse_taken(session, added->name);
 	added->node_id = tess_cat_node_insert(added);
 	CommandCounterIncrement();
 	if (facts->max_prepared_transactions > 0)
@@ -241,7 +243,7 @@ add_node(TessNodeRow *added, Oid server, bool server_is_new)
 	TessSession *session;
 	int32 node_id;
 
-	session = tess_net_open_server(server, added->name, GetUserId());
+	session = tess_net_open_server(server, added->name, GetUserId(), false);
 	PG_TRY();
 	{
 		TessFacts *facts = tess_facts_ask(session);
@@ -317,7 +319,7 @@ change_address(TessNodeRow *row, const char *host, int port, const char *dbname)
 	server = get_foreign_server_oid(row->server, false);
 	refuse_duplicate_address(row->name, server);
 
-	session = tess_net_open_server(server, row->name, GetUserId());
+	session = tess_net_open_server(server, row->name, GetUserId(), false);
 	PG_TRY();
 	{
 		TessFacts *facts = tess_facts_ask(session);

@@ -41,7 +41,7 @@ visit_node(void *arg)
 		return;
 	}
 	session = tess_net_open_server(visit->node->server, visit->node->name,
-								   GetUserId());
+								   GetUserId(), false);
 	PG_TRY();
 	{
 		visit->facts = tess_facts_ask(session);

@@ -211,7 +211,7 @@ open_session(void *arg)
 	Visit *visit = arg;
 
 	visit->session = tess_net_open_server(visit->node->server,
-										  visit->node->name, GetUserId());
+										  visit->node->name, GetUserId(), true);
 }
 
 static void

@@ -51,6 +51,7 @@ tess_net_init(void)
 	tess_pool_init();
 	tess_session_init();
 	tess_origin_init();
+	tess_coordinator_init();
 	tess_prepared_init();
 	tess_settings_init();
 }

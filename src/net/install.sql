@@ -30,3 +30,11 @@ LANGUAGE c STRICT VOLATILE PARALLEL SAFE ROWS 100
 AS 'MODULE_PATHNAME', 'tess_connections_list';
 COMMENT ON FUNCTION tessera_internal.connections() IS
 'connections of all sessions of this database to nodes; idle_since is NULL while one is in use';
+
+-- on a node
+CREATE FUNCTION tessera_internal.coordinator_sessions(OUT pid int, OUT coordinator text)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL SAFE ROWS 100
+AS 'MODULE_PATHNAME', 'tess_coordinator_sessions';
+COMMENT ON FUNCTION tessera_internal.coordinator_sessions() IS
+'sessions of this database that work for a coordinator, and which';

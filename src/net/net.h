@@ -42,10 +42,11 @@ extern void tess_net_release(TessSession *session);
 
 /* A connection that is not in the pool, to parameters that are not (yet) a
  * node's: add_node and check_nodes use it.  role InvalidOid: the current one.
- * Same errors.  Owned by the caller: tess_net_close, which stops what still
- * runs there. */
+ * claims: a node that serves another coordinator refuses its statements, as it
+ * does those of the pool's.  Same errors.  Owned by the caller: tess_net_close,
+ * which stops what still runs there. */
 extern TessSession *tess_net_open_server(Oid foreign_server, const char *label,
-										 Oid role);
+										 Oid role, bool claims);
 extern void tess_net_close(TessSession *session);
 /* True if a session on which nothing is owed can still be used, as far as one
  * can tell without asking the node.  No errors. */
@@ -156,6 +157,18 @@ extern const char *tess_origin_own(void);
 /* The name of a backend of this server, into name (TESS_ORIGIN_SIZE); false if
  * it has none, because it works for no other and has used no node. */
 extern bool tess_origin_of_backend(int backend_id, int pid, char *name);
+
+/* coordinator.c: which coordinator it is ------------------------------- */
+
+#define TESS_COORDINATOR_SIZE 128
+
+/* "<cluster>:<incarnation>" of this database as a coordinator, and the second
+ * half alone; palloc'd. */
+extern char *tess_coordinator_name(void);
+extern char *tess_coordinator_incarnation(void);
+/* The name of the coordinator that this session works for, as it was told; ""
+ * if it was told none. */
+extern const char *tess_coordinator_claimed(void);
 
 /* use.c: who reads a session's replies now ---------------------------- */
 

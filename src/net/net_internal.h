@@ -54,6 +54,7 @@ struct TessSession
 	uint32 server_hash; /* of the syscache entries it was made from */
 	uint32 role_hash;
 	bool pooled;
+	bool claims; /* it tells the node which coordinator this is */
 	bool in_use;
 	bool stale; /* its options changed: not to be used again */
 	TimestampTz idle_since;
@@ -168,6 +169,10 @@ extern void tess_report_forget_notices(TessSession *session);
 
 /* origin.c */
 extern void tess_origin_init(void);
+
+/* coordinator.c */
+extern void tess_coordinator_init(void);
+
 /* prepared.c */
 extern bool tess_prepared_find(TessSession *session, const char *sql,
 							   const TessParams *params, char *name);

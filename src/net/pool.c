@@ -187,6 +187,7 @@ make_for_node(int32 node_id, Oid role)
 				 errhint("Create it again, or use tessera.remove_node().")));
 	session = make_session(node_id, node->name, node->server, role);
 	session->pooled = true;
+	session->claims = true;
 	return session;
 }
 
@@ -297,13 +298,14 @@ tess_net_release(TessSession *session)
 }
 
 TessSession *
-tess_net_open_server(Oid foreign_server, const char *label, Oid role)
+tess_net_open_server(Oid foreign_server, const char *label, Oid role, bool claims)
 {
 	TessSession *session;
 
 	if (!OidIsValid(role))
 		role = GetUserId();
 	session = make_session(0, label, foreign_server, role);
+	session->claims = claims;
 	PG_TRY();
 	{
 		tess_connect_start(session);

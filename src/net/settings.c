@@ -20,6 +20,7 @@
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
 
+#include "catalog/catalog.h"
 #include "net/net_internal.h"
 
 typedef struct FixedSetting
@@ -165,6 +166,9 @@ tess_settings_startup_options(TessSession *session)
 	for (int i = 0; i < lengthof(fixed_settings); i++)
 		append_option(&options, fixed_settings[i].name, fixed_settings[i].value);
 	append_option(&options, "tessera.origin", tess_origin_own());
+	/* who restores a dump looks at the nodes, and has yet to take over */
+	if (session->claims && !tess_cat_is_restoring())
+		append_option(&options, "tessera.coordinator", tess_coordinator_name());
 	for (int i = 0; i < followed.count; i++)
 	{
 		const char *value = followed.list[i].always ? wanted_value(i) : NODES_OWN;

@@ -10,7 +10,7 @@ CREATE VIEW tessera.in_doubt AS
 	SELECT d.node, d.gid, d.prepared_at, d.owner, d.age_us * interval '1 microsecond' AS age, d.decision
 	FROM tessera_internal.transactions_in_doubt() d;
 COMMENT ON VIEW tessera.in_doubt
-	IS 'prepared transactions on the nodes: decision is commit, rollback, in progress, or foreign (of another cluster or server)';
+	IS 'prepared transactions on the nodes: decision is commit, rollback, in progress, unknown (of a coordinator whose decisions are not all here), or foreign (of another cluster)';
 
 CREATE FUNCTION tessera.recover_transactions()
 	RETURNS int LANGUAGE c PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transactions_recover';
@@ -48,3 +48,15 @@ CREATE FUNCTION tessera_internal.transaction_outcome(mark text)
 	RETURNS text LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transaction_outcome';
 COMMENT ON FUNCTION tessera_internal.transaction_outcome(text)
 	IS 'committed, aborted, or NULL if unknown; ends the session that is still in the transaction';
+
+CREATE FUNCTION tessera_internal.await_transaction(id xid)
+	RETURNS void LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transaction_await';
+COMMENT ON FUNCTION tessera_internal.await_transaction(xid)
+	IS 'waits until a transaction of this server, prepared or not, has ended';
+
+/* xact: whom the nodes serve */
+CREATE FUNCTION tessera.take_over(has_all_decisions boolean DEFAULT false)
+	RETURNS int LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_coordinator_take_over';
+COMMENT ON FUNCTION tessera.take_over(boolean)
+	IS 'makes this server the only coordinator that the nodes serve; has_all_decisions: nothing that the one before it decided is missing here';
+REVOKE ALL ON FUNCTION tessera.take_over(boolean) FROM PUBLIC;

@@ -29,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(tess_transaction_mark);
 PG_FUNCTION_INFO_V1(tess_transaction_outcome);
+PG_FUNCTION_INFO_V1(tess_transaction_await);
 
 /* Between attempts to reach a node that is just starting. */
 #define ATTEMPT_WAIT_MS 50
@@ -125,6 +126,23 @@ tess_transaction_outcome(PG_FUNCTION_ARGS)
 	if (strcmp(status, "in progress") == 0 && same_boot)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text("aborted"));
+}
+
+/*
+ * tessera_internal.await_transaction(xid): for the recovery, whose part another
+ * session of the node is ending.  A prepared transaction has the lock of its id
+ * until it is ended.
+ */
+Datum
+tess_transaction_await(PG_FUNCTION_ARGS)
+{
+	TransactionId xid = PG_GETARG_TRANSACTIONID(0);
+
+	if (TransactionIdIsNormal(xid) &&
+		TransactionIdPrecedes(xid, ReadNextTransactionId()) &&
+		!TransactionIdIsCurrentTransactionId(xid))
+		XactLockTableWait(xid, NULL, NULL, XLTW_None);
+	PG_RETURN_VOID();
 }
 
 /* here -------------------------------------------------------------------- */

@@ -5,10 +5,13 @@
  * Nothing is remembered from one look to the next.  For each node, in this
  * order: what is prepared there; which of it a live backend still works on
  * (slots.c); and only then the records.  In another order a transaction that
- * commits meanwhile could look as if it had ended without a record.
+ * commits meanwhile could look as if it had ended without a record.  What a
+ * backend worked on when the look began is its own, too: it may be ending it.
+ * One backend at a time looks at a node to end what is there.
  *
- * Only names that begin with our cluster's id and this database's incarnation
- * are decided.  It does not take part in any transaction: its sessions are not
+ * Only names that begin with our cluster's id are decided: those with a record,
+ * and, if there is none, those of incarnations whose decisions are all here.  It
+ * does not take part in any transaction: its sessions are not
  * those of the caller's.
  */
 #include "postgres.h"
@@ -20,13 +23,11 @@
 #include "datatype/timestamp.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "base/base.h"
 #include "catalog/catalog.h"
@@ -45,8 +46,6 @@ PG_FUNCTION_INFO_V1(tess_transactions_in_doubt);
  * DROP DATABASE waits for 5 s before it fails. */
 #define WORKER_TIMEOUT_MS 4000
 #define WORKER_NODE_MS 2000
-/* Between looks at a node on which somebody else ends a part. */
-#define BUSY_WAIT_MS 10
 /* Of the advisory locks, of which users have 1 and 2, barrier.c has 3. */
 #define RESOLVE_LOCK_CLASS 4
 /* Records that are deleted after one look. */
@@ -60,28 +59,32 @@ PG_FUNCTION_INFO_V1(tess_transactions_in_doubt);
 #define LIST_SQL \
 	"SELECT p.gid, p.owner," \
 	" (EXTRACT(epoch FROM p.prepared) * 1000000)::pg_catalog.int8," \
-	" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - p.prepared) * 1000000)::pg_catalog.int8" \
+	" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - p.prepared) * 1000000)::pg_catalog.int8," \
+	" p.transaction" \
 	" FROM pg_catalog.pg_prepared_xacts p" \
 	" WHERE p.database = pg_catalog.current_database()" \
 	" AND pg_catalog.starts_with(p.gid, 'tessera:') ORDER BY p.prepared, p.gid"
 
 typedef enum Decision
 {
-	DECISION_FOREIGN, /* not ours to decide */
+	DECISION_FOREIGN, /* of another cluster */
+	DECISION_UNKNOWN, /* of a coordinator whose decisions are not all here */
 	DECISION_IN_PROGRESS,
 	DECISION_COMMIT,
 	DECISION_ROLLBACK
 } Decision;
 
-static const char *const decision_names[] = {"foreign", "in progress", "commit",
-											 "rollback"};
+static const char *const decision_names[] = {"foreign", "unknown", "in progress",
+											 "commit", "rollback"};
 
 /* A prepared transaction of some cluster on a node. */
 typedef struct Part
 {
 	char *gid;
 	char *transaction; /* the gid without the part; NULL: foreign */
+	char *incarnation; /* of who named it; NULL: foreign */
 	char *owner;
+	char *xid; /* on the node */
 	TimestampTz prepared_at;
 	int64 age_us;
 	Decision decision;
@@ -93,31 +96,38 @@ typedef struct Visit
 	int32 node_id;
 	char *name;
 	bool resolve;
-	const char *prefix;	  /* of the gids that are ours */
+	bool may_skip; /* if somebody else is resolving it */
+	bool skipped;
+	const char *prefix;	  /* of the gids that are our cluster's */
+	List *decides;		  /* incarnations whose decisions are all here */
 	TimestampTz deadline; /* 0: none */
+	List *under_way;	  /* transactions in slots when the look began */
 	List *parts;
 	int ended;
-	uint64 marks;	/* see dirty.c; before the list was read */
-	bool is_behind; /* something that is decided was not done there */
+	uint64 marks;	  /* see dirty.c; before the list was read */
+	bool is_behind;	  /* something that is decided was not done there */
+	const char *busy; /* xid of a part that somebody else is committing */
 } Visit;
 
 static int commit_record_keep_s = DAY_S;
 
-/* The gid of the transaction that this is a part of, NULL if not ours. */
-static char *
-transaction_of(const char *gid, const char *prefix)
+/* Takes a gid of our cluster apart: "<prefix><incarnation>:<random>:<part>". */
+static void
+read_gid(Part *part, const char *prefix)
 {
+	const char *incarnation = part->gid + strlen(prefix);
 	const char *random;
-	const char *part;
+	const char *number;
 
-	if (strncmp(gid, prefix, strlen(prefix)) != 0)
-		return NULL;
-	random = gid + strlen(prefix);
-	part = strchr(random, ':');
-	if (part == NULL || part == random || part[1] == '\0' ||
-		strspn(part + 1, "0123456789") != strlen(part + 1))
-		return NULL;
-	return pnstrdup(gid, part - gid);
+	if (strncmp(part->gid, prefix, strlen(prefix)) != 0)
+		return;
+	random = strchr(incarnation, ':');
+	number = random ? strchr(random + 1, ':') : NULL;
+	if (number == NULL || number == random + 1 || number[1] == '\0' ||
+		strspn(number + 1, "0123456789") != strlen(number + 1))
+		return;
+	part->transaction = pnstrdup(part->gid, number - part->gid);
+	part->incarnation = pnstrdup(incarnation, random - incarnation);
 }
 
 /* TessTakeAnswer */
@@ -131,50 +141,70 @@ note_parts(void *arg, const PGresult *result)
 		Part *part = palloc0(sizeof(Part));
 
 		part->gid = pstrdup(PQgetvalue(result, row, 0));
-		part->transaction = transaction_of(part->gid, visit->prefix);
+		read_gid(part, visit->prefix);
 		part->owner = pstrdup(PQgetvalue(result, row, 1));
 		part->prepared_at = pg_strtoint64(PQgetvalue(result, row, 2)) -
 							USECS_FROM_UNIX_EPOCH;
 		part->age_us = pg_strtoint64(PQgetvalue(result, row, 3));
+		part->xid = pstrdup(PQgetvalue(result, row, 4));
 		visit->parts = lappend(visit->parts, part);
 	}
 }
 
-/* Runs one statement.  The error of the node or of the connection, also if
- * the node is silent for too long; NULL if it was done.  The rows, if any, are
- * noted as parts. */
+/* Runs one statement, whose rows take gets with the visit; NULL: nobody wants
+ * them.  The error of the node or of the connection, also if the node is silent
+ * for too long; NULL if it was done. */
 static ErrorData *
-ask(TessSession *session, const char *sql, Visit *visit)
+ask(TessSession *session, const char *sql, Visit *visit, TessTakeAnswer take)
 {
 	TimestampTz deadline = visit->deadline;
 
 	if (deadline == 0)
 		deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 											   ANSWER_TIMEOUT_MS);
-	return tess_net_ask(session, sql, deadline, note_parts, visit);
+	return tess_net_ask(session, sql, deadline, take, visit);
 }
 
 static void
-raise_unanswered(const Visit *visit, const ErrorData *failure)
+raise_unanswered(const Visit *visit, ErrorData *failure)
 {
+	if (failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+		ThrowErrorData(failure); /* it serves another coordinator */
 	ereport(ERROR, (errcode(failure->sqlerrcode),
 					errmsg("node \"%s\" has not shown its prepared transactions",
 						   visit->name),
 					errdetail_internal("%s", failure->message)));
 }
 
+/* True if the name (char *) is one of these. */
+bool
+tess_names_include(List *names, const char *name)
+{
+	ListCell *cell;
+
+	foreach(cell, names)
+	{
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* After the list was read: see above. */
 static void
-decide(Part *part)
+decide(const Visit *visit, Part *part)
 {
 	if (part->transaction == NULL)
 		part->decision = DECISION_FOREIGN;
-	else if (tess_slot_is_taken(part->transaction))
+	else if (tess_names_include(visit->under_way, part->transaction) ||
+			 tess_slot_is_taken(part->transaction))
 		part->decision = DECISION_IN_PROGRESS;
 	else if (tess_cat_commit_record_exists(part->transaction))
 		part->decision = DECISION_COMMIT;
-	else
+	else if (tess_names_include(visit->decides, part->incarnation))
 		part->decision = DECISION_ROLLBACK;
+	else
+		part->decision = DECISION_UNKNOWN;
 }
 
 /* False if the node cannot be asked any more. */
@@ -185,7 +215,7 @@ carry_out(Visit *visit, TessSession *session, const Part *part)
 	ErrorData *failure = ask(session,
 							 psprintf("%s PREPARED %s", verb,
 									  quote_literal_cstr(part->gid)),
-							 visit);
+							 visit, NULL);
 
 	if (failure == NULL)
 	{
@@ -198,7 +228,11 @@ carry_out(Visit *visit, TessSession *session, const Part *part)
 	if (part->decision == DECISION_COMMIT)
 		visit->is_behind = true;
 	if (failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
-		return true; /* somebody else is doing it */
+	{
+		/* the node is doing it, for a session that did not wait */
+		visit->busy = part->xid;
+		return true;
+	}
 
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
@@ -220,8 +254,14 @@ look(Visit *visit, TessSession *session)
 
 	visit->parts = NIL;
 	visit->is_behind = false;
+	visit->busy = NULL;
 	visit->marks = tess_node_marks();
-	failure = ask(session, LIST_SQL, visit);
+	visit->under_way = tess_slots_list(); /* after the marks: see dirty.c */
+	failure = ask(session, LIST_SQL, visit, note_parts);
+	if (failure != NULL &&
+		failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE &&
+		tess_coordinator_tell(visit->node_id))
+		failure = ask(session, LIST_SQL, visit, note_parts);
 	if (failure != NULL)
 	{
 		tess_net_release(session);
@@ -232,7 +272,7 @@ look(Visit *visit, TessSession *session)
 	{
 		Part *part = lfirst(cell);
 
-		decide(part);
+		decide(visit, part);
 		if (visit->resolve && (part->decision == DECISION_COMMIT ||
 							   part->decision == DECISION_ROLLBACK))
 		{
@@ -244,15 +284,42 @@ look(Visit *visit, TessSession *session)
 		tess_node_note_clean(visit->node_id, visit->marks);
 }
 
+/* The node is ours to resolve until unlocked, or to the end of the
+ * transaction; false if it is somebody else's and wait is false. */
+static bool
+lock_node(int32 node_id, bool wait)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, node_id, RESOLVE_LOCK_CLASS);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) !=
+		   LOCKACQUIRE_NOT_AVAIL;
+}
+
+static void
+unlock_node(int32 node_id)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, node_id, RESOLVE_LOCK_CLASS);
+	(void) LockRelease(&tag, ExclusiveLock, false);
+}
+
 static void
 visit_node(void *arg)
 {
 	Visit *visit = arg;
 	TessSession *session;
 
+	visit->skipped = visit->resolve &&
+					 !lock_node(visit->node_id, !visit->may_skip);
+	if (visit->skipped)
+		return;
 	tess_net_acquire(1, &visit->node_id, tess_extension_owner(), &session);
 	look(visit, session);
 	tess_net_release(session);
+	if (visit->resolve)
+		unlock_node(visit->node_id);
 }
 
 /* True if the node has answered. */
@@ -262,7 +329,7 @@ try_visit(Visit *visit)
 	ErrorData *error = tess_attempt(visit_node, visit);
 
 	if (error == NULL)
-		return true;
+		return !visit->skipped;
 	visit->parts = NIL; /* not all of them, or not decided */
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
@@ -276,14 +343,16 @@ try_visit(Visit *visit)
 }
 
 static Visit *
-make_visit(const TessNode *node, bool resolve, const char *prefix)
+make_visit(const TessNode *node, bool resolve)
 {
 	Visit *visit = palloc0(sizeof(Visit));
+	const TessClusterRow *cluster = tess_cat_cluster();
 
 	visit->node_id = node->node_id;
 	visit->name = pstrdup(node->name);
 	visit->resolve = resolve;
-	visit->prefix = prefix;
+	visit->prefix = psprintf("tessera:%s:", cluster->cluster_id);
+	visit->decides = lappend(cluster->decides, tess_coordinator_incarnation());
 	return visit;
 }
 
@@ -293,68 +362,61 @@ make_visits(bool resolve)
 	List *visits = NIL;
 	int count;
 	const TessNode *const *nodes = tess_meta_nodes(&count);
-	const char *prefix = tess_xact_gid_prefix();
 
 	for (int i = 0; i < count; i++)
 	{
 		if (!nodes[i]->is_local)
-			visits = lappend(visits, make_visit(nodes[i], resolve, prefix));
+			visits = lappend(visits, make_visit(nodes[i], resolve));
 	}
 	return visits;
 }
 
-/* What was decided is being done there by somebody who may take a while. */
-static void
-wait_for_others(void)
+/* Until the node has done what somebody else told it; false if that does not
+ * come in time. */
+static bool
+wait_for_other(Visit *visit, TessSession *session)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 BUSY_WAIT_MS, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	return visit->busy != NULL &&
+		   ask(session,
+			   psprintf("SELECT tessera_internal.await_transaction(%s)",
+						quote_literal_cstr(visit->busy)),
+			   visit, NULL) == NULL;
 }
 
-/* Until the node is clean, or an error.  One backend at a time. */
+/* Until the node is clean, or an error. */
 static void
 catch_up(const TessNode *node)
 {
-	Visit *visit = make_visit(node, true, tess_xact_gid_prefix());
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   ANSWER_TIMEOUT_MS);
+	Visit *visit = make_visit(node, true);
 	TessSession *session;
 
+	visit->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  ANSWER_TIMEOUT_MS);
 	tess_net_acquire(1, &visit->node_id, tess_extension_owner(), &session);
-	for (;;)
+	do
 	{
 		look(visit, session);
-		if (!visit->is_behind)
-			break;
-		if (tess_session_is_broken(session) || tess_session_is_busy(session) ||
-			GetCurrentTimestamp() >= deadline)
-		{
-			tess_net_release(session);
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("node \"%s\" has not committed all that was decided",
-							visit->name),
-					 errdetail(
-						 "Without it, what it has would be older than what other sessions were told."),
-					 errhint("See tessera.in_doubt.")));
-		}
-		wait_for_others();
-	}
+	} while (visit->is_behind && wait_for_other(visit, session));
 	tess_net_release(session);
+	if (visit->is_behind)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("node \"%s\" has not committed all that was decided",
+						visit->name),
+				 errdetail(
+					 "Without it, what it has would be older than what other sessions were told."),
+				 errhint("See tessera.in_doubt.")));
 }
 
 /*
  * Makes sure that a node has done all that was decided and acknowledged until
  * now: before anything is sent there.  Costs next to nothing unless a node is
- * dirty.  Errors: those of a node that does not answer; 55000.
+ * dirty; may be cancelled.  Errors: those of a node that does not answer; 55000.
  */
 void
 tess_node_resolve(int32 node_id)
 {
 	uint64 marks = tess_node_marks();
-	LOCKTAG tag;
 
 	if (tess_node_is_clean(node_id))
 		return;
@@ -364,11 +426,10 @@ tess_node_resolve(int32 node_id)
 		tess_node_note_clean(node_id, marks);
 		return;
 	}
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, node_id, RESOLVE_LOCK_CLASS);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	(void) lock_node(node_id, true);
 	if (!tess_node_is_clean(node_id))
 		catch_up(tess_meta_node(node_id));
-	(void) LockRelease(&tag, ExclusiveLock, false);
+	unlock_node(node_id);
 }
 
 bool
@@ -486,6 +547,7 @@ tess_xact_recover(void)
 		Visit *visit = lfirst(cell);
 
 		visit->deadline = deadline;
+		visit->may_skip = true;
 		if (!has_time(deadline) || !try_visit(visit))
 			all_answered = false;
 		ended += visit->ended;

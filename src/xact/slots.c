@@ -164,6 +164,26 @@ tess_slot_is_taken(const char *gid)
 	return false;
 }
 
+/* The gids (without parts) of all that is under way now; palloc'd. */
+List *
+tess_slots_list(void)
+{
+	List *gids = NIL;
+
+	for (int i = 0; i < MaxBackends; i++)
+	{
+		Slot *slot = &slots.shared->slots[i];
+		char gid[GIDSIZE];
+
+		SpinLockAcquire(&slot->mutex);
+		strlcpy(gid, slot->gid, GIDSIZE);
+		SpinLockRelease(&slot->mutex);
+		if (gid[0] != '\0')
+			gids = lappend(gids, pstrdup(gid));
+	}
+	return gids;
+}
+
 /* The id of the backend that has this part (a whole gid) under way, 0 if none
  * has. */
 int

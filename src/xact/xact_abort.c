@@ -56,10 +56,11 @@ roll_back_open(TimestampTz deadline)
 		if (tess_session_is_broken(remote->session))
 			continue;
 		/* what was to end it may have done so, one way or the other */
-		if (remote->phase == TESS_PHASE_OPEN ||
-			((remote->phase == TESS_PHASE_PREPARING ||
-			  remote->phase == TESS_PHASE_COMMITTING) &&
-			 tess_session_in_block(remote->session)))
+		if ((remote->phase == TESS_PHASE_PREPARING ||
+			 remote->phase == TESS_PHASE_COMMITTING) &&
+			tess_session_in_block(remote->session))
+			remote->phase = TESS_PHASE_OPEN;
+		if (remote->phase == TESS_PHASE_OPEN)
 			tess_round_send(remote, "ROLLBACK", "ROLLBACK");
 	}
 	tess_round_finish_held(deadline);

@@ -13,7 +13,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -188,21 +187,9 @@ commit_one_phase(TessRemote *writer)
 	note_reader_replies(false);
 }
 
-/*
- * "tessera:<cluster>:<incarnation>:", with which the gids that are decided here
- * begin; palloc'd.  The incarnation is this database of this server: a copy of
- * the cluster in another one, restored or made from a template, never takes
- * these decisions for its own.
- */
-char *
-tess_xact_gid_prefix(void)
-{
-	return psprintf("tessera:%s:" UINT64_FORMAT ".%u:", tess_cat_cluster_id(),
-					GetSystemIdentifier(), MyDatabaseId);
-}
-
-/* The prefix and a random number, because transaction ids are given out again
- * after a crash; each part adds ":<number>". */
+/* "tessera:<cluster>:<incarnation>:" and a random number, because transaction ids
+ * are given out again after a crash; each part adds ":<number>".  The incarnation
+ * says where it was decided (net/coordinator.c). */
 static void
 make_gid(void)
 {
@@ -215,7 +202,8 @@ make_gid(void)
 				 errmsg("could not generate a random transaction identifier")));
 	hex_encode((const char *) random, sizeof(random), hex);
 	hex[sizeof(hex) - 1] = '\0';
-	snprintf(commit.gid, sizeof(commit.gid), "%s%s", tess_xact_gid_prefix(), hex);
+	snprintf(commit.gid, sizeof(commit.gid), "tessera:%s:%s",
+			 tess_coordinator_name(), hex);
 }
 
 /* The statements that end the parts of the writers: made before there are

@@ -90,7 +90,6 @@ extern TimestampTz tess_round_deadline(void);
 /* xact_commit.c */
 extern void tess_xact_pre_commit(void);
 extern void tess_xact_committed(void);
-extern char *tess_xact_gid_prefix(void);
 extern void tess_xact_hold_interrupts(void);
 extern void tess_xact_commit_forget(void);
 extern int tess_commit_wait_ms;
@@ -104,6 +103,7 @@ extern void tess_one_phase_finish(TessRemote *writer);
 extern void tess_slot_write(const char *gid);
 extern void tess_slot_clear(void);
 extern bool tess_slot_is_taken(const char *gid);
+extern List *tess_slots_list(void);
 extern int tess_slot_backend(const char *gid);
 extern uint64 tess_slots_boot(void);
 extern void tess_slots_init(void);
@@ -145,8 +145,13 @@ extern void tess_node_snapshot_subend(bool committed, int level);
 extern void tess_node_snapshot_release(void);
 extern void tess_node_snapshot_forget(void);
 
+/* take_over.c */
+extern bool tess_coordinator_tell(int32 node_id);
+extern void tess_coordinator_guard_init(void);
+
 /* recovery.c */
 extern void tess_node_resolve(int32 node_id);
+extern bool tess_names_include(List *names, const char *name);
 extern void tess_recovery_init(void);
 
 /* xact_abort.c */

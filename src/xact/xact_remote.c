@@ -517,6 +517,7 @@ tess_xact_init(void)
 	tess_dirty_init();
 	tess_recovery_init();
 	tess_deadlock_init();
+	tess_coordinator_guard_init();
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
 }

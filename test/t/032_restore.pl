@@ -61,6 +61,12 @@ sub rows
 sub works
 {
 	my ($database, $what, $expected) = @_;
+	like(
+		$server->failure('SELECT count(*) FROM app.users', database => $database),
+		qr/ERROR:  55000: this node serves another coordinator/,
+		"$what: the nodes serve the origin");
+	is($server->query('SELECT tessera.take_over()', database => $database),
+		'2', "$what: until it takes over");
 	is(rows($database), $expected, "$what: every row once");
 	foreach my $schema (@schemas)
 	{
@@ -117,6 +123,7 @@ works('by_restore', 'pg_restore', $expected);
 $server->PostgreSQL::Test::Cluster::command_fails(
 	[ 'pg_restore', '-j', '3', '-d', 'by_jobs', "$folder/custom" ],
 	'not restored by parallel jobs');
+$server->query('SELECT tessera.take_over()');
 is(rows($origin), $expected, 'which leaves the rows alone');
 
 # with the rows: they are not loaded a second time
@@ -136,6 +143,7 @@ $server->PostgreSQL::Test::Cluster::command_checks_all(
 works('full_restore', 'full dump, pg_restore', $expected);
 
 # rows that a restore left in a shell do not come back
+$server->query('SELECT tessera.take_over()', database => 'full_psql');
 $server->query(
 	q{SELECT tessera.undistribute_table('app."Orders ""o"""'); SELECT tessera.undistribute_table('app.users')},
 	database => 'full_psql');

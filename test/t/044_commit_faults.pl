@@ -225,4 +225,29 @@ unlike($client->answer, qr/ERROR/, 'a cancel that is too late is none');
 standby('');
 $cluster->gives('SELECT count(*) FROM once', '1', 'the row is there');
 
+# A node that still carries out a decision for a session which has given up: who reads
+# there waits until it is done, in one place, and may be cancelled.
+$cluster->query('ALTER SYSTEM SET tessera.recover_interval = 0');
+$client = client_at('xact_before_commit_prepared', 1);
+standby('nobody');
+faults('');
+like($client->answer, qr/WARNING: .*has not confirmed/, 'a node is slow to commit');
+my @readers = map { $cluster->client } 1 .. 3;
+$readers[0]->send('SELECT count(*) FROM account');
+node_waits("query ~ 'await_transaction' AND wait_event_type = 'Lock'");
+$readers[1]->send('SELECT count(*) FROM account');
+$cluster->wait_for('SELECT count(*) = 1 FROM pg_locks WHERE pid = ' . $readers[1]->pid . ' AND NOT granted');
+like($readers[2]->ask("SET statement_timeout = '100ms'; SELECT count(*) FROM account"),
+	qr/ERROR:  57014: .*statement timeout/, 'statement_timeout ends the wait for who waits there');
+for my $reader (@readers[ 1, 0 ])
+{
+	$cluster->query('SELECT pg_cancel_backend(' . $reader->pid . ')');
+	like($reader->answer, qr/ERROR:  57014: .*user request/, 'so does a cancel');
+}
+$readers[0]->send("SELECT balance FROM account WHERE id = $from");
+node_waits("query ~ 'await_transaction' AND wait_event_type = 'Lock'");
+my $paid = $cluster->node_query(1, "SELECT balance FROM $shard.account WHERE id = $from") - 1;
+standby('');
+is($readers[0]->answer, $paid, 'what was decided is seen');
+
 done_testing();
