@@ -42,7 +42,8 @@ tess_cat_commit_record_insert(const char *gid)
 /*
  * Gids without a record are passed over.  Two sessions may find the same work
  * done: a record that another one has just deleted is no error, as it would be
- * with CatalogTupleDelete.
+ * with CatalogTupleDelete.  Users' transactions that delete and insert records
+ * of the same page of the index have nothing to do with each other.
  */
 void
 tess_cat_commit_records_delete(List *gids)
@@ -56,8 +57,8 @@ tess_cat_commit_records_delete(List *gids)
 		HeapTuple row;
 
 		gid_key(&key, lfirst(cell));
-		tess_cat_scan_begin(&scan, CATALOG_NAME, "commit_record_pkey",
-							RowExclusiveLock, 1, &key);
+		tess_cat_scan_begin_unnoticed(&scan, CATALOG_NAME, "commit_record_pkey",
+									  1, &key);
 		while ((row = tess_cat_scan_next(&scan)) != NULL)
 		{
 			TM_FailureData failure;

@@ -21,6 +21,7 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 /* OID of a catalog that has to be there. */
@@ -38,29 +39,55 @@ catalog_oid(const char *catalog)
 	return oid;
 }
 
-void
-tess_cat_scan_begin(TessCatScan *scan, const char *catalog, const char *index,
-					LOCKMODE lockmode, int key_count, ScanKey keys)
+/* DROP EXTENSION drops indexes first; what is left is scanned whole. */
+static Oid
+index_oid(const char *index)
+{
+	Oid oid = index != NULL ? tess_catalog_relation_oid(index) : InvalidOid;
+
+	if (OidIsValid(oid) && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(oid)))
+		oid = InvalidOid;
+	return oid;
+}
+
+static void
+open_scan(TessCatScan *scan, const char *catalog, LOCKMODE lockmode)
 {
 	Oid oid = tess_catalog_relation_oid(catalog);
-	Oid index_oid = InvalidOid;
 
 	scan->relation = NULL;
 	scan->scan = NULL;
 	scan->lockmode = lockmode;
 	if (OidIsValid(oid))
 		scan->relation = try_relation_open(oid, lockmode);
+}
+
+void
+tess_cat_scan_begin(TessCatScan *scan, const char *catalog, const char *index,
+					LOCKMODE lockmode, int key_count, ScanKey keys)
+{
+	Oid oid;
+
+	open_scan(scan, catalog, lockmode);
 	if (scan->relation == NULL)
 		return;
+	oid = index_oid(index);
+	scan->scan = systable_beginscan(scan->relation, oid, OidIsValid(oid), NULL,
+									key_count, keys);
+}
 
-	/* DROP EXTENSION drops indexes first; what is left is scanned whole. */
-	if (index != NULL)
-		index_oid = tess_catalog_relation_oid(index);
-	if (OidIsValid(index_oid) &&
-		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(index_oid)))
-		index_oid = InvalidOid;
-	scan->scan = systable_beginscan(scan->relation, index_oid,
-									OidIsValid(index_oid), NULL, key_count, keys);
+void
+tess_cat_scan_begin_unnoticed(TessCatScan *scan, const char *catalog,
+							  const char *index, int key_count, ScanKey keys)
+{
+	Oid oid;
+
+	open_scan(scan, catalog, RowExclusiveLock);
+	if (scan->relation == NULL)
+		return;
+	oid = index_oid(index);
+	scan->scan = systable_beginscan(scan->relation, oid, OidIsValid(oid),
+									SnapshotSelf, key_count, keys);
 }
 
 HeapTuple

@@ -127,6 +127,11 @@ typedef struct TessCatScan
 extern void tess_cat_scan_begin(TessCatScan *scan, const char *catalog,
 								const char *index, LOCKMODE lockmode,
 								int key_count, ScanKey keys);
+/* The same, of rows as they are at this moment, to change them.  A SERIALIZABLE
+ * transaction is not taken to depend on what it finds. */
+extern void tess_cat_scan_begin_unnoticed(TessCatScan *scan, const char *catalog,
+										  const char *index, int key_count,
+										  ScanKey keys);
 extern HeapTuple tess_cat_scan_next(TessCatScan *scan);
 extern void tess_cat_scan_end(TessCatScan *scan);
 

@@ -81,7 +81,6 @@ static struct
 	bool failed;	  /* ... could not be taken: some nodes may have it */
 	bool is_taking;	  /* ... is being taken */
 	bool is_imported; /* the transaction has another session's snapshot */
-	bool has_warned;  /* of SERIALIZABLE, in this session */
 } snapshots = {DLIST_STATIC_INIT(snapshots.all)};
 
 /* See xact.h. */
@@ -523,37 +522,6 @@ reach_nodes(int *count)
 	return node_ids;
 }
 
-/*
- * Under SERIALIZABLE, PostgreSQL's own snapshot cannot be another one: what was
- * committed since it was taken would be seen on the nodes alone.
- */
-static void
-check_own_snapshot(const TessSnapshot *snapshot)
-{
-	Snapshot own = GetTransactionSnapshot();
-
-	if (own->xmax != snapshot->here->xmax || own->xcnt != snapshot->here->xcnt)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access: other transactions have committed while the snapshot of all nodes was taken"),
-				 errhint(
-					 "Run the transaction again, with a statement that reads a distributed table first.")));
-}
-
-static void
-warn_of_serializable(void)
-{
-	if (snapshots.has_warned)
-		return;
-	snapshots.has_warned = true;
-	ereport(WARNING,
-			(errcode(ERRCODE_WARNING),
-			 errmsg("serializable transactions are serializable on each node, but not across nodes"),
-			 errdetail(
-				 "All nodes are read under one snapshot; cycles of dependencies that pass through several nodes are not detected."),
-			 errhint("Lock rows with SELECT ... FOR UPDATE where it matters.")));
-}
-
 static void
 take_for_transaction(void)
 {
@@ -574,8 +542,8 @@ take_for_transaction(void)
 	tess_snapshot_finish(snapshot);
 	if (XactIsoLevel == XACT_SERIALIZABLE)
 	{
-		check_own_snapshot(snapshot);
-		warn_of_serializable();
+		tess_serializable_check(snapshot->here);
+		tess_serializable_warn();
 	}
 	snapshots.of_transaction = snapshot;
 	pfree(sessions);

@@ -342,6 +342,7 @@ static void
 record_decision(void)
 {
 	List *gids = NIL;
+	bool is_empty = !TransactionIdIsValid(GetTopTransactionIdIfAny());
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (commit.settled_count > 0)
@@ -353,6 +354,8 @@ record_decision(void)
 	}
 	tess_cat_commit_record_insert(commit.gid);
 	PopActiveSnapshot();
+	if (is_empty)
+		tess_serializable_note_empty();
 
 	/* whatever synchronous_commit says: nodes act on it at once */
 	ForceSyncCommit();

@@ -140,6 +140,12 @@ extern void tess_snapshot_release_all(void);
 extern void tess_snapshot_forget_all(void);
 extern void tess_snapshot_init(void);
 
+/* serializable.c */
+extern void tess_serializable_note_empty(void);
+extern void tess_serializable_check(Snapshot later);
+extern void tess_serializable_warn(void);
+extern void tess_serializable_init(void);
+
 /* node_snapshot.c */
 extern void tess_node_snapshot_subend(bool committed, int level);
 extern void tess_node_snapshot_release(void);

@@ -514,6 +514,7 @@ tess_xact_init(void)
 	tess_slots_init();
 	tess_barrier_init();
 	tess_snapshot_init();
+	tess_serializable_init();
 	tess_dirty_init();
 	tess_recovery_init();
 	tess_deadlock_init();

@@ -114,6 +114,29 @@ is($cursor->ask('COMMIT'), '', 'to its end');
 unlike(slurp_file($_->logfile), qr/leak/, 'no snapshot is forgotten')
   for $coordinator, $cluster->node(1), $cluster->node(2);
 
+# SERIALIZABLE reads this server as it was at first, and the nodes as of now: right if what
+# was committed meanwhile has left nothing here.  (No autovacuum, which would.)
+$cluster->query('ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf()');
+$cluster->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'autovacuum%'});
+for my $case (
+	[ 'a transaction of the nodes', $write, 0 ],
+	[ 'one that was rolled back', 'BEGIN; UPDATE purse SET balance = 0; ROLLBACK', 0 ],
+	[ 'one of this server', 'UPDATE purse SET balance = balance', 1 ],
+	[ 'one of both', "BEGIN; UPDATE purse SET balance = balance; UPDATE accounts SET balance = balance; COMMIT", 1 ],
+	[ 'one in a savepoint', "BEGIN; SAVEPOINT s; UPDATE purse SET balance = balance; RELEASE s; $write", 1 ])
+{
+	my ($name, $sql, $fails) = @$case;
+	my $early = $cluster->client;
+
+	$early->ask('SET client_min_messages = error; BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1');
+	$cluster->query($sql);
+	my $answer = $early->ask($sum);
+	$fails ? like($answer, qr/ERROR:  40001/, "SERIALIZABLE fails after $name")
+	  : is($answer, '120', "SERIALIZABLE can pass over $name");
+	is($early->ask('ROLLBACK'), '', 'and ends');
+	$early->finish;
+}
+
 # Another session's snapshot is of this server alone.
 my $exporter = $cluster->client;
 my $snapshot = $exporter->ask(
