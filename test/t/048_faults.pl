@@ -14,7 +14,9 @@ use Time::HiRes qw(usleep);
 my $cluster = TesseraCluster->new(
 	nodes => 2,
 	network => 1,
-	conf => "tessera.connect_timeout = '10min'\ntessera.commit_wait = '10min'\ntessera.recover_interval = 0\n");
+	conf => "tessera.connect_timeout = '10min'\ntessera.commit_wait = '10min'\n"
+	  . "tessera.snapshot_timeout = '10min'\ntessera.recover_interval = 0\n",
+	node_conf => "restart_after_crash = on\n");
 my $network = $cluster->network;
 
 $cluster->query(q{CREATE TABLE t (k int PRIMARY KEY, v int NOT NULL);
@@ -64,12 +66,13 @@ my %sqlstate = (
 	termination => qr/FATAL:  57P01: terminating connection due to administrator command/);
 
 # One silence: before is run while all is well; then statement is sent, in which node 1 falls
-# silent: at the first bytes to it, or where they match the pattern.
+# silent: at the first bytes to it, or where they match the pattern.  ends: some of the ways in
+# which the wait is ended.
 sub silence
 {
 	my ($name, %case) = @_;
 
-	for my $how (qw(statement_timeout cancel termination))
+	for my $how (@{ $case{ends} // [qw(statement_timeout cancel termination)] })
 	{
 		my $timeout = $how eq 'statement_timeout' ? "SET statement_timeout = '1s';\n" : '';
 
@@ -104,17 +107,69 @@ silence('ROLLBACK', before => "BEGIN;\n$write_both", statement => 'ROLLBACK', at
 silence('ROLLBACK TO', before => "BEGIN;\nSAVEPOINT a;\n$write_both", statement => 'ROLLBACK TO a', at => qr/ROLLBACK TO/,
 	outcome => qr/^/);
 
-# A stream of rows to a node that stops reading in the middle of it.
-$cluster->query(q{CREATE TABLE large (k int, v text);
+# A write that is a transaction, of one node and of both; COMMIT of one node.  It changes nothing,
+# because nobody knows if the node has done it.
+my $touch = "UPDATE t SET v = v WHERE k = $k[0]";
+my $unknown = qr/ERROR:  (57014|0800[67]): /;
+silence('a write that is a transaction', before => 'SELECT count(*) FROM t', statement => $touch, outcome => $unknown);
+silence('COMMIT of one node', before => "BEGIN;\n$touch", statement => 'COMMIT', at => qr/COMMIT/, outcome => $unknown);
+silence('a write of both that is a transaction', before => 'SELECT count(*) FROM t', statement => $write_both,
+	at => qr/PREPARE TRANSACTION/);
+
+# One node has prepared what another one refuses.
+$cluster->query(q{CREATE TABLE deferred (k int, v int);
+	SELECT tessera.create_distributed_table('deferred', 'k', colocate_with => 't');
+	SELECT count(*) FROM tessera.run_on_shards('deferred', 'ALTER TABLE %s ADD UNIQUE (k, v) DEFERRABLE INITIALLY DEFERRED');
+	CREATE TABLE copies (k int PRIMARY KEY, v int);
+	SELECT tessera.create_reference_table('copies');
+	INSERT INTO copies VALUES (1, 1);
+	CREATE TABLE large (k int, v text);
 	SELECT tessera.create_distributed_table('large', 'k', shard_count => 4);});
+silence('ROLLBACK PREPARED', before => "BEGIN;\nINSERT INTO deferred VALUES ($k[0], 1), ($k[1], 1), ($k[1], 1)",
+	statement => 'COMMIT', at => qr/ROLLBACK PREPARED/, outcome => qr/ERROR:  23505: /);
+$cluster->gives('SELECT count(*) FROM deferred', '0', 'and nothing is there');
+
+# What else waits for nodes: ended in one way each.
+my $warm = 'SELECT count(*) FROM t';
+for my $case (
+	[ 'the snapshot of a transaction', "BEGIN ISOLATION LEVEL REPEATABLE READ;\n$warm" ],
+	[ 'a cursor', 'FETCH c', before => "BEGIN;\nDECLARE c CURSOR FOR SELECT k FROM t WHERE k = $k[0]" ],
+	[ 'all copies of a table', 'UPDATE copies SET v = v' ],
+	[ 'COPY FROM', q{COPY large FROM PROGRAM 'seq -f "%g row" 1 1000' (DELIMITER ' ')} ],
+	[ 'COPY TO', 'COPY t TO STDOUT' ],
+	[ 'TRUNCATE', 'TRUNCATE large' ],
+	[ 'CREATE INDEX', 'CREATE INDEX ON large (k)' ],
+	[ 'VACUUM', 'VACUUM large' ],
+	[ 'ANALYZE', 'ANALYZE large' ],
+	[ 'CREATE FUNCTION', q{CREATE FUNCTION one() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'} ],
+	[ 'a function for each node', q{SELECT count(*) FROM tessera.run_on_nodes('SELECT 1')} ],
+	[ 'what is in doubt', 'SELECT count(*) FROM tessera.in_doubt' ])
+{
+	my ($name, $statement, %more) = @$case;
+	silence($name, before => $warm, statement => $statement, ends => ['cancel'], %more);
+}
+
+# A new connection has a time limit of its own.
+$client = $cluster->client;
+$client->ask("SET tessera.connect_timeout = '300ms'");
+$network->silent(1);
+like($client->ask($write), qr/ERROR:  08001: could not connect to node "node1"\nDETAIL:  There was no answer within 300 ms\./,
+	'tessera.connect_timeout ends a wait for a connection');
+is($client->ask("SELECT k FROM t WHERE k = $k[1]"), $k[1], 'and the other node can be used');
+$network->pass(1);
+is($client->ask("SELECT k FROM t WHERE k = $k[0]"), $k[0], 'as this one can again');
+
+# A stream of rows to a node that stops reading in the middle of it.
 silence('rows that are sent', at => qr/row 20\d\d /,
 	statement => q{INSERT INTO large SELECT i, 'row ' || i || ' ' || repeat('x', 1000) FROM generate_series(1, 50000) i});
 $cluster->gives('SELECT count(*) FROM large', '0', 'and none of the rows');
 
-# A node session that ends under a statement: its process is terminated, or the connection cut.
+# A node session that ends under a statement: its process is terminated, or killed, so that the node
+# restarts, or the connection cut.
 my $waits = q{FROM pg_stat_activity WHERE application_name = 'tessera' AND wait_event_type = 'Lock'};
 my %loss = (
 	'a terminated node session' => sub { $cluster->node_query(1, "SELECT pg_terminate_backend(pid) $waits"); },
+	'a killed node session' => sub { kill 'KILL', $cluster->node_query(1, "SELECT pid $waits"); },
 	'a connection that is cut' => sub { $network->cut(1); });
 for my $name (sort keys %loss)
 {
@@ -125,6 +180,7 @@ for my $name (sort keys %loss)
 	$loss{$name}->();
 	like($client->answer, qr/ERROR:  08006: lost connection to node "node1"/, "$name is an error with the node's name");
 	like($client->ask($write), qr/ERROR:  25P02/, 'the transaction is over');
+	wait_for_node(1, 'SELECT true');
 	is($client->ask("ROLLBACK;\nSELECT k FROM t WHERE k = $k[1]"), $k[1], 'the session is not');
 	wait_for_node(1, "SELECT count(*) = 0 $waits");
 	pass('the node has noticed, although the statement waited for a lock');
@@ -168,5 +224,15 @@ for my $point (qw(net_connect net_flush net_result))
 is($wrong, '', 'a session survives an error at each place');
 cmp_ok($hits, '>', 20, 'there are many');
 nothing_stays('errors in callbacks');
+
+# Errors in the callback that carries the decision out: it stands.
+for my $point (qw(xact_before_commit_prepared xact_between_commit_prepared xact_after_commit_prepared))
+{
+	my $answer = $client->ask("SET tessera.fault_points = '$point:error';\nBEGIN;\n$write_both;\nCOMMIT;\nRESET tessera.fault_points");
+	like($answer, qr/^WARNING:  01000: the transaction is committed, but not all nodes have been told\nDETAIL:  .*$point/m,
+		"an error at $point is a warning");
+	unlike($answer, qr/ERROR|XX\d\d\d/, 'and no error');
+	nothing_stays($point);
+}
 
 done_testing();
