@@ -46,6 +46,8 @@ costs("INSERT INTO t VALUES ($a, 1) ON CONFLICT (k) DO UPDATE SET v = t.v + 1;",
 costs("SELECT v FROM t WHERE k = $a;", 1, 'a read of one shard');
 costs("UPDATE t SET v = v + 1 WHERE k = $a RETURNING v;", 2, 'rows of RETURNING may fail here: COMMIT comes after them');
 costs('SELECT count(*) FROM t;', 2, 'a read of two nodes: one each');
+costs('SELECT (SELECT count(*) FROM t), (SELECT sum(v) FROM t);', 8, 'two scans of two nodes: the snapshot, both, and the end');
+costs('SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM counted);', 6, 'one scan, and a table of this server');
 costs('UPDATE t SET v = v + 1;', 4, 'a write of two nodes: two each');
 costs('UPDATE t SET v = v + 1 RETURNING v;', 4, 'and with RETURNING');
 costs('INSERT INTO t SELECT i FROM generate_series(201, 220) i;', 4, 'rows for two nodes: two each');
