@@ -46,7 +46,7 @@ DECLARE
 BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (VERBOSE, COSTS OFF) ' || statement LOOP
 		IF line ~ 'Remote SQL.*shipped_rows' THEN
-			RETURN coalesce((SELECT string_agg(b[1], ' ') FROM regexp_matches(line, '\w+\.\w+ [<>]= \(?\$\d+', 'g') b), 'no bounds');
+			RETURN coalesce((SELECT string_agg(b[1], ' ') FROM regexp_matches(line, '[\w.]+ [<>]= \(?\$\d+', 'g') b), 'no bounds');
 		END IF;
 	END LOOP;
 	RETURN 'joined here';
@@ -68,6 +68,11 @@ INSERT INTO statements VALUES
 	('SELECT f.g, count(*), sum(b.v) FROM big b JOIN few f ON b.n = f.n GROUP BY f.g'),
 	('SELECT f.g, count(*), sum(b.v) FROM big b JOIN few f ON b.n = f.n WHERE f.n < 20 GROUP BY f.g'),
 	('SELECT f.g, count(*), sum(b.v) FROM big b JOIN few f ON b.m = f.m AND f.x < 4 GROUP BY f.g'),
+	-- of few rows a node may look up partners by indexes: if conditions stand around the union of its shards
+	('SELECT f.g, count(*), sum(b.v) FROM big b JOIN few f ON b.n = f.n AND b.v > 3 WHERE f.x < 3 GROUP BY f.g'),
+	('SELECT count(*), sum(b.v) FROM big b WHERE EXISTS (SELECT FROM few f WHERE f.n = b.n AND f.x < 3) AND (b.v < 3 OR b.at IS NULL)'),
+	('SELECT b.v, count(f.g) FROM big b LEFT JOIN (SELECT * FROM few WHERE x < 3) f ON b.n = f.n WHERE b.v > 3 GROUP BY b.v'),
+	('SELECT count(*), sum(b.v) FROM big b WHERE NOT EXISTS (SELECT FROM few f WHERE f.n = b.n AND f.x < 3) AND b.v < 4'),
 	('SELECT f.g, count(*), sum(b.v) FROM big b JOIN few f ON b.at = f.at AND b.n = f.n GROUP BY f.g'),
 	-- only orders without a locale are those of all servers
 	('SELECT f.g, count(*), sum(b.v) FROM big b JOIN few f ON b.t = f.t GROUP BY f.g'),

@@ -225,15 +225,16 @@ extern CustomScan *tess_draft_plan(const TessDraft *draft, const Path *path,
 typedef struct TessShipment
 {
 	PlannerInfo *root;
-	RelOptInfo *rel;   /* the join */
-	RelOptInfo *outer; /* the draft's relation */
-	Path *path;		   /* of what is shipped */
-	JoinType jointype; /* JOIN_INNER, _LEFT, _SEMI or _ANTI */
-	Cost remote;	   /* what the nodes pay for the join */
-	bool is_fenced;	   /* the nodes shall read all rows of the shards */
-	Var *route;		   /* of what is shipped: the key of the rows it meets,
+	const TessTravel *travel; /* of the draft */
+	RelOptInfo *rel;		  /* the join */
+	RelOptInfo *outer;		  /* the draft's relation */
+	Path *path;				  /* of what is shipped */
+	JoinType jointype;		  /* JOIN_INNER, _LEFT, _SEMI or _ANTI */
+	Cost remote;			  /* what the nodes pay for the join */
+	bool is_fenced;			  /* the nodes shall read all rows of the shards */
+	Var *route; /* of what is shipped: the key of the rows it meets,
 						* which tells their shard; NULL: it goes to all */
-	int parts;		   /* so many statements share it */
+	int parts;	/* so many statements share it */
 
 	/* conditions of the join, and those above an outer one, as the node's
 	 * query has them */
@@ -255,8 +256,7 @@ typedef struct TessShipBound
 	Expr *greatest; /* ... $1 and $2 */
 } TessShipBound;
 
-extern Node *tess_ship_var(TessShipment *ship, const TessTravel *travel,
-						   const Var *var);
+extern Node *tess_ship_var(TessShipment *ship, const Var *var);
 extern bool tess_ship_write(TessShipment *ship, Query *query, Query *source,
 							int param_count, List **template,
 							const char **reason);

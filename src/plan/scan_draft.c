@@ -138,7 +138,7 @@ renumber_mutator(Node *node, Renumbering *context)
 		return NULL;
 	if (IsA(node, Var) && draft->ship != NULL)
 	{
-		Node *column = tess_ship_var(draft->ship, &draft->travel, (Var *) node);
+		Node *column = tess_ship_var(draft->ship, (Var *) node);
 
 		context->failed |= column == NULL;
 		return column ? column : copyObject(node);

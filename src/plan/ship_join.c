@@ -31,8 +31,9 @@
 #include "route/route.h"
 
 /*
- * To find one row by an index costs as much as to read so many.  A node does
- * not know how many rows of a union join, and would rather look them up.
+ * To find one row by an index costs as much as to read so many, which may be
+ * more than pass the conditions.  A node does not know how many rows of a union
+ * join, and would rather look them up.
  */
 #define ROWS_A_PROBE 4
 
@@ -242,6 +243,7 @@ make_draft(PlannerInfo *root, const Candidate *candidate)
 		return NULL;
 
 	ship->root = root;
+	ship->travel = &draft->travel;
 	ship->rel = candidate->rel;
 	ship->outer = candidate->outer;
 	ship->path = candidate->path;
@@ -250,14 +252,13 @@ make_draft(PlannerInfo *root, const Candidate *candidate)
 	ship->is_fenced = candidate->route == NULL && can_hash(candidate) &&
 					  candidate->path->rows * ROWS_A_PROBE *
 							  tess_draft_shard_count(root, draft) >
-						  candidate->outer->rows;
+						  Max(candidate->outer->rows, candidate->outer->tuples);
 	tess_ship_find_bounds(ship, draft, candidate->clauses);
 	draft->ship = ship;
 	draft->columns = tess_columns_make(InvalidOid, 0);
 	if (!send_clauses(draft, candidate))
 		return NULL;
-	if (candidate->route != NULL &&
-		tess_ship_var(ship, &draft->travel, candidate->route) != NULL)
+	if (candidate->route != NULL && tess_ship_var(ship, candidate->route) != NULL)
 		ship->route = candidate->route;
 	ship->parts = ship->route ? Max(tess_draft_shard_count(root, draft), 1) : 1;
 	return draft;

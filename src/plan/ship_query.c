@@ -11,7 +11,8 @@
  * what did not fit into the arrays.
  *
  * deparse/ cuts the shard's rows out of it, so that a node gets one statement
- * for all of its shards, and the arrays once.
+ * for all of its shards, and the arrays once.  Where the node may look rows up,
+ * conditions on the shard's rows stand outside of them.
  */
 #include "postgres.h"
 
@@ -86,8 +87,9 @@ differs_by_shard(Oid type)
  * becomes NULL.
  */
 Node *
-tess_ship_var(TessShipment *ship, const TessTravel *travel, const Var *var)
+tess_ship_var(TessShipment *ship, const Var *var)
 {
+	const TessTravel *travel = ship->travel;
 	Var *column = copyObject((Var *) var);
 
 	if (var->varattno <= 0 || var->varlevelsup > 0)
@@ -401,6 +403,62 @@ set_bounds(const TessShipment *ship, Query *source, int param_count)
 	from->quals = (Node *) make_ands_explicit(conditions);
 }
 
+/* Conditions over a shard's rows as they are over the outer query's. */
+static Node *
+lift_mutator(Node *node, TessShipment *ship)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var *var = copyObject((Var *) node);
+		Node *column;
+
+		var->varno = ship->outer->relid;
+		column = tess_ship_var(ship, var);
+		Assert(column != NULL);
+		return column;
+	}
+	return expression_tree_mutator(node, lift_mutator, ship);
+}
+
+/* For expression_tree_walker: a column that a union cannot have. */
+static bool
+is_tied(Node *node, TessShipment *ship)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink))
+		return true;
+	if (IsA(node, Var))
+	{
+		const Var *var = (const Var *) node;
+
+		return var->varattno <= 0 || var->varlevelsup > 0 ||
+			   !tess_type_travels(ship->travel, var->vartype) ||
+			   differs_by_shard(var->vartype);
+	}
+	return expression_tree_walker(node, is_tied, ship);
+}
+
+/*
+ * Conditions on the shards' rows go around their union: core finds rows of a
+ * union by indexes only if nothing but the table is in it.
+ */
+static void
+lift_conditions(TessShipment *ship, Query *source)
+{
+	FromExpr *from = source->jointree;
+
+	if (ship->route != NULL || ship->is_fenced || from->quals == NULL ||
+		is_tied(from->quals, ship))
+		return;
+	ship->filters = list_concat(make_ands_implicit(
+									(Expr *) lift_mutator(from->quals, ship)),
+								ship->filters);
+	from->quals = NULL;
+}
+
 /*
  * Writes a query over the outer query's columns (query, without FROM), which
  * source gives the rows of a shard.  param_count: parameters that come before
@@ -412,6 +470,7 @@ tess_ship_write(TessShipment *ship, Query *query, Query *source,
 				int param_count, List **template, const char **reason)
 {
 	set_bounds(ship, source, param_count + 1 + list_length(ship->shipped));
+	lift_conditions(ship, source);
 	query->rtable = list_make1(make_shard_entry(ship, source));
 	query->hasSubLinks = source->hasSubLinks;
 	set_from(ship, query, make_shipped_entry(ship, param_count));
