@@ -87,7 +87,7 @@ soak: setup
 bench: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_BENCH_ROWS='$(or $(ROWS),1000000)' TESS_TIMES=1 \
 		TESS_BYTES_ROWS='$(or $(BYTES_ROWS),2000000)' TESS_JOBS=1 \
-		TESS_POINT_ONLY='$(ONLY)' TESS_POINT_COUNT='$(or $(COUNT),20000)' \
+		TESS_POINT_ONLY='$(value ONLY)' TESS_POINT_COUNT='$(or $(COUNT),20000)' \
 		TESS_POINT_ROUNDS='$(or $(ROUNDS),3)' \
 		TESTS='$(or $(TESTS),../bench/point ../bench/ship_join ../bench/planning ../bench/snapshot 051_bytes)' \
 		test/run tap

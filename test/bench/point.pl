@@ -254,6 +254,7 @@ for my $cell (@cells)
 	$cell->{name} .= " beside $cell->{idle}" if $cell->{idle};
 }
 @cells = grep { $_->{name} =~ /$only/ } @cells;
+die "no cell matches \"$only\"" unless @cells;
 
 my $folder = $PostgreSQL::Test::Utils::tmp_check;
 my $round_trip = "$folder/round_trip";
