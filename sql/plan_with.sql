@@ -115,6 +115,11 @@ CREATE SEQUENCE asked;
 MERGE INTO d USING (SELECT 12 AS id) p ON p.id = d.id WHEN MATCHED AND nextval('asked') > 100 THEN DELETE WHEN MATCHED AND nextval('asked') = 2 THEN UPDATE SET v = 'second' || currval('asked') WHEN NOT MATCHED AND nextval('asked') > 3 THEN INSERT VALUES (1, 1);
 SELECT v, (SELECT last_value FROM asked) FROM d WHERE id = 12;
 SELECT k, id, v FROM archive ORDER BY id;
+-- the condition of an action is not one of the join
+BEGIN;
+MERGE INTO d USING plain p ON p.id = d.id AND p.id > 2 WHEN MATCHED AND p.id < 0 THEN UPDATE SET v = 'first' WHEN MATCHED THEN UPDATE SET v = 'second';
+SELECT id FROM d WHERE v = 'second' ORDER BY id;
+ROLLBACK;
 -- prepared
 PREPARE upsert(int, text) AS MERGE INTO d USING (SELECT $1 AS k, $2 AS v) s ON s.k = d.k AND d.id = 0 WHEN MATCHED THEN UPDATE SET v = d.v || s.v WHEN NOT MATCHED THEN INSERT VALUES (s.k, 0, s.v);
 EXECUTE upsert(3000, 'a'); EXECUTE upsert(3000, 'b'); EXECUTE upsert(3001, 'c');
@@ -125,7 +130,7 @@ MERGE INTO d USING (VALUES (1), (2)) v(x) ON d.id = 0 WHEN MATCHED THEN UPDATE S
 MERGE INTO d USING (VALUES (1), (2)) v(x) ON d.id = 0 WHEN MATCHED AND x = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET v = 'twice';
 MERGE INTO d USING (VALUES (1), (2)) v(x) ON false WHEN NOT MATCHED THEN INSERT VALUES (3000, 0);
 MERGE INTO d USING (VALUES (1)) v(x) ON d.id = 0 WHEN MATCHED THEN UPDATE SET k = NULL;
-MERGE INTO d USING (VALUES (1)) v(x) ON d.id = 0 WHEN MATCHED THEN UPDATE SET (id, v) = (SELECT 1, 'x');
+MERGE INTO d USING plain p ON d.id = 0 AND p.id > 0 WHEN MATCHED THEN UPDATE SET (id, v) = (SELECT 1, 'x');
 MERGE INTO d USING plain p ON p.id = d.id AND d.ctid = '(0,1)' WHEN MATCHED THEN DELETE;
 MERGE INTO r USING plain p ON p.id = r.id WHEN MATCHED THEN DELETE;
 \set VERBOSITY default

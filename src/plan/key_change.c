@@ -85,11 +85,12 @@ says_value(Node *condition, Node *value, const KeyColumn *key)
 	if (!left_is_key && !is_key(lsecond(op->args), key))
 		return false;
 	if (!tess_route_is_key_equality(key->table, op->opno, op->inputcollid,
-									left_is_key, &other_type) ||
-		!tess_is_row_independent(other) || !tess_is_row_independent(value))
+									left_is_key, &other_type))
 		return false;
 	if (equal(strip_implicit_coercions(value), strip_implicit_coercions(other)))
-		return true;
+		return !contain_volatile_functions(value);
+	if (!tess_is_row_independent(other) || !tess_is_row_independent(value))
+		return false;
 
 	folded = eval_const_expressions(NULL, substitute_mutator(condition,
 															 &substitution));
@@ -181,9 +182,10 @@ tess_action_changes_key(TessJob *job, const MergeAction *action)
 	const TessTable *table = job->survey->target;
 	KeyColumn key = {table, job->parse->resultRelation};
 
-	key.conditions = list_concat(make_ands_implicit(
-									 (Expr *) job->parse->jointree->quals),
-								 make_ands_implicit((Expr *) action->qual));
+	/* a copy: these are the lists of the statement itself */
+	key.conditions = list_concat_copy(make_ands_implicit(
+										  (Expr *) job->parse->jointree->quals),
+									  make_ands_implicit((Expr *) action->qual));
 	if (keeps_key(&key, action->targetList))
 		return false;
 	check_moves(table);
