@@ -61,6 +61,10 @@ typedef struct TessNormalized
  * prints as what it means.  NULL with refusal set if there is none. */
 extern Query *tess_query_normalize(Query *query, TessNormalized *result);
 
+/* wrap_source.c: makes the columns that an INSERT fills those of its source, one
+ * by one, in place.  False, and nothing done, if they cannot be. */
+extern bool tess_query_wrap_source(Query *query, int source_rti);
+
 /* canonical.c */
 
 /* The part of it that a query read back from such a text needs, too, so that

@@ -314,26 +314,13 @@ has_identity_column(Oid relation)
 	return found;
 }
 
-/*
- * The columns must be those of the source, one by one: the text names the
- * target's columns and prints the source's, and the rewriter has put defaults
- * among the former.
- */
+/* True if the columns of an INSERT are those of its source, one by one. */
 static bool
-check_insert_source(NormalizeState *state, Query *query)
+fills_columns_alone(NormalizeState *state, Query *query, int source_rti)
 {
-	RangeTblEntry *source;
+	RangeTblEntry *source = rt_fetch(source_rti, query->rtable);
 	ListCell *cell;
-	int source_rti;
 	int position = 0;
-
-	if (query->jointree->fromlist == NIL)
-		return false;
-	if (list_length(query->jointree->fromlist) != 1 ||
-		!IsA(linitial(query->jointree->fromlist), RangeTblRef))
-		return refuse(state, "the rows of its INSERT come from a rule");
-	source_rti = ((RangeTblRef *) linitial(query->jointree->fromlist))->rtindex;
-	source = rt_fetch(source_rti, query->rtable);
 
 	foreach(cell, query->targetList)
 	{
@@ -345,11 +332,28 @@ check_insert_source(NormalizeState *state, Query *query)
 		position++;
 		if (!IsA(node, Var) || ((Var *) node)->varno != source_rti ||
 			((Var *) node)->varattno != position)
-			return refuse(state,
-						  "its INSERT fills columns that are not in its source");
+			return false;
 	}
-	if (position != list_length(source->eref->colnames))
-		return refuse(state, "the source of its INSERT has other columns");
+	return position == list_length(source->eref->colnames);
+}
+
+/* The text names the target's columns and prints the source's: they are made the
+ * same. */
+static bool
+check_insert_source(NormalizeState *state, Query *query)
+{
+	int source_rti;
+
+	if (query->jointree->fromlist == NIL)
+		return false;
+	if (list_length(query->jointree->fromlist) != 1 ||
+		!IsA(linitial(query->jointree->fromlist), RangeTblRef))
+		return refuse(state, "the rows of its INSERT come from a rule");
+	source_rti = ((RangeTblRef *) linitial(query->jointree->fromlist))->rtindex;
+	if (!fills_columns_alone(state, query, source_rti) &&
+		!tess_query_wrap_source(query, source_rti))
+		return refuse(state,
+					  "its INSERT fills columns that are not in its source");
 	return false;
 }
 

@@ -155,12 +155,15 @@ covers_one_of(const TessFragment *fragment, const List *relations)
 static List *
 written_tables(const TessFragment *fragment)
 {
-	List *written = list_make1_oid(fragment->changed);
+	List *written = list_copy(fragment->changed);
+	ListCell *cell;
 
 	/* an INSERT that has another write updates what it conflicts with */
-	if (fragment->command != CMD_INSERT ||
-		list_length(fragment->modify->writes) > 1)
-		written = tess_relation_cascades(written, fragment->changed);
+	if (fragment->command == CMD_INSERT && fragment->modify != NULL &&
+		list_length(fragment->modify->writes) == 1)
+		return written;
+	foreach(cell, fragment->changed)
+		written = tess_relation_cascades(written, lfirst_oid(cell));
 	return written;
 }
 

@@ -45,7 +45,7 @@ tess_pending_begin(const TessFragment *fragment, Snapshot snapshot,
 {
 	TessPending *pending = palloc0(sizeof(TessPending));
 
-	pending->relation = fragment->changed;
+	pending->relation = linitial_oid(fragment->changed);
 	pending->command = snapshot->curcid;
 	pending->subtransaction = GetCurrentSubTransactionId();
 	pending->owner = CurrentResourceOwner;

@@ -18,6 +18,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "route/route.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -102,6 +103,13 @@ create_state(CustomScan *scan)
 	return (Node *) state;
 }
 
+/* It may be a SELECT that has changes in WITH. */
+static bool
+is_writer(const TesseraScanState *state)
+{
+	return state->fragment->changed != NIL;
+}
+
 static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -134,12 +142,12 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	state->run_context = AllocSetContextCreate(estate->es_query_cxt,
 											   "tessera run",
 											   ALLOCSET_DEFAULT_SIZES);
-	if (fragment->command == CMD_SELECT)
+	if (fragment->changed == NIL)
 		state->reader = tess_reader_begin(fragment, estate->es_snapshot,
 										  start_early, state);
 
 	/* a fragment that writes stores its rows anyway */
-	if ((eflags & EXEC_FLAG_REWIND) || fragment->command != CMD_SELECT)
+	if ((eflags & EXEC_FLAG_REWIND) || fragment->changed != NIL)
 		state->keep = KEEP_ALL;
 	else if (tess_exec_is_never_rescanned(&scan->scan.plan, estate))
 		state->keep = KEEP_NOTHING;
@@ -231,7 +239,7 @@ count_processed(void *owner, void *tag, PGresult *result)
 	const TessScanTask *task = tag;
 	uint64 processed;
 
-	if (state->fragment->command == CMD_SELECT)
+	if (!is_writer(state))
 		return;
 	processed = strtou64(PQcmdTuples(result), NULL, 10);
 	if (task->shard_index < 0)
@@ -248,7 +256,7 @@ run_here(TesseraScanState *state, const TessScanTask *task)
 	const TessFragment *fragment = state->fragment;
 	EState *estate = state->css.ss.ps.state;
 	const TessArgs *args = state->args;
-	bool reads = fragment->command == CMD_SELECT;
+	bool reads = fragment->changed == NIL;
 	Snapshot snapshot = reads ? estate->es_snapshot : NULL;
 	uint64 processed;
 
@@ -276,14 +284,14 @@ run_here(TesseraScanState *state, const TessScanTask *task)
 static bool
 is_asked_again(const TesseraScanState *state)
 {
-	return state->fragment->command == CMD_SELECT && state->keep != KEEP_NOTHING;
+	return !is_writer(state) && state->keep != KEEP_NOTHING;
 }
 
 /* What the scan does to rows of nodes. */
 static TessAccess
 access_of(const TesseraScanState *state)
 {
-	if (state->fragment->command != CMD_SELECT)
+	if (is_writer(state))
 		return TESS_WRITE;
 	if (state->fragment->locks_rows)
 		return TESS_LOCK;
@@ -301,7 +309,7 @@ send_tasks(TesseraScanState *state, TessScanTask *tasks, int count,
 		   bool is_last_act)
 {
 	const TessFragment *fragment = state->fragment;
-	bool writes = fragment->command != CMD_SELECT;
+	bool writes = fragment->changed != NIL;
 	bool is_encoded = false;
 	/* not many texts, nor arrays of rows, for which no plan is always right */
 	bool comes_again = count == 1 && tasks[0].shard_count <= 1 &&
@@ -380,9 +388,11 @@ run_on_shards(TesseraScanState *state, const TessGroup *group)
 		count = bms_num_members(state->args->shards);
 		if (count > 1)
 			elog(ERROR, "statement for one shard would run in %d", count);
-		/* no row can match anywhere, but count(*) has a row: ask any shard */
+		/* No row can match anywhere, but count(*) has a row: any shard could
+		 * be asked.  Rows that are inserted with this key have one, though. */
 		if (count == 0)
-			state->args->shards = bms_make_singleton(0);
+			state->args->shards = bms_make_singleton(
+				tess_route_value(group, (Datum) 0, true, InvalidOid));
 	}
 
 	tasks = tess_tasks_make(state->fragment, state->args, group, state->replies,
@@ -484,13 +494,12 @@ start_run(TesseraScanState *state, const TessTable *table)
 	open_run(state);
 	if (state->fragment->target == TESS_TO_ALL_COPIES)
 		run_on_copies(state);
-	else if (state->fragment->command == CMD_SELECT || !tess_exec_is_cascade())
+	else if (!is_writer(state) || !tess_exec_is_cascade())
 		run_on_shards(state, table->group);
 
 	/* A stream would not outlive the rollback of a subtransaction that is not
 	 * the statement's own. */
-	if (state->fragment->command != CMD_SELECT ||
-		state->subxact != GetCurrentSubTransactionId())
+	if (is_writer(state) || state->subxact != GetCurrentSubTransactionId())
 		tess_replies_collect(state->replies, NULL, 0);
 	if (state->prepares)
 		tess_xact_prepared();
@@ -505,14 +514,13 @@ prepare_run(TesseraScanState *state)
 	const TessTable *table = tess_exec_table(state->fragment);
 	bool changed = true;
 
-	if (!state->running || state->fragment->command == CMD_SELECT)
+	if (!state->running || !is_writer(state))
 		changed = tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext,
 								 table->group) ||
 				  (state->cargo != NULL && tess_cargo_has_changed(state->cargo));
 	state->rescan = false;
 
-	if (state->running &&
-		(state->fragment->command != CMD_SELECT || (state->keeping && !changed)))
+	if (state->running && (is_writer(state) || (state->keeping && !changed)))
 	{
 		if (state->store != NULL)
 			tuplestore_rescan(state->store);
@@ -585,7 +593,7 @@ next_arriving(TesseraScanState *state, TupleTableSlot *slot)
 	if (state->merge != NULL)
 		return tess_merge_next(state->merge, slot);
 	arrived = tess_replies_next(state->replies, &result, &row, &tag);
-	if (state->alone && state->fragment->command == CMD_SELECT)
+	if (state->alone && !is_writer(state))
 		tess_barrier_wait_windows();
 	state->alone = false;
 	if (!arrived)

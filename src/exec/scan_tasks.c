@@ -208,8 +208,8 @@ bool
 tess_tasks_are_last_act(const TessScanTask *tasks, int count,
 						const TessFragment *fragment, const PlanState *scan)
 {
-	if (count == 0 || fragment->command == CMD_SELECT ||
-		!fragment->sets_count || fragment->shipped != NIL)
+	if (count == 0 || fragment->changed == NIL || !fragment->sets_count ||
+		fragment->shipped != NIL)
 		return false;
 	for (int i = 0; i < count; i++)
 	{

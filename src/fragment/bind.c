@@ -2,8 +2,9 @@
  * bind.c - what is computed on the coordinator, once per execution, and sent
  * as a parameter: parameters of the statement, values of outer query levels,
  * stable functions (now(), current_user), and immutable ones that nodes do not
- * know; and, for a change that is computed here, subqueries without rows of its
- * target.
+ * know; for a change that is computed here, subqueries without rows of its
+ * target; and in a change that is sent, volatile functions (nextval()) in the
+ * rows of VALUES that it inserts, which PostgreSQL computes once, too.
  *
  * Only what does not depend on rows is replaced, and of that the largest
  * parts; the rest is for travel.c to judge.  Literals stay literals: a constant
@@ -11,12 +12,17 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/transam.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "fragment/fragment_internal.h"
 
@@ -70,7 +76,6 @@ depends_on_rows_walker(Node *node, const TessBindings *bindings)
 		case T_CoerceToDomainValue:
 		case T_SetToDefault:
 		case T_CurrentOfExpr:
-		case T_NextValueExpr:
 		case T_Query:
 			return true;
 		case T_SubLink:
@@ -115,28 +120,12 @@ tess_make_param(Oid type, int number)
 	return param;
 }
 
-/* The parameter that stands for an expression. */
+/* The parameter of that number, which stands for an expression. */
 static Node *
-make_param(TessBindings *bindings, Node *expr)
+param_for(Node *expr, int number)
 {
 	Oid collation = exprCollation(expr);
-	Param *param;
-	ListCell *cell;
-	int number = 0;
-
-	foreach(cell, bindings->exprs)
-	{
-		number++;
-		if (equal(lfirst(cell), expr))
-			break;
-	}
-	if (cell == NULL)
-	{
-		bindings->exprs = lappend(bindings->exprs, copyObject(expr));
-		number = list_length(bindings->exprs);
-	}
-
-	param = tess_make_param(exprType(expr), number);
+	Param *param = tess_make_param(exprType(expr), number);
 
 	/* read back, $n has its type's collation: say which one it had */
 	if (OidIsValid(collation) && collation != param->paramcollid)
@@ -149,6 +138,133 @@ make_param(TessBindings *bindings, Node *expr)
 		return (Node *) collate;
 	}
 	return (Node *) param;
+}
+
+/* A parameter for an expression with one value: the same for equal ones. */
+static Node *
+make_param(TessBindings *bindings, Node *expr)
+{
+	ListCell *cell;
+
+	foreach(cell, bindings->exprs)
+		if (equal(lfirst(cell), expr))
+			return param_for(expr, foreach_current_index(cell) + 1);
+	bindings->exprs = lappend(bindings->exprs, copyObject(expr));
+	return param_for(expr, list_length(bindings->exprs));
+}
+
+/* See fragment.h. */
+bool
+tess_function_is_in_c(Oid function)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool result = HeapTupleIsValid(tuple) &&
+				  ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/* For check_functions_in_node: it may read what the statement has written. */
+static bool
+may_read_tables(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId && !tess_function_is_in_c(function);
+}
+
+static bool
+reads_tables_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, may_read_tables, NULL) ||
+		   expression_tree_walker(node, reads_tables_walker, context);
+}
+
+/* True for what is another value in each row, and computed without it. */
+static bool
+is_made_up(const TessBindings *bindings, Node *value)
+{
+	return contain_volatile_functions(value) &&
+		   !reads_tables_walker(value, NULL) &&
+		   !depends_on_rows_walker(value, NULL) &&
+		   !expression_returns_set(value) &&
+		   tess_type_travels(bindings->travel, exprType(value));
+}
+
+/* A value of a row that is inserted once: a parameter if it is volatile. */
+static Node *
+bind_inserted(TessBindings *bindings, Node *value)
+{
+	if (!is_made_up(bindings, value))
+		return value;
+	/* never the same as another one */
+	bindings->exprs = lappend(bindings->exprs, copyObject(value));
+	return param_for(value, list_length(bindings->exprs));
+}
+
+/* Defaults that are to be computed for each row become columns of VALUES: the
+ * expressions, for all rows yet. */
+static void
+add_defaults(TessBindings *bindings, List *target_list, int varno,
+			 RangeTblEntry *values)
+{
+	ListCell *cell;
+	ListCell *row;
+
+	foreach(cell, target_list)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, cell);
+		Node *value = (Node *) tle->expr;
+		int count = list_length(values->coltypes) + 1;
+
+		if (!is_made_up(bindings, value))
+			continue;
+		foreach(row, values->values_lists)
+			lfirst(row) = lappend(lfirst_node(List, row), copyObject(value));
+		values->coltypes = lappend_oid(values->coltypes, exprType(value));
+		values->coltypmods = lappend_int(values->coltypmods, exprTypmod(value));
+		values->colcollations = lappend_oid(values->colcollations,
+											exprCollation(value));
+		values->eref->colnames = lappend(values->eref->colnames,
+										 makeString(psprintf("column%d", count)));
+		tle->expr = (Expr *) makeVar(varno, count, exprType(value),
+									 exprTypmod(value), exprCollation(value), 0);
+	}
+}
+
+/* The rows of VALUES that an INSERT has, in their order; in place. */
+static void
+bind_rows(TessBindings *bindings, Query *query)
+{
+	ListCell *cell;
+	ListCell *row;
+	Node *source;
+	RangeTblEntry *rte;
+
+	if (query->jointree->quals != NULL)
+		return;
+	if (query->jointree->fromlist == NIL)
+		foreach(cell, query->targetList)
+		{
+			TargetEntry *tle = lfirst_node(TargetEntry, cell);
+
+			tle->expr = (Expr *) bind_inserted(bindings, (Node *) tle->expr);
+		}
+	if (list_length(query->jointree->fromlist) != 1)
+		return;
+	source = linitial(query->jointree->fromlist);
+	if (!IsA(source, RangeTblRef))
+		return;
+	rte = rt_fetch(((RangeTblRef *) source)->rtindex, query->rtable);
+	if (rte->rtekind != RTE_VALUES)
+		return;
+	add_defaults(bindings, query->targetList, ((RangeTblRef *) source)->rtindex,
+				 rte);
+	foreach(row, rte->values_lists)
+		foreach(cell, lfirst_node(List, row))
+			lfirst(cell) = bind_inserted(bindings, lfirst(cell));
 }
 
 /* Kinds of nodes that are expressions and may stand for themselves. */
@@ -222,6 +338,8 @@ bind_mutator(Node *node, TessBindings *bindings)
 		result = (Node *) query_tree_mutator((Query *) node, bind_mutator,
 											 bindings, 0);
 		bindings->runs_subqueries = ran_subqueries;
+		if (((Query *) result)->commandType == CMD_INSERT)
+			bind_rows(bindings, (Query *) result);
 		return result;
 	}
 	if (must_bind(bindings, node))

@@ -101,8 +101,8 @@ facts_class(TessFacts *facts, const TessTerm *term)
 	return class;
 }
 
-static void
-facts_equate(TessFacts *facts, const TessTerm *a, const TessTerm *b)
+void
+tess_facts_equate(TessFacts *facts, const TessTerm *a, const TessTerm *b)
 {
 	TessFactClass *left = facts_class(facts, a);
 	TessFactClass *right = facts_class(facts, b);
@@ -177,16 +177,23 @@ tess_is_key_equality(const TessTable *table, Oid opno, Oid collation)
 			tess_route_is_key_equality(table, opno, collation, false, &other));
 }
 
+void
+tess_facts_add_value(TessFacts *facts, const TessTerm *term, TessFactValue *value)
+{
+	TessFactClass *class = facts_class(facts, term);
+
+	class->values = lappend(class->values, value);
+}
+
 static void
-add_value(TessFacts *facts, const TessTerm *term, Expr *clause,
-		  bool column_is_left)
+add_clause(TessFacts *facts, const TessTerm *term, Expr *clause,
+		   bool column_is_left)
 {
 	TessFactValue *value = palloc(sizeof(TessFactValue));
-	TessFactClass *class = facts_class(facts, term);
 
 	value->clause = clause;
 	value->column_is_left = column_is_left;
-	class->values = lappend(class->values, value);
+	tess_facts_add_value(facts, term, value);
 }
 
 static void
@@ -209,11 +216,11 @@ collect_comparison(const TessTable *table, OpExpr *op, TessScope *scope,
 	right_is_column = tess_term_of(right, scope, &b);
 
 	if (left_is_column && right_is_column)
-		facts_equate(facts, &a, &b);
+		tess_facts_equate(facts, &a, &b);
 	else if (left_is_column && tess_is_row_independent(right))
-		add_value(facts, &a, (Expr *) op, true);
+		add_clause(facts, &a, (Expr *) op, true);
 	else if (right_is_column && tess_is_row_independent(left))
-		add_value(facts, &b, (Expr *) op, false);
+		add_clause(facts, &b, (Expr *) op, false);
 }
 
 void
@@ -243,7 +250,7 @@ tess_facts_add_quals(const TessTable *table, Node *quals, TessScope *scope,
 			tess_is_key_equality(table, any->opno, any->inputcollid) &&
 			tess_term_of(linitial(any->args), scope, &term) &&
 			tess_is_row_independent(lsecond(any->args)))
-			add_value(facts, &term, (Expr *) any, true);
+			add_clause(facts, &term, (Expr *) any, true);
 	}
 }
 
@@ -261,27 +268,6 @@ tess_query_is_simple(const Query *query)
 		   query->cteList == NIL && query->rowMarks == NIL;
 }
 
-/* TessFacts of what comes out of a subquery in FROM that is simple. */
-static void
-collect_subquery(const TessTable *table, RangeTblEntry *rte, TessScope *scope,
-				 TessFacts *facts)
-{
-	Query *query = rte->subquery;
-	TessScope inner = {query, scope};
-	ListCell *cell;
-
-	foreach(cell, query->targetList)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, cell);
-		TessTerm outside = {rte, tle->resno};
-		TessTerm inside;
-
-		if (!tle->resjunk && tess_term_of((Node *) tle->expr, &inner, &inside))
-			facts_equate(facts, &outside, &inside);
-	}
-	tess_facts_add(table, (Node *) query->jointree, &inner, facts);
-}
-
 /* Adds the facts that hold for every row that comes out of node. */
 void
 tess_facts_add(const TessTable *table, Node *node, TessScope *scope,
@@ -290,13 +276,10 @@ tess_facts_add(const TessTable *table, Node *node, TessScope *scope,
 	ListCell *cell;
 
 	if (IsA(node, RangeTblRef))
-	{
-		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex,
-									  scope->query->rtable);
-
-		if (rte->rtekind == RTE_SUBQUERY && tess_query_is_simple(rte->subquery))
-			collect_subquery(table, rte, scope, facts);
-	}
+		tess_facts_add_entry(table,
+							 rt_fetch(((RangeTblRef *) node)->rtindex,
+									  scope->query->rtable),
+							 scope, facts);
 	else if (IsA(node, FromExpr))
 	{
 		FromExpr *from = (FromExpr *) node;

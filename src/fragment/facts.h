@@ -37,6 +37,7 @@ typedef struct TessFactClass
 typedef struct TessFacts
 {
 	List *classes;
+	int depth; /* of the subqueries that are being looked into */
 } TessFacts;
 
 /* A query level inside the levels around it. */
@@ -59,6 +60,21 @@ extern void tess_facts_add(const TessTable *table, Node *node, TessScope *scope,
 						   TessFacts *facts);
 extern void tess_facts_add_quals(const TessTable *table, Node *quals,
 								 TessScope *scope, TessFacts *facts);
+
+extern void tess_facts_equate(TessFacts *facts, const TessTerm *a,
+							  const TessTerm *b);
+extern void tess_facts_add_value(TessFacts *facts, const TessTerm *term,
+								 TessFactValue *value);
+
+/* facts_output.c: the same for what comes out of an entry of FROM. */
+extern void tess_facts_add_entry(const TessTable *table, RangeTblEntry *rte,
+								 TessScope *scope, TessFacts *facts);
+/* "The column is this value", which may be NULL.  NULL: the value is none that a
+ * key is compared with. */
+extern TessFactValue *tess_fact_value_make(const TessTable *table, Node *value);
+/* Adds what is known of a column that gets such a value in a row. */
+extern bool tess_facts_assign(const TessTable *table, const TessTerm *column,
+							  Node *value, TessScope *scope, TessFacts *facts);
 
 extern TessTerm *tess_term_coalesce(const TessTerm *first,
 									const TessTerm *second);

@@ -35,6 +35,7 @@ typedef struct TessSurvey
 	bool has_local;			 /* any other relation is read or written */
 	const TessTable *target; /* of the top level, if it is ours */
 	Oid nested_target;		 /* ours, changed below the top level */
+	List *changed;			 /* OIDs of all of ours that are changed */
 	bool has_security;		 /* row security, barriers, check options */
 	bool has_other_role;	 /* some table is read as another role */
 	bool locks_reference;	 /* FOR UPDATE/SHARE over a reference table */
@@ -120,20 +121,24 @@ typedef struct TessBindings
 extern Param *tess_make_param(Oid type, int number);
 extern Node *tess_bind(TessBindings *bindings, Node *node);
 extern List *tess_binding_types(const TessBindings *bindings);
+/* A function of users in C: it makes up values, and reads no tables. */
+extern bool tess_function_is_in_c(Oid function);
 
 /* No rows, no aggregates, nothing volatile: has one value per execution. */
 extern bool tess_is_row_independent(Node *node);
 /* Same for the rows of a subquery, and what it compares with them. */
 extern bool tess_is_row_independent_subquery(SubLink *sublink);
 
-/* dml_insert.c */
-extern bool tess_function_is_in_c(Oid function);
-
 /* pin.c: is a whole statement bound to one value of the key? -------------- */
 
 /* The prune expression all distributed tables of the tree are bound by, for
  * *anchor; NULL if there is none. */
 extern Expr *tess_pin_find(TessJob *job, const TessTable **anchor);
+
+/* sharded_change.c: True if each shard can make its own part of an UPDATE, DELETE or
+ * MERGE of a distributed table.  *prune says which of them have one; NULL: all. */
+extern bool tess_change_is_sharded(const TessTable *table, Query *change,
+								   Expr **prune);
 
 /* fragment.c: queries that each shard answers for itself. -------------------- */
 

@@ -13,12 +13,19 @@
  * query level are seen by its sublinks and lateral subqueries, and nothing
  * flows back from these.  Subqueries in FROM that PostgreSQL would pull up
  * share their parent's facts.
+ *
+ * Rows that are inserted are pinned by what they get as key: a value that is one
+ * for all of them, or a column that is equal to one.  That value may be NULL,
+ * for which rows are only found nowhere, but inserted in the shard of NULL.
+ * MERGE is an outer join whose preserved side is its source: what is inserted
+ * has met no row of the target, and of the join's condition nothing is known.
  */
 #include "postgres.h"
 
 #include "access/stratnum.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 
@@ -36,7 +43,8 @@ typedef struct Pin
 typedef struct PinWalk
 {
 	const TessTable *table; /* any of the group */
-	List *pins;				/* Pin *, one for each distributed table */
+	List *pins;				/* Pin *, one or more for each distributed table */
+	List *bound;			/* RangeTblEntry *: those tables */
 	bool failed;			/* one of them is not pinned */
 } PinWalk;
 
@@ -75,18 +83,15 @@ pin_sublinks(PinWalk *walk, void *expression, TessScope *scope,
 	sublink_walker((Node *) expression, &context);
 }
 
+/* Pins the table to the values of its key. */
 static void
-assign_relation(PinWalk *walk, RangeTblEntry *rte, const TessFacts *facts)
+add_pin(PinWalk *walk, RangeTblEntry *rte, const TessFacts *facts)
 {
 	const TessTable *table = tess_meta_table(rte->relid);
-	TessTerm key = {rte};
-	TessFactClass *class;
+	TessTerm key = {rte, table->key_attnum};
+	TessFactClass *class = tess_facts_find(facts, &key);
 	Pin *pin;
 
-	if (table == NULL || table->kind != TESS_DISTRIBUTED)
-		return;
-	key.attno = table->key_attnum;
-	class = tess_facts_find(facts, &key);
 	if (table->group != walk->table->group || class == NULL ||
 		class->values == NIL)
 	{
@@ -97,6 +102,16 @@ assign_relation(PinWalk *walk, RangeTblEntry *rte, const TessFacts *facts)
 	pin->rte = rte;
 	pin->values = list_copy(class->values);
 	walk->pins = lappend(walk->pins, pin);
+	walk->bound = list_append_unique_ptr(walk->bound, rte);
+}
+
+static void
+assign_relation(PinWalk *walk, RangeTblEntry *rte, const TessFacts *facts)
+{
+	const TessTable *table = tess_meta_table(rte->relid);
+
+	if (table != NULL && table->kind == TESS_DISTRIBUTED)
+		add_pin(walk, rte, facts);
 }
 
 static void
@@ -193,6 +208,71 @@ assign(PinWalk *walk, Node *node, TessScope *scope, const TessFacts *facts)
 		assign_join(walk, (JoinExpr *) node, scope, facts);
 }
 
+/*
+ * The target of an INSERT, or of such an action of MERGE, by what the rows get
+ * as key; facts are those of their source.
+ */
+static void
+pin_inserted(PinWalk *walk, Query *query, List *target_list, TessScope *scope,
+			 const TessFacts *facts)
+{
+	RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
+	const TessTable *table = tess_meta_table(rte->relid);
+	TessFacts *assigned = tess_facts_copy(facts);
+	TessTerm key = {rte};
+	TargetEntry *tle;
+	Node *value;
+
+	if (table == NULL || table->kind != TESS_DISTRIBUTED)
+		return;
+	key.attno = table->key_attnum;
+	tle = get_tle_by_resno(target_list, table->key_attnum);
+	value = tle != NULL
+				? (Node *) tle->expr
+				: (Node *) makeNullConst(table->key_type, table->key_typmod,
+										 table->key_collation);
+	/* what holds for rows of the target does not for those that come */
+	assigned->classes = list_delete_ptr(assigned->classes,
+										tess_facts_find(assigned, &key));
+	if (!tess_facts_assign(walk->table, &key, value, scope, assigned))
+		walk->failed = true;
+	else
+		add_pin(walk, rte, assigned);
+}
+
+/* MERGE; outer has the facts of the levels around it. */
+static void
+pin_merge(PinWalk *walk, Query *query, TessScope *scope, const TessFacts *outer)
+{
+	List *sources = query->jointree->fromlist;
+	TessFacts *source = tess_facts_copy(outer);
+	TessFacts *joined;
+	ListCell *cell;
+
+	foreach(cell, sources)
+		tess_facts_add(walk->table, lfirst(cell), scope, source);
+	joined = tess_facts_copy(source);
+	tess_facts_add_quals(walk->table, query->jointree->quals, scope, joined);
+
+	foreach(cell, sources)
+		assign(walk, lfirst(cell), scope,
+			   query->mergeUseOuterJoin ? source : joined);
+	assign_relation(walk, rt_fetch(query->resultRelation, query->rtable), joined);
+	pin_sublinks(walk, query->jointree->quals, scope, joined);
+
+	foreach(cell, query->mergeActionList)
+	{
+		MergeAction *action = lfirst_node(MergeAction, cell);
+		TessFacts *facts = tess_facts_copy(action->matched ? joined : source);
+
+		tess_facts_add_quals(walk->table, action->qual, scope, facts);
+		pin_sublinks(walk, action->qual, scope, facts);
+		pin_sublinks(walk, action->targetList, scope, facts);
+		if (action->commandType == CMD_INSERT)
+			pin_inserted(walk, query, action->targetList, scope, facts);
+	}
+}
+
 /* A query level; outer has the facts of the levels around it. */
 static void
 pin_query(PinWalk *walk, Query *query, TessScope *parent, const TessFacts *outer)
@@ -217,12 +297,17 @@ pin_query(PinWalk *walk, Query *query, TessScope *parent, const TessFacts *outer
 				pin_query(walk, rte->subquery, &scope, outer);
 		}
 	}
+	else if (query->commandType == CMD_MERGE)
+		pin_merge(walk, query, &scope, outer);
 	else
 	{
 		tess_facts_add(walk->table, (Node *) query->jointree, &scope, facts);
 		assign(walk, (Node *) query->jointree, &scope, facts);
+		if (query->commandType == CMD_INSERT)
+			pin_inserted(walk, query, query->targetList, &scope, facts);
 	}
 	pin_sublinks(walk, query->targetList, &scope, facts);
+	pin_sublinks(walk, query->onConflict, &scope, outer);
 	pin_sublinks(walk, query->returningList, &scope, facts);
 	pin_sublinks(walk, query->havingQual, &scope, facts);
 	pin_sublinks(walk, query->limitOffset, &scope, facts);
@@ -314,7 +399,7 @@ tess_pin_find(TessJob *job, const TessTable **anchor)
 
 	pin_query(&walk, job->parse, NULL, &none);
 	if (walk.failed ||
-		list_length(walk.pins) != list_length(job->survey->distributed))
+		list_length(walk.bound) != list_length(job->survey->distributed))
 		return NULL;
 	return common_prune(job, &walk, anchor);
 }

@@ -65,6 +65,7 @@ survey_target(Query *query, TessSurvey *survey, bool is_top)
 
 	if (table == NULL)
 		return;
+	survey->changed = list_append_unique_oid(survey->changed, rte->relid);
 	if (is_top)
 		survey->target = table;
 	else

@@ -527,6 +527,7 @@ stays_walker(Node *node, const TessTravel *travel)
 		case T_CTECycleClause:
 		case T_TableSampleClause:
 		case T_OnConflictExpr:
+		case T_MergeAction:
 		case T_InferenceElem:
 		case T_CaseWhen:
 			return expression_tree_walker(node, stays_walker, (void *) travel);

@@ -8,14 +8,11 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/transam.h"
-#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "deparse/deparse.h"
 #include "plan/plan_internal.h"
@@ -33,18 +30,6 @@ tess_null_entry(const TessTable *table)
 						   column->varattno,
 						   get_attname(table->relation, column->varattno, false),
 						   false);
-}
-
-bool
-tess_function_is_in_c(Oid function)
-{
-	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool result = HeapTupleIsValid(tuple) &&
-				  ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId;
-
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	return result;
 }
 
 /* For check_functions_in_node: a function of this volatility that may read the

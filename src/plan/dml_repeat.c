@@ -315,7 +315,8 @@ make_fragment(TessJob *job)
 
 	fragment->command = parse->commandType;
 	fragment->target = TESS_TO_ALL_COPIES;
-	fragment->anchor = fragment->changed = table->relation;
+	fragment->anchor = table->relation;
+	fragment->changed = list_make1_oid(table->relation);
 	fragment->relations = list_make1_oid(table->relation);
 	fragment->role = rte->checkAsUser;
 	fragment->modify = make_spec(parse, table, &changes, &key);

@@ -120,6 +120,7 @@ tess_statement_make(TessJob *job, Plan *plan)
 	stmt->commandType = parse->commandType;
 	stmt->queryId = parse->queryId;
 	stmt->hasReturning = parse->returningList != NIL;
+	stmt->hasModifyingCTE = parse->hasModifyingCTE;
 	stmt->canSetTag = parse->canSetTag;
 	stmt->planTree = plan;
 	stmt->stmt_location = parse->stmt_location;

@@ -71,7 +71,8 @@ tess_change_describe(TessJob *job, TessFragment *fragment, TessColumns *columns)
 	fragment->target = job->survey->target->kind == TESS_DISTRIBUTED
 						   ? TESS_TO_SHARDS
 						   : TESS_TO_ALL_COPIES;
-	fragment->anchor = fragment->changed = rte->relid;
+	fragment->anchor = rte->relid;
+	fragment->changed = list_make1_oid(rte->relid);
 	fragment->relations = list_make1_oid(rte->relid);
 	fragment->role = rte->checkAsUser;
 	fragment->sets_count = parse->canSetTag;

@@ -7,7 +7,8 @@
  * end.  All parts see the state before the statement: scans that have not asked
  * the nodes are made to before the first write to what they read.  Two parts
  * that write to one table cannot be in one statement, since what the second
- * would do depends on the first; unless one of them only adds rows.
+ * would do depends on the first; unless one of them only adds rows, or the
+ * statement goes to one shard whole (router.c).
  */
 #include "postgres.h"
 
@@ -117,6 +118,41 @@ check_targets(TessJob *job)
 	}
 }
 
+/* A part as a statement of its own. */
+static TessJob
+make_part(const TessJob *job, Query *query)
+{
+	TessJob part = *job;
+
+	part.parse = query;
+	part.survey = tess_survey_make(query);
+	part.changes_key = false;
+	part.reason = NULL;
+	tess_refuse_unsupported(&part);
+	return part;
+}
+
+/* See plan_internal.h. */
+bool
+tess_parts_keep_keys(TessJob *job)
+{
+	ListCell *cell;
+
+	foreach(cell, job->parse->cteList)
+	{
+		Query *query = change_in(lfirst_node(CommonTableExpr, cell));
+		TessJob part;
+
+		if (query == NULL)
+			continue;
+		part = make_part(job, query);
+		if (part.changes_key)
+			return false;
+		tess_assign_something(&part);
+	}
+	return true;
+}
+
 /* Turns the parts of WITH that change our tables into sources, or marks them as
  * changes that are repeated; in place. */
 void
@@ -131,15 +167,11 @@ tess_parts_plan(TessJob *job)
 	{
 		CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);
 		Query *query = change_in(cte);
-		TessJob part = *job;
+		TessJob part;
 
 		if (query == NULL)
 			continue;
-		part.parse = query;
-		part.survey = tess_survey_make(query);
-		part.changes_key = false;
-		part.reason = NULL;
-		tess_refuse_unsupported(&part);
+		part = make_part(job, query);
 		if (tess_must_repeat(&part))
 		{
 			tess_repeat_mark(&part);

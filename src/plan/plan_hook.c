@@ -100,16 +100,11 @@ tess_change_source(TessJob *job)
 static PlannedStmt *
 plan_change(TessJob *job)
 {
+	CmdType command = job->parse->commandType;
 	PlannedStmt *stmt = NULL;
 
-	if ((job->parse->commandType == CMD_UPDATE ||
-		 job->parse->commandType == CMD_DELETE) &&
-		!job->changes_key)
+	if ((command == CMD_UPDATE || command == CMD_DELETE) && !job->changes_key)
 	{
-		tess_assign_something(job);
-		stmt = tess_route_statement(job);
-		if (stmt != NULL)
-			return stmt;
 		tess_refuse_system_columns(job);
 		stmt = tess_plan_broadcast(job);
 		if (stmt != NULL)
@@ -117,29 +112,35 @@ plan_change(TessJob *job)
 	}
 	if (tess_must_repeat(job))
 		return tess_plan_repeat(job);
+	if (command != CMD_INSERT)
+	{
+		tess_refuse_system_columns(job);
+		stmt = tess_plan_colocated(job);
+		if (stmt != NULL)
+			return stmt;
+	}
 	return tess_change_plan(job, tess_change_source(job));
 }
 
 static PlannedStmt *
 plan_ours(TessJob *job)
 {
-	PlannedStmt *stmt = NULL;
+	PlannedStmt *stmt;
 
 	tess_refuse_unsupported(job);
+	if (job->survey->target != NULL)
+		tess_assign_something(job);
+	/* before its parts become others */
+	stmt = tess_route_statement(job);
+	if (stmt != NULL)
+		return stmt;
+	if (job->reason != NULL)
+		ereport(DEBUG1, (errmsg_internal("statement is not routed to one shard"),
+						 errdetail_internal("%s", job->reason)));
 	tess_parts_plan(job);
 	if (job->survey->target != NULL)
 		return plan_change(job);
-	if (job->parse->commandType == CMD_SELECT)
-		stmt = tess_route_statement(job);
-	if (stmt == NULL)
-	{
-		if (job->reason != NULL)
-			ereport(DEBUG1,
-					(errmsg_internal("statement is not routed to one shard"),
-					 errdetail_internal("%s", job->reason)));
-		stmt = tess_plan_rest(job, job->parse);
-	}
-	return stmt;
+	return tess_plan_rest(job, job->parse);
 }
 
 static PlannedStmt *

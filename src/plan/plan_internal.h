@@ -95,6 +95,9 @@ extern TargetEntry *tess_same_entry(const TessTable *table, Index varno);
 extern void tess_assign_something(TessJob *job);
 /* parts.c: turns parts of WITH that change our tables into sources. */
 extern void tess_parts_plan(TessJob *job);
+/* False if one of them may change the key of rows; raises 0A000 for what no
+ * strategy may do. */
+extern bool tess_parts_keep_keys(TessJob *job);
 
 /* row_key.c: columns that tell rows apart ------------------------------------ */
 
@@ -149,10 +152,18 @@ extern Query *tess_change_mark(Query *source, TessFragment *fragment,
 extern PlannedStmt *tess_change_plan(TessJob *job, Query *source);
 extern void tess_change_init(void);
 
+/* router.c: a statement as it is.  False, or NULL, with job->reason if it may not be
+ * sent; where it is right is the caller's to know, and the shards' prune
+ * expression for anchor. */
+extern bool tess_may_send_whole(TessJob *job);
+extern PlannedStmt *tess_send_whole(TessJob *job, TessTarget target,
+									const TessTable *anchor, Expr *prune);
+
 /* strategies: NULL if they cannot ------------------------------------------ */
 
 extern PlannedStmt *tess_route_statement(TessJob *job); /* router.c */
 extern PlannedStmt *tess_plan_broadcast(TessJob *job);	/* dml_broadcast.c */
+extern PlannedStmt *tess_plan_colocated(TessJob *job);	/* dml_colocated.c */
 extern PlannedStmt *tess_plan_repeat(TessJob *job);		/* dml_repeat.c */
 extern void tess_repeat_mark(TessJob *job);				/* ... in WITH */
 

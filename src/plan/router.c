@@ -1,11 +1,12 @@
 /*
  * router.c - statements that are bound to one shard are sent to it whole.
  *
- * All distributed tables of the tree are pinned to one value of one group's
- * key (pin.c), nothing but reference tables stands beside them, and every
- * expression may travel.  Then the shard's answer is the answer, whatever the
- * statement contains.  A value that turns out NULL pins to no shard: no row
- * anywhere can match, so any shard gives the right answer.
+ * All distributed tables of the tree, read or written, are pinned to one value of
+ * one group's key (pin.c), nothing but reference tables, which it does not
+ * change, stands beside them, and every expression may travel.  Then the shard's
+ * answer is the answer, whatever the statement contains.  For a value that turns
+ * out NULL no row anywhere can match, so any shard gives the right answer; if
+ * rows are inserted with it, that of NULL, which is asked then.
  */
 #include "postgres.h"
 
@@ -18,6 +19,9 @@
 #include "plan/plan_internal.h"
 #include "route/route.h"
 
+/* So many values of a statement are better sent as rows. */
+#define MAX_PARAMETERS 1000
+
 static bool
 give_up(TessJob *job, const char *reason)
 {
@@ -25,24 +29,49 @@ give_up(TessJob *job, const char *reason)
 	return false;
 }
 
-/* What only the statement's form decides. */
+/* True if all tables that are changed are distributed. */
 static bool
-may_route(TessJob *job)
+changes_shards_alone(const TessSurvey *survey)
+{
+	ListCell *cell;
+
+	foreach(cell, survey->changed)
+		if (tess_meta_table(lfirst_oid(cell))->kind != TESS_DISTRIBUTED)
+			return false;
+	return true;
+}
+
+/* True if rows that are changed stay in their shard. */
+static bool
+keeps_keys(TessJob *job)
+{
+	ListCell *cell;
+
+	foreach(cell, job->parse->mergeActionList)
+	{
+		MergeAction *action = lfirst_node(MergeAction, cell);
+
+		if (action->commandType == CMD_UPDATE &&
+			tess_action_changes_key(job, action))
+			return false;
+	}
+	return !job->changes_key && tess_parts_keep_keys(job);
+}
+
+/* See plan_internal.h: what only the statement's form decides. */
+bool
+tess_may_send_whole(TessJob *job)
 {
 	TessSurvey *survey = job->survey;
-	Query *parse = job->parse;
 
-	if (parse->commandType == CMD_INSERT || parse->commandType == CMD_MERGE)
-		return give_up(job, "It is not a SELECT, UPDATE or DELETE.");
 	if (survey->distributed == NIL)
 		return give_up(job, "It names no distributed table.");
 	if (survey->has_local)
 		return give_up(job, "It names tables that nodes do not have.");
-	if (parse->commandType != CMD_SELECT &&
-		(survey->target == NULL || survey->target->kind != TESS_DISTRIBUTED))
-		return give_up(job, "Its target is not a distributed table.");
-	if (parse->hasModifyingCTE || OidIsValid(survey->nested_target))
-		return give_up(job, "It has data-modifying WITH queries.");
+	if (!changes_shards_alone(survey))
+		return give_up(job, "It changes all copies of a reference table.");
+	if (!keeps_keys(job))
+		return give_up(job, "It may change keys of rows.");
 	if (survey->has_security)
 		return give_up(job, "It is subject to row security or view checks.");
 	if (survey->has_other_role)
@@ -152,6 +181,11 @@ prepare(TessJob *job, TessFragment *fragment, TessBindings *bindings)
 	bindings->travel = travel;
 	bindings->exprs = NIL;
 	sent = castNode(Query, tess_bind(bindings, (Node *) job->parse));
+	if (list_length(bindings->exprs) > MAX_PARAMETERS)
+	{
+		job->reason = "It has too many values that are computed here.";
+		return NULL;
+	}
 	if (!tess_travels(travel, (Node *) sent))
 	{
 		job->reason = "An expression cannot be evaluated on a node.";
@@ -161,47 +195,58 @@ prepare(TessJob *job, TessFragment *fragment, TessBindings *bindings)
 	return fragment->template != NIL ? sent : NULL;
 }
 
+/* See plan_internal.h. */
+PlannedStmt *
+tess_send_whole(TessJob *job, TessTarget target, const TessTable *anchor,
+				Expr *prune)
+{
+	Query *parse = job->parse;
+	bool reads = parse->commandType == CMD_SELECT;
+	TessFragment *fragment = tess_fragment_make();
+	TessBindings bindings = {NULL};
+	Query *sent = prepare(job, fragment, &bindings);
+
+	if (sent == NULL)
+		return NULL;
+	tess_fragment_describe(fragment,
+						   reads ? sent->targetList : sent->returningList);
+	fragment->command = parse->commandType;
+	fragment->target = target;
+	fragment->anchor = anchor->relation;
+	fragment->param_types = tess_binding_types(&bindings);
+	fragment->has_prune = prune != NULL;
+	fragment->locks_rows = job->survey->locks_distributed;
+	fragment->sets_count = !reads && parse->canSetTag;
+	fragment->changed = list_copy(job->survey->changed);
+
+	if (prune != NULL)
+		bindings.exprs = lappend(bindings.exprs, prune);
+	/* the columns of parse have type modifiers, which parameters have not */
+	return make_plan(job, fragment,
+					 reads ? parse->targetList : parse->returningList,
+					 bindings.exprs);
+}
+
 /* Sends the whole statement to one shard; NULL if it is not bound to one. */
 PlannedStmt *
 tess_route_statement(TessJob *job)
 {
-	Query *parse = job->parse;
-	TessFragment *fragment;
-	TessBindings bindings = {NULL};
 	const TessTable *anchor;
 	Expr *prune;
-	Query *sent;
-	List *output;
 
-	if (!may_route(job))
+	if (!tess_may_send_whole(job))
 		return NULL;
+	if (job->parse->commandType == CMD_INSERT &&
+		list_length(job->survey->distributed) == 1)
+	{
+		job->reason = "Its rows do not come from distributed tables.";
+		return NULL;
+	}
 	prune = tess_pin_find(job, &anchor);
 	if (prune == NULL)
 	{
 		job->reason = "Its tables are not bound to one value of the key.";
 		return NULL;
 	}
-
-	fragment = tess_fragment_make();
-	sent = prepare(job, fragment, &bindings);
-	if (sent == NULL)
-		return NULL;
-
-	tess_fragment_describe(fragment, parse->commandType == CMD_SELECT
-										 ? sent->targetList
-										 : sent->returningList);
-	/* the same, but with the type modifiers that parameters do not have */
-	output = parse->commandType == CMD_SELECT ? parse->targetList
-											  : parse->returningList;
-	fragment->command = parse->commandType;
-	fragment->target = TESS_TO_ONE_SHARD;
-	fragment->anchor = anchor->relation;
-	fragment->param_types = tess_binding_types(&bindings);
-	fragment->has_prune = true;
-	fragment->locks_rows = job->survey->locks_distributed;
-	fragment->sets_count = parse->commandType != CMD_SELECT && parse->canSetTag;
-	if (job->survey->target != NULL)
-		fragment->changed = job->survey->target->relation;
-
-	return make_plan(job, fragment, output, lappend(bindings.exprs, prune));
+	return tess_send_whole(job, TESS_TO_ONE_SHARD, anchor, prune);
 }

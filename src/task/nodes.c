@@ -38,7 +38,7 @@ static const Field fragment_fields[] =
 	 FIELD(TessFragment, target, FIELD_INT),
 	 FIELD(TessFragment, anchor, FIELD_OID),
 	 FIELD(TessFragment, relations, FIELD_NODE),
-	 FIELD(TessFragment, changed, FIELD_OID),
+	 FIELD(TessFragment, changed, FIELD_NODE),
 	 FIELD(TessFragment, template, FIELD_NODE),
 	 FIELD(TessFragment, param_types, FIELD_NODE),
 	 FIELD(TessFragment, has_prune, FIELD_BOOL),

@@ -35,8 +35,9 @@
 typedef enum TessTarget
 {
 	TESS_TO_SHARDS,	   /* one task for each shard that pruning leaves */
-	TESS_TO_ONE_SHARD, /* the one pruning leaves; if it leaves none (the
-								 * key is NULL) any: no row matches anywhere */
+	TESS_TO_ONE_SHARD, /* the one pruning leaves; if it leaves none, that of
+						* NULL: no row matches anywhere, but one may be
+						* inserted there */
 	TESS_TO_ALL_COPIES /* reference table: this server, then each node */
 } TessTarget;
 
@@ -53,11 +54,12 @@ typedef struct TessFragment
 {
 	ExtensibleNode extensible;
 
-	CmdType command; /* what the template does: SELECT, INSERT, ... */
+	CmdType command; /* what the template is: SELECT (which may write, in
+					  * WITH), INSERT, ... */
 	TessTarget target;
 	Oid anchor;		 /* a table of the group (or the reference table) */
 	List *relations; /* OIDs of our tables it covers; the anchor too */
-	Oid changed;	 /* the one that it changes, InvalidOid for SELECT */
+	List *changed;	 /* ... of those that it changes; NIL: it only reads */
 
 	List *template;	   /* see above */
 	List *param_types; /* OID list */

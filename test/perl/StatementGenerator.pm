@@ -453,7 +453,12 @@ my @of_values = (
 	'SELECT v FROM T WHERE k <> V;',
 	'SELECT a.v, b.v FROM T a JOIN T b ON a.k = b.k WHERE a.k = V AND a.v <> b.v;',
 	'SELECT a.v, b.v FROM T a LEFT JOIN T b ON a.k = b.k AND b.k = V;',
-	"UPDATE T SET s = s || '+' WHERE k = V RETURNING v, s;");
+	"UPDATE T SET s = s || '+' WHERE k = V RETURNING v, s;",
+	"WITH u AS (UPDATE T SET s = s || '!' WHERE k = V RETURNING v) INSERT INTO T VALUES (V, 300, 'i') RETURNING v, s, (SELECT count(*) FROM u);",
+	'INSERT INTO T SELECT k, v + 400, s FROM T WHERE k = V AND v < 5;',
+	"MERGE INTO T USING (VALUES (V, 500)) n(k, v) ON T.k = n.k AND T.v = n.v WHEN MATCHED THEN UPDATE SET s = 'm' WHEN NOT MATCHED THEN INSERT VALUES (n.k, n.v, 'n');",
+	"MERGE INTO T USING (SELECT DISTINCT v + 600 AS v FROM T WHERE k = V AND v < 10) n ON T.k = V AND T.v = n.v WHEN NOT MATCHED THEN INSERT VALUES (V, n.v, 'n');",
+	'WITH d AS (DELETE FROM T WHERE k = V AND v >= 300 RETURNING k, v) SELECT count(*), sum(v) FROM d;');
 my @of_tables = (
 	'SELECT * FROM T WHERE k IS NULL;',
 	'SELECT k, count(*) FROM T GROUP BY k HAVING count(*) > 0;',
