@@ -137,6 +137,31 @@ for my $case (
 	$early->finish;
 }
 
+# Who writes the records of their decisions at the same time, and deletes those of what they
+# committed before, do not depend on each other.
+{
+	my @writers = map { $cluster->client } 0 .. 2;
+	my $holder = $cluster->client;
+
+	for my $i (0 .. 2)
+	{
+		$writers[$i]->ask("SET client_min_messages = error; INSERT INTO accounts SELECT i, 0 FROM generate_series(100, 123) i WHERE i % 3 = $i");
+		$writers[$i]->ask("BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO accounts SELECT i, 0 FROM generate_series(200, 223) i WHERE i % 3 = $i");
+	}
+	$holder->ask('SELECT pg_advisory_lock(9)');
+	for my $i (0, 1)
+	{
+		$writers[$i]->ask("SET tessera.fault_points = 'xact_after_record:lock:9'");
+		$writers[$i]->send('COMMIT');
+		$cluster->wait_for(sprintf q{SELECT count(*) = 1 FROM pg_locks
+			WHERE locktype = 'advisory' AND objid = 9 AND NOT granted AND pid = %d}, $writers[$i]->pid);
+	}
+	is($writers[2]->ask('COMMIT'), '', 'a SERIALIZABLE transaction commits while two others do');
+	$holder->ask('SELECT pg_advisory_unlock(9)');
+	is($writers[$_]->answer, '', 'as do these') for 0, 1;
+	$_->finish for @writers, $holder;
+}
+
 # Another session's snapshot is of this server alone.
 my $exporter = $cluster->client;
 my $snapshot = $exporter->ask(
