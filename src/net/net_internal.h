@@ -87,6 +87,7 @@ struct TessSession
 	/* settings.c */
 	TessSettings *settings;
 	bool settings_in_block;
+	uint64 settings_version; /* that the node has; 0: to be compared */
 };
 
 /* connect.c */

@@ -84,15 +84,21 @@ static const char *const chosen_settings[] = {
 
 typedef struct Followed
 {
-	const struct config_generic *setting;
+	struct config_generic *setting;
 	bool always;
+
+	/* What it was in this session when somebody looked last. */
+	bool chosen;   /* else the rest means nothing */
+	uint64 number; /* the value, or its bits */
+	char *text;	   /* the value of a string */
 } Followed;
 
 static struct
 {
 	Followed *list; /* allocated once, by the postmaster */
 	int count;
-} followed;
+	uint64 version; /* another one whenever one of them has changed */
+} followed = {.version = 1};
 
 struct TessSettings
 {
@@ -109,6 +115,12 @@ date_order(void)
 										: "ISO, MDY";
 }
 
+static bool
+is_chosen(const Followed *wanted)
+{
+	return wanted->always || wanted->setting->source > PGC_S_GLOBAL;
+}
+
 /* What the node is to have of followed.list[index]: until the next call. */
 static const char *
 wanted_value(int index)
@@ -116,11 +128,85 @@ wanted_value(int index)
 	const Followed *wanted = &followed.list[index];
 	const char *name = wanted->setting->name;
 
-	if (!wanted->always && wanted->setting->source <= PGC_S_GLOBAL)
+	if (!is_chosen(wanted))
 		return NODES_OWN;
 	if (strcmp(name, "DateStyle") == 0)
 		return date_order();
 	return GetConfigOption(name, false, false);
+}
+
+/* The value as it stands in memory: what is shown of it depends on that alone. */
+static uint64
+number_of(const struct config_generic *setting)
+{
+	uint64 bits = 0;
+
+	switch (setting->vartype)
+	{
+		case PGC_BOOL:
+			return *((const struct config_bool *) setting)->variable;
+		case PGC_INT:
+			return *((const struct config_int *) setting)->variable;
+		case PGC_ENUM:
+			return *((const struct config_enum *) setting)->variable;
+		case PGC_REAL:
+			memcpy(&bits, ((const struct config_real *) setting)->variable,
+				   sizeof(double));
+			return bits;
+		case PGC_STRING:
+			break;
+	}
+	return 0;
+}
+
+static bool
+note_if_changed(Followed *wanted)
+{
+	bool chosen = is_chosen(wanted);
+	uint64 number = 0;
+	const char *text = "";
+
+	if (!chosen && !wanted->chosen)
+		return false;
+	if (chosen)
+		number = number_of(wanted->setting);
+	if (chosen && wanted->setting->vartype == PGC_STRING)
+	{
+		text = *((const struct config_string *) wanted->setting)->variable;
+		if (text == NULL)
+			text = "";
+	}
+	if (chosen == wanted->chosen && number == wanted->number &&
+		wanted->text != NULL && strcmp(text, wanted->text) == 0)
+		return false;
+
+	if (wanted->text == NULL || strcmp(text, wanted->text) != 0)
+	{
+		char *copy = MemoryContextStrdup(TopMemoryContext, text);
+
+		if (wanted->text != NULL)
+			pfree(wanted->text);
+		wanted->text = copy;
+	}
+	wanted->chosen = chosen;
+	wanted->number = number;
+	return true;
+}
+
+/*
+ * The number of the settings as they are now.  This is looked at before every
+ * statement, so nothing is looked up by name or printed.
+ */
+static uint64
+current_version(void)
+{
+	bool changed = false;
+
+	for (int i = 0; i < followed.count; i++)
+		changed |= note_if_changed(&followed.list[i]);
+	if (changed)
+		followed.version++;
+	return followed.version;
 }
 
 static void
@@ -190,6 +276,7 @@ tess_settings_forget(TessSession *session)
 			remember(session, i, NULL);
 	}
 	session->settings_in_block = false;
+	session->settings_version = 0;
 }
 
 /* A call of set_config(), which resets the setting if it is given NULL. */
@@ -224,7 +311,10 @@ tess_session_sync_settings(TessSession *session)
 	StringInfoData sql;
 	bool in_block = session->in_block || session->reply_count > 0;
 	bool waits = false;
+	uint64 version = current_version();
 
+	if (session->settings_version == version)
+		return;
 	sql.data = NULL;
 	for (int i = 0; i < followed.count; i++)
 	{
@@ -241,7 +331,10 @@ tess_session_sync_settings(TessSession *session)
 		session->settings[i].touched = true;
 	}
 	if (sql.data == NULL)
+	{
+		session->settings_version = version;
 		return;
+	}
 
 	if (waits)
 		tess_net_run_list(session, list_make1(sql.data));
@@ -253,6 +346,7 @@ tess_session_sync_settings(TessSession *session)
 		else
 			(void) tess_session_sync(session);
 	}
+	session->settings_version = version;
 	pfree(sql.data);
 }
 
@@ -299,8 +393,8 @@ tess_settings_init(void)
 	struct config_generic **settings = get_guc_variables();
 	int count = GetNumConfigOptions();
 
-	followed.list = MemoryContextAlloc(TopMemoryContext,
-									   sizeof(Followed) * count);
+	followed.list = MemoryContextAllocZero(TopMemoryContext,
+										   sizeof(Followed) * count);
 	for (int i = 0; i < count; i++)
 	{
 		const char *name = settings[i]->name;
