@@ -77,6 +77,8 @@ process_utility(PlannedStmt *plan, const char *query_string,
 	Node *statement = plan->utilityStmt;
 	void *objects;
 
+	if (IsA(statement, TransactionStmt) && context == PROCESS_UTILITY_TOPLEVEL)
+		tess_ticket_read(query_string);
 	if (tess_local_consume_passthrough() || !is_ours_to_see(&utility))
 	{
 		pass_on(&utility);

@@ -116,6 +116,8 @@ tess_exec_is_last_act(EState *estate, const Plan *plan)
 static void
 start(QueryDesc *query_desc, int eflags)
 {
+	if (tess_xact_depth == 0)
+		tess_ticket_take(query_desc->params);
 	/* checks of foreign keys have snapshots of their own */
 	if (!InNoForceRLSOperation() || call.for_foreign_key)
 		tess_statement_choose_snapshot(query_desc, eflags);

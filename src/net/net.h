@@ -58,6 +58,9 @@ extern void tess_net_forget_node(int32 node_id);
 
 extern const char *tess_session_node_name(const TessSession *session);
 extern int tess_session_server_version(const TessSession *session);
+/* What the node has reported of a setting when it was connected to; NULL: nothing. */
+extern const char *tess_session_parameter(const TessSession *session,
+										  const char *name);
 extern bool tess_session_is_broken(const TessSession *session);
 /* True if replies are owed (queued, sent or unread). */
 extern bool tess_session_is_busy(const TessSession *session);
@@ -154,6 +157,8 @@ extern const TessLongWait *tess_net_long_wait;
 /* The name that this backend's sessions on nodes have: that of the session it
  * works for itself, or its own.  Static memory. */
 extern const char *tess_origin_own(void);
+/* True if this session works for another one. */
+extern bool tess_origin_is_another(void);
 /* The name of a backend of this server, into name (TESS_ORIGIN_SIZE); false if
  * it has none, because it works for no other and has used no node. */
 extern bool tess_origin_of_backend(int backend_id, int pid, char *name);

@@ -93,6 +93,12 @@ tess_origin_own(void)
 }
 
 bool
+tess_origin_is_another(void)
+{
+	return origins.setting != NULL && origins.setting[0] != '\0';
+}
+
+bool
 tess_origin_of_backend(int backend_id, int pid, char *name)
 {
 	Origin *origin;

@@ -30,6 +30,12 @@ tess_session_server_version(const TessSession *session)
 	return PQserverVersion(session->conn);
 }
 
+const char *
+tess_session_parameter(const TessSession *session, const char *name)
+{
+	return PQparameterStatus(session->conn, name);
+}
+
 bool
 tess_session_is_broken(const TessSession *session)
 {

@@ -38,16 +38,11 @@ CREATE FUNCTION tessera_internal.use_snapshot(number bigint, oldest bigint)
 COMMENT ON FUNCTION tessera_internal.use_snapshot(bigint, bigint)
 	IS 'the next statements of the transaction read under a snapshot taken before, or, with 0, under their own';
 
-/* On a node: how its transaction is called, and what became of it. */
-CREATE FUNCTION tessera_internal.transaction_mark()
-	RETURNS text LANGUAGE c PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transaction_mark';
-COMMENT ON FUNCTION tessera_internal.transaction_mark()
-	IS 'names the transaction for transaction_outcome(); NULL if it has changed nothing';
-
+/* On a node: what became of a transaction. */
 CREATE FUNCTION tessera_internal.transaction_outcome(mark text)
 	RETURNS text LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transaction_outcome';
 COMMENT ON FUNCTION tessera_internal.transaction_outcome(text)
-	IS 'committed, aborted, or NULL if unknown; ends the session that is still in the transaction';
+	IS 'committed, aborted, or NULL if unknown; ends the session that the transaction was to be in';
 
 CREATE FUNCTION tessera_internal.await_transaction(id xid)
 	RETURNS void LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transaction_await';

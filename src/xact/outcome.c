@@ -1,167 +1,79 @@
 /*
  * outcome.c - what became of a COMMIT whose answer was lost.
  *
- * Before the COMMIT, in the same pipeline, the node says how it calls its
- * transaction (the mark): its id, the process, and a number that changes with
- * each start of the node's memory, since a crash lets ids of which nothing is
- * on disk be given out again.  Another session asks the node for the mark's
- * outcome; one that is still under way is ended first.
+ * Every transaction that is begun on a node, and every statement that is one, has
+ * a ticket there (ticket.c): its number here.  Another session asks the node for
+ * the last ticket that was committed in the session that was lost; that is ended
+ * first, if it is still there.
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "access/xact.h"
-#include "fmgr.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/wait_event.h"
-#include "utils/xid8.h"
 
 #include "base/base.h"
 #include "tessera.h"
+#include "xact/ticket.h"
 #include "xact/xact_internal.h"
-
-PG_FUNCTION_INFO_V1(tess_transaction_mark);
-PG_FUNCTION_INFO_V1(tess_transaction_outcome);
-PG_FUNCTION_INFO_V1(tess_transaction_await);
 
 /* Between attempts to reach a node that is just starting. */
 #define ATTEMPT_WAIT_MS 50
 
-/* on the node ------------------------------------------------------------- */
-
-typedef struct Mark
+/* That of the transaction that is begun, or about to be. */
+uint64
+tess_remote_ticket(const TessRemote *remote)
 {
-	uint64 xid;
-	int pid;
-	uint64 boot;
-} Mark;
-
-/* tessera_internal.transaction_mark(): NULL if this transaction has no id. */
-Datum
-tess_transaction_mark(PG_FUNCTION_ARGS)
-{
-	FullTransactionId xid = GetTopFullTransactionIdIfAny();
-
-	if (!FullTransactionIdIsValid(xid))
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf(UINT64_FORMAT ".%d." UINT64_FORMAT,
-											  U64FromFullTransactionId(xid),
-											  MyProcPid, tess_slots_boot())));
-}
-
-static Mark
-read_mark(const char *text)
-{
-	Mark mark;
-	int length = 0;
-
-	if (sscanf(text, UINT64_FORMAT ".%d." UINT64_FORMAT "%n", &mark.xid,
-			   &mark.pid, &mark.boot, &length) != 3 ||
-		text[length] != '\0')
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid mark of a transaction: \"%s\"", text)));
-	return mark;
-}
-
-/* Ends the session that is in the transaction, and waits for its end: nobody
- * is there to read its answer. */
-static void
-end_transaction(const Mark *mark, TransactionId xid)
-{
-	PGPROC *proc = BackendPidGetProc(mark->pid);
-
-	if (proc != NULL && proc->xid == xid)
-		(void) DirectFunctionCall2(pg_terminate_backend,
-								   Int32GetDatum(mark->pid), Int64GetDatum(0));
-	XactLockTableWait(xid, NULL, NULL, XLTW_None);
+	return tess_ticket_make(tess_origin_own(), remote->begun);
 }
 
 /*
- * tessera_internal.transaction_outcome(mark): 'committed', 'aborted', or NULL if
- * that cannot be told.
+ * The parameters of a statement (NULL: it has none) and, which it does not use,
+ * the ticket of the transaction that it is.  In the current context; the values
+ * are those of params.
  */
-Datum
-tess_transaction_outcome(PG_FUNCTION_ARGS)
+const TessParams *
+tess_ticket_add(const TessParams *params, const TessRemote *remote)
 {
-	Mark mark = read_mark(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	FullTransactionId full = FullTransactionIdFromU64(mark.xid);
-	TransactionId xid = XidFromFullTransactionId(full);
-	bool same_boot = mark.boot == tess_slots_boot();
-	FullTransactionId next = ReadNextFullTransactionId();
-	char *status;
+	int count = params ? params->count : 0;
+	TessParams *with = palloc(sizeof(TessParams));
+	Oid *types = palloc((count + 1) * sizeof(Oid));
+	const char **values = palloc((count + 1) * sizeof(char *));
+	int *lengths = palloc((count + 1) * sizeof(int));
+	int *formats = palloc((count + 1) * sizeof(int));
+	uint64 *wire = palloc(sizeof(uint64));
 
-	LOCAL_FCINFO(call, 1);
-	Datum result;
-
-	/* nothing of it was on disk at the crash */
-	if (!TransactionIdIsNormal(xid) || !FullTransactionIdPrecedes(full, next))
-		PG_RETURN_TEXT_P(cstring_to_text("aborted"));
-	if (same_boot && U64FromFullTransactionId(next) - mark.xid < PG_INT32_MAX &&
-		TransactionIdIsInProgress(xid))
-		end_transaction(&mark, xid);
-
-	InitFunctionCallInfoData(*call, NULL, 1, InvalidOid, NULL, NULL);
-	call->args[0].value = FullTransactionIdGetDatum(full);
-	call->args[0].isnull = false;
-	result = pg_xact_status(call);
-	if (call->isnull)
-		PG_RETURN_NULL();
-	status = TextDatumGetCString(result);
-
-	/* after a crash the id may be another transaction's by now, but only if
-	 * ours has not committed */
-	if (strcmp(status, "committed") == 0)
+	if (count > 0)
 	{
-		if (!same_boot)
-			PG_RETURN_NULL();
-		PG_RETURN_TEXT_P(cstring_to_text("committed"));
+		memcpy(types, params->types, count * sizeof(Oid));
+		memcpy(values, params->values, count * sizeof(char *));
+		memcpy(lengths, params->lengths, count * sizeof(int));
+		memcpy(formats, params->formats, count * sizeof(int));
 	}
-	if (strcmp(status, "in progress") == 0 && same_boot)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text("aborted"));
+	*wire = pg_hton64(tess_remote_ticket(remote));
+	types[count] = XID8OID;
+	values[count] = (const char *) wire;
+	lengths[count] = sizeof(uint64);
+	formats[count] = 1;
+	with->count = count + 1;
+	with->types = types;
+	with->values = values;
+	with->lengths = lengths;
+	with->formats = formats;
+	return with;
 }
-
-/*
- * tessera_internal.await_transaction(xid): for the recovery, whose part another
- * session of the node is ending.  A prepared transaction has the lock of its id
- * until it is ended.
- */
-Datum
-tess_transaction_await(PG_FUNCTION_ARGS)
-{
-	TransactionId xid = PG_GETARG_TRANSACTIONID(0);
-
-	if (TransactionIdIsNormal(xid) &&
-		TransactionIdPrecedes(xid, ReadNextTransactionId()) &&
-		!TransactionIdIsCurrentTransactionId(xid))
-		XactLockTableWait(xid, NULL, NULL, XLTW_None);
-	PG_RETURN_VOID();
-}
-
-/* here -------------------------------------------------------------------- */
 
 /* A question on its way. */
 typedef struct Question
 {
 	const TessRemote *remote;
+	const char *session_name;
 	TimestampTz deadline;
 	TessOutcome outcome;
 } Question;
-
-/* Notes the row of TESS_MARK_SQL. */
-void
-tess_outcome_note_mark(TessRemote *remote, const PGresult *result)
-{
-	if (result != NULL && PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
-		strlcpy(remote->mark, PQgetvalue(result, 0, 0), TESS_MARK_SIZE);
-}
 
 static int
 milliseconds_left(TimestampTz deadline)
@@ -199,8 +111,10 @@ ask(void *arg)
 	AtEOXact_GUC(true, settings);
 
 	tess_session_queue(session,
-					   psprintf("SELECT tessera_internal.transaction_outcome('%s')",
-								remote->mark),
+					   psprintf("SELECT tessera_internal.transaction_outcome('%s." UINT64_FORMAT
+								"')",
+								question->session_name,
+								tess_remote_ticket(remote)),
 					   NULL, false, false, question);
 	tess_session_flush(session);
 	for (;;)
@@ -234,9 +148,12 @@ TessOutcome
 tess_outcome_ask(const TessRemote *remote, TimestampTz deadline)
 {
 	uint32 holdoff = InterruptHoldoffCount;
-	Question question = {remote, deadline, TESS_OUTCOME_UNKNOWN};
+	const char *name = tess_session_parameter(remote->session,
+											  TESS_SESSION_NAME_SETTING);
+	Question question = {remote, name, deadline, TESS_OUTCOME_UNKNOWN};
 
-	if (remote->mark[0] == '\0' || milliseconds_left(deadline) == 0)
+	if (name == NULL || strspn(name, "0123456789.") != strlen(name) ||
+		name[0] == '\0' || milliseconds_left(deadline) == 0)
 		return TESS_OUTCOME_UNKNOWN;
 
 	/* an error lets go of interrupts, hence the assignments */

@@ -6,6 +6,7 @@
 #ifndef TESS_XACT_H
 #define TESS_XACT_H
 
+#include "nodes/params.h"
 #include "utils/snapshot.h"
 
 #include "net/net.h"
@@ -114,6 +115,12 @@ extern TessSnapshot *tess_snapshot_of_transaction(void);
 extern void tess_snapshot_sweep(Snapshot ending);
 /* SET TRANSACTION SNAPSHOT was executed. */
 extern void tess_snapshot_note_import(void);
+
+/* ticket.c: on a node, a transaction of the client's begins, with a statement
+ * that has these parameters, or with a BEGIN: another server may have given it a
+ * ticket. */
+extern void tess_ticket_take(const ParamListInfoData *params);
+extern void tess_ticket_read(const char *begin);
 
 /* node_snapshot.c: on a node, what the coordinator wants the client's
  * statements to read under; InvalidSnapshot: each has its own. */

@@ -181,7 +181,7 @@ commit_one_phase(TessRemote *writer)
 
 	tess_round_begin();
 	writer->phase = TESS_PHASE_COMMITTING;
-	tess_round_send_marked(writer, "COMMIT", "COMMIT");
+	tess_round_send(writer, "COMMIT", "COMMIT");
 	send_reader_commits();
 	tess_one_phase_finish(writer);
 	note_reader_replies(false);

@@ -21,9 +21,6 @@ typedef enum TessPhase
 	TESS_PHASE_ENDED
 } TessPhase;
 
-/* See outcome.c: three numbers. */
-#define TESS_MARK_SIZE 64
-
 /*
  * One session of this transaction.  Levels are local nesting levels as of
  * GetCurrentTransactionNestLevel(); 0 means never.
@@ -54,9 +51,6 @@ typedef struct TessRemote
 	uint64 processed;	  /* rows, as its tag says */
 	ErrorData *error;	  /* why it is not answered, NULL: no answer */
 
-	/* What the node calls its transaction, for outcome.c; "": not known */
-	char mark[TESS_MARK_SIZE];
-
 	/* Made before the decision, because after it nothing may be allocated. */
 	char *prepare;
 	char *commit_prepared;
@@ -69,6 +63,7 @@ extern TessRemote **tess_remotes(int *count);
 extern void tess_remotes_forget(void);
 /* The entry of a node, as tess_xact_sessions() makes it, but without BEGIN. */
 extern TessRemote *tess_remote_join(int32 node_id, Oid role);
+extern void tess_remote_number(TessRemote *remote);
 extern bool tess_remote_can_commit(const TessRemote *remote);
 extern void tess_remote_raise_lost(const TessRemote *remote)
 	pg_attribute_noreturn();
@@ -78,8 +73,6 @@ extern void tess_swallow_error(uint32 holdoff);
 extern void tess_round_begin(void);
 extern void tess_round_send(TessRemote *remote, const char *command,
 							const char *expected);
-extern void tess_round_send_marked(TessRemote *remote, const char *command,
-								   const char *expected);
 extern void tess_round_send_alone(TessRemote *remote, const char *sql,
 								  const TessParams *params, bool comes_again);
 extern void tess_round_finish(void);
@@ -116,9 +109,9 @@ typedef enum TessOutcome
 	TESS_OUTCOME_ROLLED_BACK
 } TessOutcome;
 
-/* What is queued before a COMMIT, and whose row is the mark. */
-#define TESS_MARK_SQL "SELECT tessera_internal.transaction_mark()"
-extern void tess_outcome_note_mark(TessRemote *remote, const PGresult *result);
+extern uint64 tess_remote_ticket(const TessRemote *remote);
+extern const TessParams *tess_ticket_add(const TessParams *params,
+										 const TessRemote *remote);
 extern TessOutcome tess_outcome_ask(const TessRemote *remote,
 									TimestampTz deadline);
 

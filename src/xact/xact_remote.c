@@ -21,6 +21,7 @@
 #include "tessera.h"
 #include "xact/barrier.h"
 #include "xact/deadlock.h"
+#include "xact/ticket.h"
 #include "xact/xact.h"
 #include "xact/xact_internal.h"
 
@@ -208,7 +209,7 @@ needs_transaction(TessAccess access)
 }
 
 static const char *
-begin_command(void)
+begin_command(const TessRemote *remote)
 {
 	StringInfoData sql;
 
@@ -237,7 +238,16 @@ begin_command(void)
 							   : " READ WRITE");
 	if (XactDeferrable)
 		appendStringInfoString(&sql, " DEFERRABLE");
+	appendStringInfo(&sql, " " TESS_TICKET_COMMENT UINT64_FORMAT " */",
+					 tess_remote_ticket(remote));
 	return sql.data;
+}
+
+/* A transaction begins on the node. */
+void
+tess_remote_number(TessRemote *remote)
+{
+	remote->begun = ++joined.begun;
 }
 
 static void
@@ -263,11 +273,11 @@ queue_preamble(TessRemote *remote)
 	{
 		/* first, so that an error on the way never leaves an unknown BEGIN */
 		remote->phase = TESS_PHASE_OPEN;
-		remote->begun = ++joined.begun;
+		tess_remote_number(remote);
 		remote->used_snapshot = 0;
 		remote->begun_level = level;
 		remote->savepoint_level = 1;
-		queue_silently(remote, begin_command());
+		queue_silently(remote, begin_command(remote));
 	}
 	if (remote->release_level != 0)
 	{
@@ -457,10 +467,15 @@ xact_callback(XactEvent event, void *arg)
 			pre_commit();
 			break;
 		case XACT_EVENT_COMMIT:
+			tess_ticket_end(true);
 			tess_snapshot_forget_all();
 			tess_xact_committed();
 			break;
+		case XACT_EVENT_PREPARE:
+			tess_ticket_end(false);
+			break;
 		case XACT_EVENT_ABORT:
+			tess_ticket_end(false);
 			/* before nodes are waited for */
 			tess_barrier_abort(1);
 			tess_snapshot_forget_all();
@@ -512,6 +527,7 @@ tess_xact_init(void)
 							&tess_commit_wait_ms, 1000, 1, INT_MAX / 2,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	tess_slots_init();
+	tess_ticket_init();
 	tess_barrier_init();
 	tess_snapshot_init();
 	tess_serializable_init();

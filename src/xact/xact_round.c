@@ -45,20 +45,12 @@ tess_round_begin(void)
 	}
 }
 
-/* Never as a statement that comes again: if the node had lost it, it alone would
- * be sent once more. */
-static void
-queue_mark(TessRemote *remote)
-{
-	remote->mark[0] = '\0';
-	tess_session_queue(remote->session, TESS_MARK_SQL, NULL, false, false,
-					   remote->mark);
-	tess_session_request_flush(remote->session);
-}
-
-static void
-send_command(TessRemote *remote, const char *command, const char *expected,
-			 bool marked)
+/* Sends a statement.  expected is the command tag without which the node did
+ * not do what it was told: COMMIT of a failed transaction succeeds as
+ * ROLLBACK.  A connection that cannot be written to is an outcome like any
+ * other, so that one lost node does not keep the rest from hearing. */
+void
+tess_round_send(TessRemote *remote, const char *command, const char *expected)
 {
 	MemoryContext context = CurrentMemoryContext;
 	uint32 holdoff = InterruptHoldoffCount;
@@ -67,8 +59,6 @@ send_command(TessRemote *remote, const char *command, const char *expected,
 	remote->expected = expected;
 	PG_TRY();
 	{
-		if (marked)
-			queue_mark(remote);
 		tess_session_queue(remote->session, command, NULL, false, false, remote);
 		tess_session_flush(remote->session);
 	}
@@ -82,24 +72,6 @@ send_command(TessRemote *remote, const char *command, const char *expected,
 	PG_END_TRY();
 }
 
-/* Sends a statement.  expected is the command tag without which the node did
- * not do what it was told: COMMIT of a failed transaction succeeds as
- * ROLLBACK.  A connection that cannot be written to is an outcome like any
- * other, so that one lost node does not keep the rest from hearing. */
-void
-tess_round_send(TessRemote *remote, const char *command, const char *expected)
-{
-	send_command(remote, command, expected, false);
-}
-
-/* As above; the node first says how it calls its transaction. */
-void
-tess_round_send_marked(TessRemote *remote, const char *command,
-					   const char *expected)
-{
-	send_command(remote, command, expected, true);
-}
-
 /* A statement outside a transaction block, which its node commits: done only
  * when the remote is answered, finished, and has no error. */
 void
@@ -108,10 +80,11 @@ tess_round_send_alone(TessRemote *remote, const char *sql,
 {
 	remote->command = sql;
 	remote->expected = NULL;
+	tess_remote_number(remote);
 	(comes_again ? tess_session_queue_again
-				 : tess_session_queue)(remote->session, sql, params, false,
+				 : tess_session_queue)(remote->session, sql,
+									   tess_ticket_add(params, remote), false,
 									   false, remote);
-	queue_mark(remote);
 	tess_session_flush(remote->session);
 }
 
@@ -160,8 +133,6 @@ read_replies(TessRemote *remote)
 				}
 				else if (tag == remote)
 					note_reply(remote, result);
-				else if (tag == remote->mark)
-					tess_outcome_note_mark(remote, result);
 				break;
 			case TESS_POLL_IDLE:
 				remote->finished = true;

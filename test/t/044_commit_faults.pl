@@ -153,8 +153,8 @@ sub node_waits
 	  || die "no session waits: $waits";
 }
 
-# One node: its answer to COMMIT is lost when it has already said how it calls the
-# transaction, so it can be asked. A standby that is not there keeps it waiting.
+# One node: its answer to COMMIT is lost, and it can be asked about the ticket that the
+# transaction had. A standby that is not there keeps it waiting.
 sub lost_answer
 {
 	my ($sql, $waits) = @_;
@@ -218,6 +218,7 @@ is($client->ask("SELECT count(*) FROM account WHERE id = $from"), '1', 'and uses
 
 # A cancel that comes while the node commits is the node's to answer.
 standby('nobody');
+$client->ask('SELECT count(*) FROM account');
 $client->send($single);
 node_waits("wait_event = 'SyncRep'");
 $cluster->query('SELECT pg_cancel_backend(' . $client->pid . ')');

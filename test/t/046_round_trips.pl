@@ -24,18 +24,24 @@ $cluster->query(q{
 my ($a, $b) = split /\n/, $cluster->query(q{SELECT k FROM t WHERE (tessera.shard_of('t', k)).node = 'node1' ORDER BY k LIMIT 2});
 my ($c, $d) = split /\n/, $cluster->query(q{SELECT k FROM t WHERE (tessera.shard_of('t', k)).node = 'node2' ORDER BY k LIMIT 2});
 
-# One test: the round trips of SQL, in a session that has its connections.
-sub costs
+# One test: how far SQL moves a counter, in a session that has its connections.
+sub counts
 {
-	my ($sql, $expected, $name) = @_;
+	my ($counter, $sql, $expected, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $out = $cluster->query(
 		"SELECT count(*) FROM t WHERE v < -1;\n"
 		  . "SELECT tessera_internal.reset_net_counters() \\g /dev/null\n"
 		  . "$sql\n"
-		  . "\\echo trips\nSELECT round_trips FROM tessera_internal.net_counters();");
-	$out =~ s/.*trips\n//s;
+		  . "\\echo counted\nSELECT $counter FROM tessera_internal.net_counters();");
+	$out =~ s/.*counted\n//s;
 	return is($out, $expected, $name);
+}
+
+sub costs
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return counts('round_trips', @_);
 }
 
 # One statement that is the transaction.
@@ -51,6 +57,12 @@ costs('SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM counted);', 6, 'on
 costs('UPDATE t SET v = v + 1;', 4, 'a write of two nodes: two each');
 costs('UPDATE t SET v = v + 1 RETURNING v;', 4, 'and with RETURNING');
 costs('INSERT INTO t SELECT i FROM generate_series(201, 220) i;', 4, 'rows for two nodes: two each');
+
+# What the node needs beside the statement goes along with it.
+counts('statements', "UPDATE t SET v = v + 1 WHERE k = $a;", 1, 'a write that is the transaction is one statement');
+counts('statements', "INSERT INTO t VALUES ($a, 1) ON CONFLICT (k) DO UPDATE SET v = t.v + 1;", 1, 'so is an upsert');
+counts('statements', "SELECT v FROM t WHERE k = $a;", 1, 'and a read');
+counts('statements', "BEGIN; UPDATE t SET v = v + 1 WHERE k = $a; COMMIT;", 3, 'in a block, BEGIN and COMMIT are two more');
 
 # Transactions of several statements.
 costs("BEGIN; UPDATE t SET v = 1 WHERE k = $a; UPDATE t SET v = 2 WHERE k = $b; SELECT v FROM t WHERE k = $a; COMMIT;",
