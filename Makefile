@@ -77,7 +77,7 @@ tpch: setup
 		TESTS=050_tpch test/run tap
 
 # tests that are short in make test; TESTS="047_deadlock" chooses
-SOAK_TESTS = 047_deadlock 049_bounds 061_bank
+SOAK_TESTS = 044_commit_faults 047_deadlock 049_bounds 061_bank
 soak: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK=1 TESS_TIMES=1 \
 		TESTS='$(or $(TESTS),$(SOAK_TESTS))' test/run tap

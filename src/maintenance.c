@@ -247,7 +247,7 @@ recover(void)
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(tess_extension_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE);
-	ended = tess_xact_recover();
+	ended = tess_xact_recover(recover_interval_ms);
 	SetUserIdAndSecContext(user, context);
 	if (ended > 0)
 		ereport(LOG, (errmsg_plural("%d transaction in doubt was ended",

@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -133,14 +134,26 @@ find_point(const char *name)
 	return NULL;
 }
 
-/* Waits until the setting has lost the point; errors on cancel. */
+/*
+ * Waits until the setting has lost the point; errors on cancel.  Without a
+ * postmaster the process ends, but not where nothing may be raised, as in a
+ * transaction that has just committed: there it is a termination.
+ */
 static void
 wait_at(const char *name)
 {
 	while (find_point(name) != NULL)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1L,
-						 PG_WAIT_EXTENSION);
+		int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_POSTMASTER_DEATH, -1L,
+							   PG_WAIT_EXTENSION);
+
+		if ((events & WL_POSTMASTER_DEATH) != 0)
+		{
+			if (InterruptHoldoffCount == 0)
+				proc_exit(1);
+			ProcDiePending = InterruptPending = true;
+			return;
+		}
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)

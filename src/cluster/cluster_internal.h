@@ -32,6 +32,8 @@ typedef struct TessFacts
 	char *extension_version; /* NULL: not created in this database */
 	char *available_version; /* NULL: not installed on the machine */
 	int old_prepared;		 /* prepared transactions older than a minute */
+	char *oldest_prepared;	 /* names of some of them; NULL: none */
+	int all_prepared;		 /* of all databases of the server */
 } TessFacts;
 
 /* What stands against a server as a node. */

@@ -33,11 +33,15 @@
 	" (SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'tessera')," \
 	" (SELECT a.default_version FROM pg_catalog.pg_available_extensions a WHERE a.name = 'tessera')," \
 	" (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts x" \
-	"  WHERE x.database = d.datname AND x.prepared < pg_catalog.now() - interval '1 min')" \
+	"  WHERE x.database = d.datname AND x.prepared < pg_catalog.now() - interval '1 min')," \
+	" (SELECT pg_catalog.string_agg(x.gid, ', ') FROM (SELECT x.gid FROM pg_catalog.pg_prepared_xacts x" \
+	"  WHERE x.database = d.datname AND x.prepared < pg_catalog.now() - interval '1 min'" \
+	"  ORDER BY x.prepared LIMIT 5) x)," \
+	" (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts)" \
 	" FROM pg_catalog.pg_database d, pg_catalog.pg_control_system() c" \
 	" WHERE d.datname = pg_catalog.current_database()"
 
-#define FACT_COUNT 19
+#define FACT_COUNT 21
 
 static TessFacts *
 make_facts(char **values)
@@ -63,6 +67,8 @@ make_facts(char **values)
 	facts->extension_version = values[16];
 	facts->available_version = values[17];
 	facts->old_prepared = pg_strtoint32(values[18]);
+	facts->oldest_prepared = values[19];
+	facts->all_prepared = pg_strtoint32(values[20]);
 	return facts;
 }
 

@@ -134,9 +134,19 @@ check_node(ReturnSetInfo *output, const TessNode *node, const TessFacts *own)
 	if (visit.facts && visit.facts->old_prepared > 0)
 	{
 		put_row(output, &visit,
-				psprintf(_("%d prepared transactions are older than a minute"),
-						 visit.facts->old_prepared),
+				psprintf(_("%d prepared transactions are older than a minute: %s"),
+						 visit.facts->old_prepared, visit.facts->oldest_prepared),
 				_("They hold locks and keep VACUUM from working: see pg_prepared_xacts there."));
+		sound = false;
+	}
+	if (visit.facts && visit.facts->all_prepared > 0 &&
+		visit.facts->all_prepared * 2 >= visit.facts->max_prepared_transactions)
+	{
+		put_row(output, &visit,
+				psprintf(_("%d of %d prepared transactions that the server can have are taken"),
+						 visit.facts->all_prepared,
+						 visit.facts->max_prepared_transactions),
+				_("Transactions fail when none is left: raise max_prepared_transactions there, or end those that nobody needs."));
 		sound = false;
 	}
 	if (sound)

@@ -19,8 +19,8 @@
 #include "xact/xact_internal.h"
 
 /* AtPrepare_Notify is the only thing that tells. */
-static bool
-has_pending_notify(void)
+bool
+tess_xact_has_pending_notify(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	uint32 holdoff = InterruptHoldoffCount;
@@ -47,7 +47,7 @@ tess_xact_has_nothing_local(void)
 	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
 		   XactIsoLevel != XACT_SERIALIZABLE &&
 		   (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) == 0 &&
-		   !has_pending_notify();
+		   !tess_xact_has_pending_notify();
 }
 
 /* ThrowErrorData, because net/ made the error without raising it: raised

@@ -49,11 +49,16 @@ PG_FUNCTION_INFO_V1(tess_transactions_in_doubt);
 /* Of the advisory locks, of which users have 1 and 2, barrier.c has 3. */
 #define RESOLVE_LOCK_CLASS 4
 /* Records that are deleted after one look. */
-#define RECORD_BATCH 1000
+#define RECORD_BATCH 20000
 #define DAY_S (24 * 60 * 60)
 
 #define USECS_FROM_UNIX_EPOCH \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
+#define GID_START "tessera:"
+/* Prepared transactions that are nobody's whom we know are named in the log once
+ * they are so old: they hold locks, and keep VACUUM from working. */
+#define STRANGE_AFTER_MS (60 * 1000)
 
 /* Times in microseconds, because text would follow the session's settings. */
 #define LIST_SQL \
@@ -63,7 +68,9 @@ PG_FUNCTION_INFO_V1(tess_transactions_in_doubt);
 	" p.transaction" \
 	" FROM pg_catalog.pg_prepared_xacts p" \
 	" WHERE p.database = pg_catalog.current_database()" \
-	" AND pg_catalog.starts_with(p.gid, 'tessera:') ORDER BY p.prepared, p.gid"
+	" AND (pg_catalog.starts_with(p.gid, '" GID_START "')" \
+	" OR p.prepared < pg_catalog.clock_timestamp() - interval '1 min')" \
+	" ORDER BY p.prepared, p.gid"
 
 typedef enum Decision
 {
@@ -351,7 +358,7 @@ make_visit(const TessNode *node, bool resolve)
 	visit->node_id = node->node_id;
 	visit->name = pstrdup(node->name);
 	visit->resolve = resolve;
-	visit->prefix = psprintf("tessera:%s:", cluster->cluster_id);
+	visit->prefix = psprintf(GID_START "%s:", cluster->cluster_id);
 	visit->decides = lappend(cluster->decides, tess_coordinator_incarnation());
 	return visit;
 }
@@ -526,8 +533,30 @@ recover(void)
 	return ended;
 }
 
+/* In about the first look that finds them old enough. */
+static void
+log_strange(const Visit *visit, int interval_ms)
+{
+	ListCell *cell;
+
+	foreach(cell, visit->parts)
+	{
+		const Part *part = lfirst(cell);
+		int64 since_ms = part->age_us / 1000 - STRANGE_AFTER_MS;
+
+		if ((part->decision == DECISION_FOREIGN ||
+			 part->decision == DECISION_UNKNOWN) &&
+			since_ms >= 0 && since_ms < interval_ms)
+			ereport(LOG,
+					(errmsg("prepared transaction \"%s\" of role \"%s\" on node \"%s\" is older than a minute",
+							part->gid, part->owner, visit->name),
+					 errdetail(
+						 "It is not to be ended here. It holds locks, and keeps VACUUM from working.")));
+	}
+}
+
 int
-tess_xact_recover(void)
+tess_xact_recover(int interval_ms)
 {
 	TimestampTz start = GetCurrentTimestamp();
 	TimestampTz deadline = TimestampTzPlusMilliseconds(start, WORKER_TIMEOUT_MS);
@@ -550,6 +579,7 @@ tess_xact_recover(void)
 		visit->may_skip = true;
 		if (!has_time(deadline) || !try_visit(visit))
 			all_answered = false;
+		log_strange(visit, interval_ms);
 		ended += visit->ended;
 	}
 	if (all_answered)
@@ -601,7 +631,12 @@ tess_transactions_in_doubt(PG_FUNCTION_ARGS)
 
 		(void) try_visit(visit);
 		foreach(cell, visit->parts)
-			put_part(output, visit, lfirst(cell));
+		{
+			const Part *part = lfirst(cell);
+
+			if (strncmp(part->gid, GID_START, strlen(GID_START)) == 0)
+				put_part(output, visit, part);
+		}
 	}
 	return (Datum) 0;
 }

@@ -2,8 +2,9 @@
  * take_over.c - a node serves one coordinator, and how another one takes over.
  *
  * A node keeps the incarnation that it serves, and refuses the statements of
- * sessions that claim another one: of a restored or copied coordinator beside a
- * live one, of a standby that was promoted, of one that was taken over from.
+ * sessions that claim another one (node_session.c): of a restored or copied
+ * coordinator beside a live one, of a standby that was promoted, of one that
+ * was taken over from.
  * take_over() has all nodes serve this server.  It counts: the highest number
  * wins, so that a node which was away is told later (by the recovery), and
  * never goes back.
@@ -13,7 +14,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -31,82 +31,6 @@ PG_FUNCTION_INFO_V1(tess_coordinator_take_over);
 
 /* How long a session of another coordinator may take to end. */
 #define END_TIMEOUT_MS 5000
-
-static struct
-{
-	bool served; /* what this session claims is what the node serves */
-	ExecutorStart_hook_type next_start;
-	ProcessUtility_hook_type next_utility;
-} guard;
-
-/* on the node ------------------------------------------------------------- */
-
-static void
-refuse(const char *served, const char *claimed)
-{
-	size_t length = strcspn(served, ":") + 1;
-
-	if (strncmp(served, claimed, length) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this node belongs to another cluster"),
-				 errhint(
-					 "On the server that asked, use tessera.remove_node() to forget it.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("this node serves another coordinator"),
-			 errdetail("It serves incarnation %s of its cluster, not %s.",
-					   served + length, claimed + length),
-			 errhint(
-				 "If the server that asked is to be the only coordinator from now on, run SELECT tessera.take_over() there.")));
-}
-
-/*
- * Once for each session, with its first statement: take_over() first changes
- * what the node serves, and then ends all sessions that claim another.
- */
-static void
-check_claim(void)
-{
-	const char *claimed = tess_coordinator_claimed();
-	char *served;
-
-	if (claimed[0] == '\0' || guard.served || !tess_is_active())
-		return;
-	served = tess_cat_served_coordinator();
-	if (served == NULL)
-		return; /* it is just joining */
-	if (strcmp(served, claimed) != 0)
-		refuse(served, claimed);
-	guard.served = true;
-}
-
-static void
-start_executor(QueryDesc *query, int eflags)
-{
-	check_claim();
-	if (guard.next_start)
-		guard.next_start(query, eflags);
-	else
-		standard_ExecutorStart(query, eflags);
-}
-
-static void
-run_utility(PlannedStmt *statement, const char *text, bool read_only,
-			ProcessUtilityContext context, ParamListInfo params,
-			QueryEnvironment *environment, DestReceiver *receiver,
-			QueryCompletion *completion)
-{
-	check_claim();
-	if (guard.next_utility)
-		guard.next_utility(statement, text, read_only, context, params,
-						   environment, receiver, completion);
-	else
-		standard_ProcessUtility(statement, text, read_only, context, params,
-								environment, receiver, completion);
-}
-
-/* here -------------------------------------------------------------------- */
 
 /* A node that is asked whom it serves, and told. */
 typedef struct Contact
@@ -366,13 +290,4 @@ tess_coordinator_take_over(PG_FUNCTION_ARGS)
 			warn_untold(contact, error);
 	}
 	PG_RETURN_INT32(told);
-}
-
-void
-tess_coordinator_guard_init(void)
-{
-	guard.next_start = ExecutorStart_hook;
-	ExecutorStart_hook = start_executor;
-	guard.next_utility = ProcessUtility_hook;
-	ProcessUtility_hook = run_utility;
 }

@@ -145,9 +145,10 @@ extern void tess_barrier_wait_commits(void);
  * transaction of ours was left on a node by a session that is gone, and deletes
  * the records that nobody can need any more.  A node that does not answer is a
  * WARNING.  Takes less time than DROP DATABASE waits for others: what is not
- * done by then is left to the next call.  Returns how many were ended.
+ * done by then is left to the next call, which comes after interval_ms.  Returns
+ * how many were ended.
  */
-extern int tess_xact_recover(void);
+extern int tess_xact_recover(int interval_ms);
 /* False if this database has no other server to leave something on. */
 extern bool tess_xact_has_nodes(void);
 

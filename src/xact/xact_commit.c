@@ -25,21 +25,14 @@
 #include "xact/xact_internal.h"
 
 #define GID_RANDOM_BYTES 16
-/* Records this backend may delete with its next commit; what does not fit is
- * left to whoever clears old records. */
-#define MAX_SETTLED 64
 
 int tess_commit_wait_ms = 1000;
 
 static struct
 {
 	char gid[GIDSIZE];	   /* of the commit under way, empty: none */
-	bool settles;		   /* it deletes the records of settled */
+	bool notifies;		   /* it holds the lock of NOTIFY while it waits */
 	bool holds_interrupts; /* it has happened: nothing ends it any more */
-
-	/* Transactions every node has confirmed: their records may go. */
-	char settled[MAX_SETTLED][GIDSIZE];
-	int settled_count;
 } commit;
 
 /* A node has committed for good.  Until the end of the transaction nobody
@@ -57,7 +50,7 @@ void
 tess_xact_commit_forget(void)
 {
 	commit.gid[0] = '\0';
-	commit.settles = false;
+	commit.notifies = false;
 	commit.holds_interrupts = false; /* if so, an error has let them go */
 }
 
@@ -291,6 +284,7 @@ static void
 prepare_writers(void)
 {
 	int count;
+	bool first = true;
 	TessRemote **remotes = tess_remotes(&count);
 
 	tess_round_begin();
@@ -300,6 +294,9 @@ prepare_writers(void)
 
 		if (!is_to_be_prepared(remote))
 			continue;
+		if (!first)
+			TESS_FAULT_POINT("xact_between_prepare");
+		first = false;
 		remote->phase = TESS_PHASE_PREPARING;
 		tess_round_send(remote, remote->prepare, "PREPARE TRANSACTION");
 	}
@@ -341,17 +338,9 @@ note_prepare_replies(void)
 static void
 record_decision(void)
 {
-	List *gids = NIL;
 	bool is_empty = !TransactionIdIsValid(GetTopTransactionIdIfAny());
 
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (commit.settled_count > 0)
-	{
-		for (int i = 0; i < commit.settled_count; i++)
-			gids = lappend(gids, commit.settled[i]);
-		tess_cat_commit_records_delete(gids);
-		commit.settles = true;
-	}
 	tess_cat_commit_record_insert(commit.gid);
 	PopActiveSnapshot();
 	if (is_empty)
@@ -371,6 +360,7 @@ commit_two_phase(void)
 	TESS_FAULT_POINT("xact_after_prepare");
 	record_decision();
 	TESS_FAULT_POINT("xact_after_record");
+	commit.notifies = tess_xact_has_pending_notify();
 	tess_barrier_enter_commit();
 }
 
@@ -434,6 +424,9 @@ send_decision(void)
 				TESS_FAULT_POINT("xact_between_commit_prepared");
 			first = false;
 			tess_round_send(remote, remote->commit_prepared, "COMMIT PREPARED");
+			/* all who NOTIFY wait for us: none of them for a silent node */
+			if (commit.notifies && !tess_node_is_clean(remote->node_id))
+				remote->finished = true;
 		}
 		else if (remote->phase == TESS_PHASE_OPEN &&
 				 !tess_session_is_broken(remote->session))
@@ -451,12 +444,11 @@ is_confirmed(const TessRemote *remote)
 			remote->error->sqlerrcode == ERRCODE_UNDEFINED_OBJECT);
 }
 
-/* Says which nodes have not confirmed; true if all have. */
-static bool
+/* Says which nodes have not confirmed. */
+static void
 note_confirmations(void)
 {
 	int count;
-	bool all = true;
 	TessRemote **remotes = tess_remotes(&count);
 
 	for (int i = 0; i < count; i++)
@@ -470,7 +462,6 @@ note_confirmations(void)
 			remote->phase = TESS_PHASE_ENDED;
 			continue;
 		}
-		all = false;
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("the transaction is committed, but node \"%s\" has not confirmed it",
@@ -480,7 +471,6 @@ note_confirmations(void)
 				 errhint(
 					 "Its part is a prepared transaction there, which is committed as soon as the node answers: see tessera.in_doubt.")));
 	}
-	return all;
 }
 
 /*
@@ -499,16 +489,6 @@ mark_unconfirmed(void)
 		if (remotes[i]->phase == TESS_PHASE_PREPARED)
 			tess_node_mark_dirty(remotes[i]->node_id);
 	}
-}
-
-/* The records that this commit deleted are gone; its own may go next time. */
-static void
-note_settled(bool all_confirmed)
-{
-	if (commit.settles)
-		commit.settled_count = 0;
-	if (all_confirmed && commit.settled_count < MAX_SETTLED)
-		strlcpy(commit.settled[commit.settled_count++], commit.gid, GIDSIZE);
 }
 
 static void
@@ -545,7 +525,7 @@ tess_xact_committed(void)
 		send_decision();
 		if (two_phase)
 		{
-			note_settled(note_confirmations());
+			note_confirmations();
 			TESS_FAULT_POINT("xact_after_commit_prepared");
 		}
 	}

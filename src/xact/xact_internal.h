@@ -89,6 +89,7 @@ extern int tess_commit_wait_ms;
 
 /* one_phase.c */
 extern bool tess_xact_has_nothing_local(void);
+extern bool tess_xact_has_pending_notify(void);
 extern void tess_remote_raise_reply(TessRemote *remote) pg_attribute_noreturn();
 extern void tess_one_phase_finish(TessRemote *writer);
 
@@ -146,7 +147,10 @@ extern void tess_node_snapshot_forget(void);
 
 /* take_over.c */
 extern bool tess_coordinator_tell(int32 node_id);
-extern void tess_coordinator_guard_init(void);
+
+/* node_session.c */
+extern void tess_node_pre_prepare(void);
+extern void tess_node_session_init(void);
 
 /* recovery.c */
 extern void tess_node_resolve(int32 node_id);

@@ -484,6 +484,7 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			release_snapshots();
+			tess_node_pre_prepare();
 			if (joined.count > 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -534,7 +535,7 @@ tess_xact_init(void)
 	tess_dirty_init();
 	tess_recovery_init();
 	tess_deadlock_init();
-	tess_coordinator_guard_init();
+	tess_node_session_init();
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
 }

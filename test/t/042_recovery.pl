@@ -188,6 +188,13 @@ $cluster->gives(
 		FROM tessera.in_doubt},
 	'3|node1|foreign|unknown|postgres|t',
 	'those with names like ours are shown');
+
+# So old as to be in somebody's way: they are named.
+node_waits(1, q{SELECT max(clock_timestamp() - prepared) > '62 s' FROM pg_prepared_xacts});
+$cluster->gives(q{SELECT problem FROM tessera.check_nodes() WHERE node = 'node1' AND problem ~ 'older than a minute'},
+	'4 prepared transactions are older than a minute: ' . join(', ', @foreign), 'check_nodes() names what is old');
+ok($coordinator->wait_for_log(qr/LOG:  prepared transaction "theirs" of role "postgres" on node "node1" is older than a minute/),
+	'so does the log');
 $cluster->node_query(1, join ' ', map { "ROLLBACK PREPARED '$_';" } @foreign);
 
 # Records are kept for a day, and go after it.

@@ -55,6 +55,23 @@ sub client_at
 	return $client;
 }
 
+# SIGKILL of a server, which starts again after what is to be done meanwhile. Its
+# sessions notice that it is gone, and have to be gone before.
+sub killed
+{
+	my ($server, $meanwhile) = @_;
+
+	$server->kill9;
+	$meanwhile->() if $meanwhile;
+	for (1 .. 500)
+	{
+		return if $server->start(fail_ok => 1);
+		$server->{_pid} = undef;    # that of the file that was left
+		usleep(20_000);
+	}
+	die 'a server that was killed does not start';
+}
+
 # What has to be true when all servers are there again.
 sub whole
 {
@@ -92,6 +109,7 @@ sub told
 # point => whether the decision is made before it
 my @points = (
 	[ xact_before_prepare => 0 ],
+	[ xact_between_prepare => 0 ],
 	[ xact_after_prepare => 0 ],
 	[ xact_after_record => 0 ],
 	[ xact_before_commit_prepared => 1 ],
@@ -110,24 +128,49 @@ for (@points)
 
 	$client = client_at($point, $decided);
 	$cluster->query('ALTER SYSTEM RESET tessera.fault_points');
-	$coordinator->stop('immediate');
-	$coordinator->start;
+	killed($coordinator);
 	whole("coordinator killed at $point", $decided);
 
-	$client = client_at($point, $decided);
-	$cluster->node(2)->stop('immediate');
-	faults('');
-	$commits = told($client, "node killed at $point");
-	cmp_ok($commits, '>=', $decided, 'what is decided is done');
-	$cluster->node(2)->start;
-	whole("node killed at $point", $commits);
+	for my $n ($ENV{TESS_SOAK} ? (1, 2) : 2)
+	{
+		$client = client_at($point, $decided);
+		killed($cluster->node($n), sub { faults('');
+			$commits = told($client, "node $n killed at $point") });
+		cmp_ok($commits, '>=', $decided, 'what is decided is done');
+		whole("node $n killed at $point", $commits);
+	}
 
-	$client = client_at($point, $decided);
-	$network->cut($_) for 1, 2;
-	faults('');
-	$commits = told($client, "connections cut at $point");
-	cmp_ok($commits, '>=', $decided, 'what is decided is done');
-	whole("connections cut at $point", $commits);
+	for my $cut ($ENV{TESS_SOAK} ? ([1], [2], [ 1, 2 ]) : [ 1, 2 ])
+	{
+		$client = client_at($point, $decided);
+		$network->cut($_) for @$cut;
+		faults('');
+		$commits = told($client, "connections to @$cut cut at $point");
+		cmp_ok($commits, '>=', $decided, 'what is decided is done');
+		whole("connections to @$cut cut at $point", $commits);
+	}
+}
+
+# The same for a statement that is the transaction: PREPARE leaves with it.
+my $at_once = "UPDATE account SET balance = balance + CASE id WHEN $from THEN -1 ELSE 1 END WHERE id IN ($from, $to);";
+for (grep { $_->[0] ne 'xact_between_prepare' } @points)
+{
+	my ($point, $decided) = @$_;
+
+	next if !$ENV{TESS_SOAK} && $point !~ /^xact_(before_prepare|after_prepare|before_commit_prepared)$/;
+	$cluster->client->ask("SET tessera.fault_points = '$point:kill';\n$at_once");
+	whole("session of one statement killed at $point", $decided);
+}
+for my $what ([ PREPARE => 'cut', 0 ], [ PREPARE => 'cut_after', 0 ])
+{
+	my ($command, $action, $commits) = @$what;
+	my $client = $cluster->client;
+
+	$client->ask('SELECT count(*) FROM account');
+	$network->when(2, qr/$command/, $action);
+	$client->send($at_once);
+	is(told($client, "one statement, $command, $action"), $commits, "one statement, $command, $action: as decided");
+	whole("one statement, $command, $action", $commits);
 }
 
 # A connection that is cut while a statement is on its way to one node.
@@ -142,6 +185,37 @@ for my $what ([ PREPARE => 'cut', 0 ], [ PREPARE => 'cut_after', 0 ],
 	$client->send($transfer);
 	is(told($client, "$command, $action"), $commits, "$command, $action: as decided");
 	whole("$command, $action", $commits);
+}
+
+# Who notifies holds up everybody who does: he does not wait for a node that is known to
+# be silent, however long commit_wait is.
+{
+	my @holders = map { $cluster->client } 1, 2;
+	my @clients = map { $cluster->client } 1, 2;
+	my @wait = ('50ms', '10min');
+
+	$cluster->query('ALTER SYSTEM SET tessera.recover_interval = 0');
+	$cluster->query('SELECT pg_reload_conf()');
+	for my $i (0, 1)
+	{
+		$holders[$i]->ask("SELECT pg_advisory_lock($i + 1)");
+		$clients[$i]->send("SET tessera.fault_points = 'xact_after_record:lock:" . ($i + 1) . "';\n"
+			  . "SET tessera.commit_wait = '$wait[$i]';\nBEGIN;\n" . ($i ? "NOTIFY moved;\n" : '')
+			  . "UPDATE account SET balance = balance WHERE id " . ($i ? 'NOT' : '') . " IN ($from, $to);\nCOMMIT;");
+		$cluster->wait_for('SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND pid = ' . $clients[$i]->pid);
+	}
+	$network->silent(2);
+	for my $i (0, 1)
+	{
+		$holders[$i]->ask('SELECT pg_advisory_unlock_all()');
+		like($clients[$i]->answer, qr/WARNING: .*node "node2" has not confirmed/,
+			$i ? 'but not for who notifies' : 'a silent node is waited for');
+	}
+	$network->pass(2);
+	$cluster->query('ALTER SYSTEM RESET tessera.recover_interval');
+	$cluster->query('SELECT pg_reload_conf()');
+	$cluster->query('SELECT tessera.recover_transactions()');
+	whole('a silent node', 0);
 }
 
 # Waits until a session of ours on node 1 waits itself.
