@@ -144,6 +144,24 @@ SELECT how('SELECT k, b.v, rank() OVER (PARTITION BY k ORDER BY b.v, a.n) FROM a
 SELECT how('SELECT q.k, q.s, c.n FROM (SELECT k, sum(n) AS s FROM a FULL JOIN b USING (k) GROUP BY k) q JOIN c ON c.k = q.k');
 SELECT how('SELECT k, a.n FROM a FULL JOIN b USING (k) WHERE EXISTS (SELECT FROM c WHERE c.k = coalesce(a.k, b.k))');
 SELECT how('SELECT k, a.n FROM a FULL JOIN b USING (k) WHERE k = 4');
+-- ... and a row that is there has passed its ON: in joins, sublinks and LATERAL above
+SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.k = b.k LEFT JOIN c ON c.k = b.k AND c.n > b.v');
+SELECT how('SELECT c.n FROM b RIGHT JOIN a ON a.k = b.k LEFT JOIN c ON b.k = c.k');
+SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.k = b.k RIGHT JOIN c ON c.k = b.k');
+SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.k = b.k FULL JOIN c ON c.k = b.k');
+SELECT how('SELECT c.n FROM a FULL JOIN b ON a.k = b.k LEFT JOIN c ON c.k = b.k');
+SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.k = b.k LEFT JOIN c ON c.k IS NOT DISTINCT FROM b.k');
+SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.k = b.k LEFT JOIN c ON c.k = coalesce(b.k, 3)');
+SELECT how('SELECT c.n FROM a LEFT JOIN b ON a.n = b.v LEFT JOIN c ON c.k = b.k');
+SELECT how('SELECT c.n FROM (SELECT a.n, b.k FROM a LEFT JOIN b ON a.k = b.k) x LEFT JOIN c ON c.k = x.k');
+SELECT how('SELECT a.n, (SELECT count(*) FROM c WHERE c.k = b.k) FROM a LEFT JOIN b ON a.k = b.k');
+SELECT how('SELECT a.n, x.n FROM a LEFT JOIN b ON a.k = b.k LEFT JOIN LATERAL (SELECT n FROM c WHERE c.k = b.k ORDER BY n LIMIT 1) x ON true');
+SELECT how('SELECT a.n FROM a LEFT JOIN b ON a.k = b.k AND b.v > 9 WHERE NOT EXISTS (SELECT FROM c WHERE c.k = b.k)');
+SELECT how('SELECT b.k, count(*) FROM a LEFT JOIN b ON a.k = b.k WHERE b.v > 3 GROUP BY b.k');
+SELECT how('SELECT b.k, count(*) FROM a LEFT JOIN b ON a.k = b.k AND b.v > 3 GROUP BY b.k');
+SELECT how('SELECT b.k, count(*) FROM a LEFT JOIN b ON a.k = b.k WHERE coalesce(b.v, 4) > 3 GROUP BY b.k');
+SELECT how('SELECT b.k, count(*) FROM a LEFT JOIN b ON a.k = b.k WHERE b.v > 3 OR a.n > 3 GROUP BY b.k');
+SELECT how('SELECT b.k, count(*) FROM a FULL JOIN b ON a.k = b.k WHERE b.v > 3 GROUP BY b.k');
 
 -- 4: groups, DISTINCT and windows with the key
 SELECT how('SELECT k, count(*), sum(n) FROM a GROUP BY k');
@@ -295,6 +313,76 @@ SELECT how('SELECT a.n, (SELECT sum(x.id) FROM (SELECT id FROM r WHERE id > a.k 
 SELECT how('SELECT a.n, (SELECT sum(x.id) FROM (SELECT id FROM r ORDER BY id LIMIT 2) x WHERE x.id > a.k) FROM a JOIN c USING (k)');
 -- literals in later arms, which have no name there
 SELECT how('SELECT k, ''a'' AS what FROM a UNION ALL SELECT k, ''b'' FROM b UNION ALL (SELECT k, ''c'' FROM c UNION SELECT k, ''d'' FROM c)');
+
+-- fetched(query): the rows that come from each scan, its shards, and whether the
+-- rows are those of the local twins
+CREATE FUNCTION fetched(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	scans text[];
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+		scans := scans || substring(line FROM 'TesseraScan.* rows=(\d+)') || substring(line FROM 'Shards: (\d+ of \d+)');
+	END LOOP;
+	RETURN array_to_string(scans, ' ') || substring(how(query) FROM ';.*');
+END $$;
+-- filters of columns that are equal: of the other side of a join
+SELECT fetched('SELECT l.v, a.n FROM l JOIN a ON a.k = l.id AND a.n > l.id WHERE l.id IN (3, 4)');
+SELECT fetched('SELECT a.n, b.v FROM a JOIN b ON a.n = b.k AND a.n > b.v WHERE b.k < 2');
+SELECT fetched('SELECT a.n, b.v FROM a JOIN b ON a.n = b.k AND a.n > b.v WHERE b.k = 1 OR b.k BETWEEN 3 AND 4');
+SELECT fetched('SELECT a.n, b.v FROM a JOIN b ON a.n = b.k AND a.n > b.v WHERE b.k % 5 = 1');
+SELECT fetched('SELECT a.n, b.v FROM a JOIN b ON a.n = b.k AND a.n > b.v WHERE b.k = 1 OR b.v = 4');
+-- ... from the preserved side of an outer join to the other one, and never back
+SELECT fetched('SELECT l.v, a.n FROM l LEFT JOIN a ON a.k = l.id WHERE l.id < 2');
+SELECT fetched('SELECT l.v, a.n FROM l LEFT JOIN a ON a.k = l.id AND l.id < 2');
+SELECT fetched('SELECT l.v, a.n FROM l LEFT JOIN a ON a.k = l.id AND a.k < 2');
+SELECT fetched('SELECT l.v, a.n FROM a RIGHT JOIN l ON a.k = l.id WHERE l.id IN (2, 3)');
+SELECT fetched('SELECT l.v, a.n FROM l LEFT JOIN a ON a.k = l.id WHERE l.id < 5 AND a.n IS NULL');
+SELECT fetched('SELECT a.n, b.v FROM a LEFT JOIN b ON a.n = b.k AND b.k IN (3, 5)');
+SELECT fetched('SELECT a.n, b.v FROM a FULL JOIN b ON a.n = b.k AND a.n IN (3, 5)');
+SELECT fetched('SELECT l.v, a.n, b.v FROM l LEFT JOIN a ON a.k = l.id LEFT JOIN b ON b.v = a.k WHERE l.id < 2');
+SELECT fetched('SELECT l.v, a.n, b.v FROM l LEFT JOIN (a LEFT JOIN b ON b.v = a.k) ON a.k = l.id WHERE l.id < 2');
+SELECT fetched('SELECT l.v, q.s FROM l LEFT JOIN (SELECT k, sum(n) AS s FROM a GROUP BY k) q ON q.k = l.id WHERE l.id < 2');
+-- values that are known beforehand choose shards
+SELECT fetched('SELECT a.n, v.x FROM a JOIN (VALUES (3), (4), (NULL)) v(x) ON a.k = v.x');
+SELECT fetched('SELECT a.n, v.x FROM (VALUES (3), (20), (NULL)) v(x) LEFT JOIN a ON a.k = v.x');
+SELECT fetched('SELECT a.n, v.x FROM a LEFT JOIN (VALUES (3), (20), (NULL)) v(x) ON a.k = v.x');
+SELECT fetched('SELECT a.n, g FROM generate_series(3, 4) g LEFT JOIN a ON a.k = g');
+SELECT fetched('SELECT a.n FROM a WHERE k IN (SELECT unnest(''{3,4,NULL}''::int[]))');
+SELECT fetched('SELECT a.n FROM a WHERE k IN (VALUES (3), (4))');
+SELECT fetched('SELECT a.n FROM a WHERE k NOT IN (VALUES (3), (4))');
+SELECT fetched('SELECT a.n, w.x FROM a JOIN (SELECT x FROM (VALUES (3), (4), (5)) v(x) ORDER BY x DESC LIMIT 2) w ON a.k = w.x');
+WITH v(x) AS (VALUES (3), (4)) SELECT count(*), sum(n) FROM a JOIN v ON a.k = v.x;
+PREPARE known(int[]) AS SELECT count(*), sum(n) FROM a JOIN unnest($1) x ON a.k = x;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE known('{3,4,NULL}');
+EXECUTE known('{{3,4},{5,6}}');
+EXECUTE known(NULL);
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE known('{3,4}');
+RESET plan_cache_mode;
+-- what is unnested goes with its row, whatever else the level does
+SELECT how('SELECT x, count(DISTINCT n) FROM a, unnest(ARRAY[t, t || ''!'']) x GROUP BY x');
+SELECT how('SELECT x, l.v FROM a, generate_series(1, a.k) x, l WHERE l.id = x');
+
+-- a query of one shard inside of another is that shard's, whatever it does
+SELECT how('SELECT l.v, s.n FROM l JOIN (SELECT n, row_number() OVER (ORDER BY n) AS i FROM a WHERE k = 3 ORDER BY n DESC LIMIT 2) s ON s.i = l.id');
+SELECT how('SELECT l.v, s.c FROM l, (SELECT count(*) AS c FROM (SELECT DISTINCT t FROM a WHERE k = 3) d) s');
+SELECT how('SELECT l.v, s.c FROM l, (SELECT count(*) AS c FROM (SELECT DISTINCT t FROM a WHERE k = NULL) d) s');
+SELECT how('SELECT l.v, (SELECT count(*) FROM (SELECT n FROM a WHERE k = 3 UNION SELECT v FROM b WHERE k = 3) u) FROM l');
+SELECT how('SELECT l.v, (SELECT count(*) FROM (SELECT n FROM a WHERE k = 3 UNION SELECT v FROM b WHERE k = 5) u) FROM l');
+SELECT how('SELECT l.v, s.n FROM l, (SELECT n, count(*) OVER () FROM a WHERE k = 3 ORDER BY t FETCH FIRST 1 ROW WITH TIES) s');
+SELECT how('SELECT l.v, s.c FROM l, (SELECT count(*) AS c, count(*) OVER () + random() * 0 FROM a WHERE k = 3) s');
+SELECT how('SELECT s.i, count(*) FROM (SELECT n, ntile(2) OVER (ORDER BY n) AS i FROM a WHERE k = 3) s, l GROUP BY s.i');
+SELECT how('SELECT b.v, s.i FROM b LEFT JOIN (SELECT n, rank() OVER (ORDER BY n) AS i FROM a WHERE k = 3) s ON s.n = b.v');
+SELECT how('SELECT b.v, s.i FROM (SELECT n, rank() OVER (ORDER BY n) AS i FROM a WHERE k = 3) s LEFT JOIN b ON s.n = b.v');
+SELECT how('WITH RECURSIVE q AS (SELECT n, 1 AS d FROM a WHERE k = 3 AND n = 3 UNION ALL SELECT a.n, d + 1 FROM a JOIN q ON a.n = q.n + 11 WHERE a.k = 3) SELECT l.v, q.n, (SELECT max(d) FROM q) FROM l JOIN q ON q.d = l.id');
+SELECT how('WITH RECURSIVE q AS (SELECT n, 1 AS d FROM a WHERE k = 3 AND n = 3 UNION ALL SELECT a.n, d + 1 FROM a JOIN q ON a.n = q.n + 1 WHERE a.k = 4) SELECT l.v, q.n FROM l JOIN q ON q.d = l.id');
+WITH x AS (SELECT n, count(*) OVER () FROM a WHERE k = 3 ORDER BY n DESC) SELECT x.n FROM x LIMIT 2;
+PREPARE pinned(int) AS SELECT l.v, s.c, s.m FROM l CROSS JOIN (SELECT count(*) AS c, max(i) AS m FROM (SELECT rank() OVER (ORDER BY n) AS i FROM a WHERE k = $1) d) s WHERE l.id < 2 ORDER BY 1;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE pinned(3);
+EXECUTE pinned(NULL);
+RESET plan_cache_mode;
 
 -- the order of a subquery's rows, where nothing sorts them again
 CREATE VIEW ordered AS SELECT k, n FROM a WHERE n < 30 ORDER BY n DESC;

@@ -210,12 +210,12 @@ try_member(Part *part, Node *item)
 	Relids relids = part->relids;
 	List *members = part->members;
 	Relids own = get_relids_in_jointree(item, false);
+	Relids lateral = lateral_relids(part->level, item);
 
-	if (bms_overlap(own, part->kept) || (members != NIL && !is_joined(part, own)))
+	if (bms_overlap(own, part->kept) || !bms_is_subset(lateral, part->relids) ||
+		(members != NIL && bms_is_empty(lateral) && !is_joined(part, own)))
 		return false;
 	if (part->without_ctes && names_cte(part->level, item))
-		return false;
-	if (!bms_is_subset(lateral_relids(part->level, item), part->relids))
 		return false;
 
 	part->relids = bms_union(part->relids, own);

@@ -6,12 +6,18 @@
  * group's hash family, so equal values stand in one shard.  Values never join
  * classes: two columns that equal $1 are no facts of each other where one of
  * them may be missing.
+ *
+ * What an outer join's ON says of its nullable side is no fact above the join,
+ * whose rows may lack that side.  It becomes one as soon as a condition is met
+ * that such a row could not pass: "b.k = c.k" above "a LEFT JOIN b ON a.k = b.k"
+ * makes all three equal, be it in the ON of another join or in a sublink.
  */
 #include "postgres.h"
 
 #include "access/stratnum.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 
@@ -62,6 +68,7 @@ tess_facts_copy(const TessFacts *facts)
 		to->values = list_copy(from->values);
 		copy->classes = lappend(copy->classes, to);
 	}
+	copy->outers = list_copy(facts->outers);
 	return copy;
 }
 
@@ -165,6 +172,85 @@ tess_term_of(Node *node, TessScope *scope, TessTerm *term)
 	return true;
 }
 
+/* Outer joins ---------------------------------------------------------------- */
+
+/* True if the entry stands below a node of query's join tree, or in a subquery
+ * there through which conditions may move. */
+static bool
+is_below(const RangeTblEntry *entry, Node *node, Query *query)
+{
+	ListCell *cell;
+
+	if (IsA(node, RangeTblRef))
+	{
+		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex,
+									  query->rtable);
+
+		return rte == entry ||
+			   (rte->rtekind == RTE_SUBQUERY &&
+				tess_query_is_simple(rte->subquery) &&
+				is_below(entry, (Node *) rte->subquery->jointree, rte->subquery));
+	}
+	if (IsA(node, JoinExpr))
+		return is_below(entry, ((JoinExpr *) node)->larg, query) ||
+			   is_below(entry, ((JoinExpr *) node)->rarg, query);
+	foreach(cell, castNode(FromExpr, node)->fromlist)
+		if (is_below(entry, lfirst(cell), query))
+			return true;
+	return false;
+}
+
+/* A row of the entry is there: so all that was asked of it is true. */
+static void
+entry_is_there(const TessTable *table, const RangeTblEntry *entry,
+			   TessFacts *facts)
+{
+	ListCell *cell;
+
+	foreach(cell, facts->outers)
+	{
+		TessOuter *outer = lfirst(cell);
+
+		if (!is_below(entry, outer->nullable, outer->scope->query))
+			continue;
+		facts->outers = list_delete_ptr(list_copy(facts->outers), outer);
+		tess_facts_add(table, outer->nullable, outer->scope, facts);
+		tess_facts_add_quals(table, outer->quals, outer->scope, facts);
+		/* these have changed the list */
+		entry_is_there(table, entry, facts);
+		return;
+	}
+}
+
+/* The column has a value, and so has what equals it. */
+static void
+term_is_there(const TessTable *table, const TessTerm *term, TessFacts *facts)
+{
+	TessFactClass *class = tess_facts_find(facts, term);
+	ListCell *cell;
+
+	if (facts->outers == NIL || class == NULL)
+		return;
+	foreach(cell, list_copy(class->terms))
+		if (((TessTerm *) lfirst(cell))->first == NULL)
+			entry_is_there(table, ((TessTerm *) lfirst(cell))->rte, facts);
+}
+
+/* Entries of the level whose rows have to be there for a condition to hold. */
+static void
+condition_holds(const TessTable *table, Node *qual, TessScope *scope,
+				TessFacts *facts)
+{
+	Relids there;
+	int rti = -1;
+
+	if (facts->outers == NIL)
+		return;
+	there = find_nonnullable_rels(qual);
+	while ((rti = bms_next_member(there, rti)) >= 0)
+		entry_is_there(table, rt_fetch(rti, scope->query->rtable), facts);
+}
+
 /* Conditions ------------------------------------------------------------- */
 
 bool
@@ -221,6 +307,10 @@ collect_comparison(const TessTable *table, OpExpr *op, TessScope *scope,
 		add_clause(facts, &a, (Expr *) op, true);
 	else if (right_is_column && tess_is_row_independent(left))
 		add_clause(facts, &b, (Expr *) op, false);
+	if (left_is_column)
+		term_is_there(table, &a, facts);
+	if (right_is_column)
+		term_is_there(table, &b, facts);
 }
 
 void
@@ -239,8 +329,9 @@ tess_facts_add_quals(const TessTable *table, Node *quals, TessScope *scope,
 
 		foreach(cell, args)
 			tess_facts_add_quals(table, lfirst(cell), scope, facts);
+		return;
 	}
-	else if (IsA(quals, OpExpr))
+	if (IsA(quals, OpExpr))
 		collect_comparison(table, (OpExpr *) quals, scope, facts);
 	else if (IsA(quals, ScalarArrayOpExpr))
 	{
@@ -252,6 +343,7 @@ tess_facts_add_quals(const TessTable *table, Node *quals, TessScope *scope,
 			tess_is_row_independent(lsecond(any->args)))
 			add_clause(facts, &term, (Expr *) any, true);
 	}
+	condition_holds(table, quals, scope, facts);
 }
 
 /* The tree ---------------------------------------------------------------- */
@@ -266,6 +358,30 @@ tess_query_is_simple(const Query *query)
 		   query->havingQual == NULL && query->distinctClause == NIL &&
 		   query->limitOffset == NULL && query->limitCount == NULL &&
 		   query->cteList == NIL && query->rowMarks == NIL;
+}
+
+/* An outer join whose preserved side's facts hold, but FULL. */
+static void
+collect_outer(const TessTable *table, JoinExpr *join, TessScope *scope,
+			  TessFacts *facts)
+{
+	bool is_right = join->jointype == JOIN_RIGHT;
+	Node *nullable = is_right ? join->larg : join->rarg;
+	TessOuter *outer = NULL;
+	ListCell *cell;
+
+	foreach(cell, facts->outers)
+		if (((TessOuter *) lfirst(cell))->nullable == nullable)
+			outer = lfirst(cell);
+	if (outer == NULL)
+	{
+		outer = palloc(sizeof(TessOuter));
+		outer->nullable = nullable;
+		outer->quals = join->quals;
+		outer->scope = scope;
+		facts->outers = lappend(facts->outers, outer);
+	}
+	tess_facts_add(table, is_right ? join->rarg : join->larg, scope, facts);
 }
 
 /* Adds the facts that hold for every row that comes out of node. */
@@ -293,11 +409,13 @@ tess_facts_add(const TessTable *table, Node *node, TessScope *scope,
 		JoinExpr *join = (JoinExpr *) node;
 
 		if (join->jointype == JOIN_INNER)
-			tess_facts_add_quals(table, join->quals, scope, facts);
-		if (join->jointype == JOIN_INNER || join->jointype == JOIN_LEFT)
+		{
 			tess_facts_add(table, join->larg, scope, facts);
-		if (join->jointype == JOIN_INNER || join->jointype == JOIN_RIGHT)
 			tess_facts_add(table, join->rarg, scope, facts);
+			tess_facts_add_quals(table, join->quals, scope, facts);
+		}
+		else if (join->jointype != JOIN_FULL)
+			collect_outer(table, join, scope, facts);
 	}
 }
 

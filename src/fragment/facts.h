@@ -33,11 +33,12 @@ typedef struct TessFactClass
 	List *values; /* TessFactValue * */
 } TessFactClass;
 
-/* What is known at a place in the tree: a list of TessFactClass *. */
+/* What is known at a place in the tree. */
 typedef struct TessFacts
 {
-	List *classes;
-	int depth; /* of the subqueries that are being looked into */
+	List *classes; /* TessFactClass * */
+	int depth;	   /* of the subqueries that are being looked into */
+	List *outers;  /* TessOuter * */
 } TessFacts;
 
 /* A query level inside the levels around it. */
@@ -48,6 +49,15 @@ typedef struct TessScope
 	List *anchors; /* locus.c: TessTerm *, keys of the rows that the level's
 					* inner queries are evaluated for */
 } TessScope;
+
+/* An outer join below the place: what is known of its nullable side, where a
+ * row of that is there. */
+typedef struct TessOuter
+{
+	Node *nullable; /* of a join tree */
+	Node *quals;	/* ON */
+	TessScope *scope;
+} TessOuter;
 
 /* All of these allocate in the current context. */
 extern TessFacts *tess_facts_copy(const TessFacts *facts);
@@ -83,6 +93,9 @@ extern bool tess_term_equal(const TessTerm *a, const TessTerm *b);
 extern bool tess_term_of(Node *node, TessScope *scope, TessTerm *term);
 /* True if conditions may move freely into and out of a subquery in FROM. */
 extern bool tess_query_is_simple(const Query *query);
+
+/* imply.c: a column of entry number of the level, a table or a subquery. */
+extern Var *tess_term_var(Query *query, Index number, const TessTerm *term);
 
 /* What the column is compared with. */
 extern Node *tess_fact_value(const TessFactValue *value);

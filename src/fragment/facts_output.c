@@ -120,9 +120,12 @@ add_simple(const TessTable *table, RangeTblEntry *rte, TessScope *scope,
 		   TessFacts *facts)
 {
 	Query *query = rte->subquery;
-	TessScope inner = {query, scope};
+	/* outer joins in it keep it */
+	TessScope *inner = palloc0(sizeof(TessScope));
 	ListCell *cell;
 
+	inner->query = query;
+	inner->parent = scope;
 	foreach(cell, query->targetList)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
@@ -131,12 +134,12 @@ add_simple(const TessTable *table, RangeTblEntry *rte, TessScope *scope,
 
 		if (tle->resjunk)
 			continue;
-		if (tess_term_of((Node *) tle->expr, &inner, &inside))
+		if (tess_term_of((Node *) tle->expr, inner, &inside))
 			tess_facts_equate(facts, &outside, &inside);
 		else
 			add_computed(table, &outside, (Node *) tle->expr, facts);
 	}
-	tess_facts_add(table, (Node *) query->jointree, &inner, facts);
+	tess_facts_add(table, (Node *) query->jointree, inner, facts);
 }
 
 /*

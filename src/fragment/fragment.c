@@ -2,7 +2,7 @@
  * fragment.c - queries that each shard answers for itself, and how they stand
  * in a statement: as subqueries in FROM that core plans but does not pull up.
  *
- * The fence is LIMIT ALL, which changes nothing but keeps core from moving
+ * The fence is LIMIT (ALL, if there is none), which changes nothing but keeps core from moving
  * conditions in or the query out.  The entry is marked in enrname, which core
  * leaves alone in subqueries and copies with them.  What core plans for the
  * subquery gives its rows, width and statistics; fragment_scan.c puts another
@@ -208,7 +208,9 @@ tess_fragment_entry(TessFragmentQuery *fragment)
 
 	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = copyObject(fragment->query);
-	rte->subquery->limitCount = (Node *) makeNullConst(INT8OID, -1, InvalidOid);
+	if (rte->subquery->limitCount == NULL)
+		rte->subquery->limitCount = (Node *) makeNullConst(INT8OID, -1,
+														   InvalidOid);
 	rte->subquery->canSetTag = true;
 	rte->subquery->querySource = FRAGMENT_SOURCE;
 	rte->alias = makeAlias("fragment", NIL);

@@ -134,6 +134,8 @@ extern bool tess_is_row_independent_subquery(SubLink *sublink);
 /* The prune expression all distributed tables of the tree are bound by, for
  * *anchor; NULL if there is none. */
 extern Expr *tess_pin_find(TessJob *job, const TessTable **anchor);
+/* Same for a query inside of a statement; NULL if it has no distributed table. */
+extern Expr *tess_pin_find_query(Query *query, const TessTable **anchor);
 
 /* sharded_change.c: True if each shard can make its own part of an UPDATE, DELETE or
  * MERGE of a distributed table.  *prune says which of them have one; NULL: all. */
@@ -152,6 +154,9 @@ typedef struct TessFragmentQuery
 	Oid role;	 /* InvalidOid: who runs the statement */
 	List *keys;	 /* int list: output columns by which rows are sharded */
 	Expr *prune; /* from conditions inside; NULL: none */
+	/* bound to the one shard that prune leaves, which answers for all; if it
+	 * leaves none, any does */
+	bool is_pinned;
 
 	/* the query as it is, with all its columns */
 	List *template;

@@ -40,6 +40,20 @@ extern TessFragmentQuery *tess_frame_fragment(int number);
 /* imply.c: equalities of keys that follow from others, in place. */
 extern void tess_imply_equalities(const TessTable *table, Query *query);
 
+/* imply_filters.c: conditions of columns that follow from those of others, in
+ * place. */
+extern void tess_imply_filters(const TessTable *table, Query *query);
+
+/* known_rows.c ------------------------------------------------------------- */
+
+/* An array with all values that a column of an entry may have, but for NULL; it
+ * may have more of them.  NULL if they are not known before tables are read. */
+extern Node *tess_known_values(RangeTblEntry *rte, AttrNumber attno);
+/* "x IN (SELECT ...)" of known values as "x = ANY (array)"; NULL if it is
+ * something else.  The same where rows have to pass it: it may be NULL where the
+ * other one is false. */
+extern Node *tess_known_membership(Node *condition);
+
 /* component.c: fragments of parts of a level's FROM, in place. */
 extern void tess_split_from(const TessTable *table, Query *query);
 

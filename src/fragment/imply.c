@@ -193,34 +193,35 @@ is_key(const Implication *imply, const TessTerm *term)
 	return false;
 }
 
+/* See facts.h. */
+Var *
+tess_term_var(Query *query, Index number, const TessTerm *term)
+{
+	RangeTblEntry *rte = rt_fetch(number, query->rtable);
+	Oid type;
+	int32 typmod;
+	Oid collation;
+
+	if (rte->rtekind == RTE_SUBQUERY)
+		return makeVarFromTargetEntry(number,
+									  get_tle_by_resno(rte->subquery->targetList,
+													   term->attno));
+	get_atttypetypmodcoll(rte->relid, term->attno, &type, &typmod, &collation);
+	return makeVar(number, term->attno, type, typmod, collation, 0);
+}
+
 /* The column as a side of the key's own "equals"; *type is what that takes. */
 static Node *
 make_column(const Implication *imply, const TessTerm *term, Oid *type)
 {
 	const TessHasher *hasher = &imply->table->group->hasher;
-	RangeTblEntry *rte = term->rte;
 	Var *var = NULL;
 	ListCell *cell;
 
 	foreach(cell, imply->query->rtable)
-	{
-		int number = foreach_current_index(cell) + 1;
-		Oid collation;
-		int32 typmod;
-
-		if (lfirst(cell) != rte)
-			continue;
-		if (rte->rtekind == RTE_SUBQUERY)
-			var = makeVarFromTargetEntry(number,
-										 get_tle_by_resno(rte->subquery->targetList,
-														  term->attno));
-		else
-		{
-			get_atttypetypmodcoll(rte->relid, term->attno, type, &typmod,
-								  &collation);
-			var = makeVar(number, term->attno, *type, typmod, collation, 0);
-		}
-	}
+		if (lfirst(cell) == term->rte)
+			var = tess_term_var(imply->query, foreach_current_index(cell) + 1,
+								term);
 	if (var == NULL)
 		return NULL;
 	*type = var->vartype;

@@ -9,7 +9,8 @@
  *
  * TessFacts of WHERE and of inner joins hold for all tables below them, nullable
  * sides included (key equality is strict).  TessFacts of an outer join's ON hold
- * for its nullable side only; those of a FULL JOIN's for nobody.  TessFacts of a
+ * for its nullable side only, and where a row of that side has to be there
+ * (facts.c); those of a FULL JOIN's for nobody.  TessFacts of a
  * query level are seen by its sublinks and lateral subqueries, and nothing
  * flows back from these.  Subqueries in FROM that PostgreSQL would pull up
  * share their parent's facts.
@@ -402,4 +403,14 @@ tess_pin_find(TessJob *job, const TessTable **anchor)
 		list_length(walk.bound) != list_length(job->survey->distributed))
 		return NULL;
 	return common_prune(job, &walk, anchor);
+}
+
+/* See fragment.h. */
+Expr *
+tess_pin_find_query(Query *query, const TessTable **anchor)
+{
+	TessJob job = {.parse = query};
+
+	job.survey = tess_survey_make(query);
+	return job.survey->distributed != NIL ? tess_pin_find(&job, anchor) : NULL;
 }

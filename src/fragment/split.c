@@ -4,9 +4,11 @@
  *
  * A level that is sharded as a whole becomes a fragment, but for its ORDER BY
  * and LIMIT, which stay: SELECT columns FROM (fragment) ORDER BY .. LIMIT ..
- * Of a level that is not, parts of FROM may be (component.c); then come the
- * queries inside of it.  Whatever cannot become a fragment is left to core
- * and the scans of single tables, so nothing here may fail.
+ * One that is bound to one shard (pin.c) becomes a fragment with these,
+ * whatever it does.  Of a level that is neither, parts of FROM may be
+ * (component.c); then come the queries inside of it.  Whatever cannot become a
+ * fragment is left to core and the scans of single tables, so nothing here may
+ * fail.
  */
 #include "postgres.h"
 
@@ -214,6 +216,136 @@ split_whole(const TessTable *table, Query *query)
 	return true;
 }
 
+/* Levels that are bound to one shard ----------------------------------------------- */
+
+/* What the shards can do for the level anyhow, and is finished above a scan:
+ * joins of tables, aggregates, ORDER BY and LIMIT. */
+static bool
+is_plain(Query *query)
+{
+	ListCell *cell;
+
+	foreach(cell, query->rtable)
+		if (lfirst_node(RangeTblEntry, cell)->rtekind != RTE_RELATION &&
+			lfirst_node(RangeTblEntry, cell)->rtekind != RTE_JOIN)
+			return false;
+	return query->setOperations == NULL && !query->hasWindowFuncs &&
+		   !query->hasSubLinks && query->cteList == NIL;
+}
+
+/* A fragment of the whole query, LIMIT and all, if it is bound to one shard;
+ * else NULL.  What it is sorted by comes out. */
+static TessFragmentQuery *
+pinned_fragment(const TessTable *table, Query *query)
+{
+	const TessTable *anchor;
+	Expr *prune = tess_pin_find_query(query, &anchor);
+	TessFragmentQuery *fragment;
+	Query *body;
+
+	if (prune == NULL || anchor->group != table->group)
+		return NULL;
+	body = body_of(query);
+	body->sortClause = copyObject(query->sortClause);
+	body->limitOffset = copyObject(query->limitOffset);
+	body->limitCount = copyObject(query->limitCount);
+	body->limitOption = query->limitOption;
+	fragment = tess_fragment_query_make(anchor, body, NIL);
+	if (fragment == NULL)
+		return NULL;
+	fragment->prune = prune;
+	fragment->is_pinned = true;
+	return fragment;
+}
+
+/* Makes a fragment of a level that is bound to one shard. */
+static bool
+split_pinned(const TessTable *table, Query *query)
+{
+	TessFragmentQuery *fragment;
+
+	if (query->commandType != CMD_SELECT || tess_change_is_source(query) ||
+		is_plain(query) || passes_order_on(query) ||
+		(query->setOperations != NULL &&
+		 (query->sortClause != NIL || query->targetList == NIL)))
+		return false;
+	fragment = pinned_fragment(table, query);
+	if (fragment == NULL)
+		return false;
+	query->limitOffset = NULL;
+	query->limitCount = NULL;
+	query->limitOption = LIMIT_OPTION_COUNT;
+	put_fragment(query, fragment);
+	return true;
+}
+
+/* "SELECT * FROM cte" with a WITH of its own. */
+static Query *
+wrap_cte(CommonTableExpr *cte)
+{
+	Query *query = makeNode(Query);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	ListCell *name;
+	ListCell *type;
+	ListCell *typmod;
+	ListCell *collation;
+
+	rte->rtekind = RTE_CTE;
+	rte->ctename = pstrdup(cte->ctename);
+	rte->coltypes = list_copy(cte->ctecoltypes);
+	rte->coltypmods = list_copy(cte->ctecoltypmods);
+	rte->colcollations = list_copy(cte->ctecolcollations);
+	rte->eref = makeAlias(cte->ctename, copyObject(cte->ctecolnames));
+	rte->inFromCl = true;
+	ref->rtindex = 1;
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->hasRecursive = true;
+	query->cteList = list_make1(copyObject(cte));
+	query->rtable = list_make1(rte);
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	forfour(name, cte->ctecolnames, type, cte->ctecoltypes, typmod,
+			cte->ctecoltypmods, collation, cte->ctecolcollations)
+	{
+		AttrNumber number = foreach_current_index(name) + 1;
+		Var *var = makeVar(1, number, lfirst_oid(type), lfirst_int(typmod),
+						   lfirst_oid(collation), 0);
+
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry((Expr *) var, number,
+													pstrdup(strVal(lfirst(name))),
+													false));
+	}
+	return query;
+}
+
+/* Recursive WITH queries of a level that are bound to one shard each. */
+static void
+split_recursive(const TessTable *table, Query *query)
+{
+	ListCell *cell;
+
+	foreach(cell, query->cteList)
+	{
+		CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);
+		TessFragmentQuery *fragment;
+		Query *wrapped;
+
+		if (!cte->cterecursive)
+			continue;
+		wrapped = wrap_cte(cte);
+		fragment = pinned_fragment(table, wrapped);
+		if (fragment == NULL)
+			continue;
+		put_fragment(wrapped, fragment);
+		cte->ctequery = (Node *) wrapped;
+		cte->cterecursive = false;
+		cte->search_clause = NULL;
+		cte->cycle_clause = NULL;
+	}
+}
+
 /* The tree ---------------------------------------------------------------------- */
 
 /* For the walker: the group's table. */
@@ -244,9 +376,13 @@ split_query(const TessTable *table, Query *query)
 {
 	check_stack_depth();
 	if (query->commandType == CMD_SELECT)
+	{
+		tess_imply_filters(table, query);
 		tess_imply_equalities(table, query);
-	if (split_whole(table, query))
+	}
+	if (split_whole(table, query) || split_pinned(table, query))
 		return;
+	split_recursive(table, query);
 	if (query->setOperations == NULL &&
 		(query->commandType == CMD_SELECT || query->commandType == CMD_UPDATE ||
 		 query->commandType == CMD_DELETE))

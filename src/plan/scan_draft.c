@@ -404,7 +404,9 @@ make_fragment(const TessDraft *draft)
 	LockWaitPolicy policy;
 
 	fragment->command = CMD_SELECT;
-	fragment->target = TESS_TO_SHARDS;
+	fragment->target = draft->fragment != NULL && draft->fragment->is_pinned
+						   ? TESS_TO_ONE_SHARD
+						   : TESS_TO_SHARDS;
 	fragment->anchor = draft->table->relation;
 	fragment->relations = draft->fragment ? draft->fragment->relations
 										  : list_make1_oid(draft->rte->relid);

@@ -370,6 +370,15 @@ is_correlated(const PlannerInfo *root)
 	return false;
 }
 
+/* The few rows of one shard come here. */
+static bool
+is_pinned(const RangeTblEntry *rte)
+{
+	const TessFragmentQuery *fragment = tess_fragment_of(rte);
+
+	return fragment != NULL && fragment->is_pinned;
+}
+
 static bool
 is_possible(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outer,
 			RelOptInfo *inner, JoinType jointype)
@@ -384,7 +393,8 @@ is_possible(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outer,
 		IS_DUMMY_REL(inner) || inner->cheapest_total_path == NULL ||
 		inner->cheapest_total_path->param_info != NULL ||
 		!tess_draft_is_possible(root, outer) ||
-		planner_rt_fetch(outer->relid, root)->tablesample != NULL)
+		planner_rt_fetch(outer->relid, root)->tablesample != NULL ||
+		is_pinned(planner_rt_fetch(outer->relid, root)))
 		return false;
 	return jointype == JOIN_INNER || jointype == JOIN_LEFT ||
 		   jointype == JOIN_SEMI || jointype == JOIN_ANTI ||
