@@ -160,5 +160,47 @@ SET tessera.ship_limit = 0;
 SELECT * FROM joined;
 RESET tessera.ship_limit;
 SELECT connections, statements FROM tessera_internal.net_counters();
+-- statements that come again: their plans are kept, and thrown away when they have to be
+CREATE TABLE again (k int PRIMARY KEY, v int);
+SELECT tessera.create_distributed_table('again', 'k', shard_count => 2);
+CREATE TABLE rate (k int PRIMARY KEY, v int);
+SELECT tessera.create_reference_table('rate');
+INSERT INTO rate VALUES (1, 0);
+PREPARE put(int) AS INSERT INTO again VALUES ($1, 0) ON CONFLICT (k) DO UPDATE SET v = again.v + 1;
+PREPARE get(int) AS SELECT v, (SELECT v FROM rate) AS rate FROM again WHERE k = $1;
+PREPARE raise(int) AS UPDATE rate SET v = v + $1;
+EXECUTE put(1);
+EXECUTE put(1);
+EXECUTE put(1);
+EXECUTE put(1);
+EXECUTE put(1);
+EXECUTE put(1);
+EXECUTE put(1);
+EXECUTE put(1);
+EXECUTE raise(2);
+EXECUTE raise(2);
+EXECUTE raise(2);
+EXECUTE raise(2);
+EXECUTE raise(2);
+EXECUTE raise(2);
+EXECUTE raise(2);
+EXECUTE get(1);
+EXECUTE get(1);
+EXECUTE get(1);
+SELECT 'public_' || (tessera.shard_of('again', 1)).shard_id AS shard \gset
+ALTER TABLE :shard.again ADD CONSTRAINT low CHECK (v < 9);
+EXECUTE put(1);
+SET search_path = pg_catalog, public;
+EXECUTE put(1);
+EXECUTE get(1);
+RESET search_path;
+DISCARD PLANS;
+EXECUTE get(1);
+ALTER TABLE :shard.again DROP CONSTRAINT low, DROP v, ADD v int DEFAULT 5;
+EXECUTE get(1);
+EXECUTE put(1);
+EXECUTE get(1);
+DROP TABLE again, rate;
+
 \c :maindb
 DROP DATABASE regress_exec_alone;

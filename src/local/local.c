@@ -14,11 +14,13 @@
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "local/local.h"
+#include "local/local_internal.h"
 #include "parser/analyze.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 /* True between handing a statement to core and our hook's first sight of it. */
@@ -77,9 +79,20 @@ push_snapshot(Snapshot snapshot, bool read_only)
 	}
 }
 
+/* The one statement that the text is. */
+RawStmt *
+tess_local_parse(const char *sql)
+{
+	List *raw_list = pg_parse_query(sql);
+
+	if (list_length(raw_list) != 1)
+		elog(ERROR, "expected one statement, not %d", list_length(raw_list));
+	return linitial_node(RawStmt, raw_list);
+}
+
 /*
  * Runs one SELECT or DML statement; see local.h.  The settings are pinned only
- * while the text is read: what runs in it (functions, triggers, output of
+ * while the text is read and planned: what runs in it (functions, triggers, output of
  * values) sees the user's own settings.
  *
  * Memory is given back before it returns.  dest must be prepared for rows in
@@ -94,18 +107,21 @@ tess_local_execute(const char *sql, ParamListInfo params, Snapshot snapshot,
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	uint64 processed = 0;
-	List *raw_list;
+	CachedPlan *kept;
 	List *plans;
 	ListCell *cell;
-	int guc_level;
 
 	push_snapshot(snapshot, read_only);
-	guc_level = tess_settings_pin();
-	raw_list = pg_parse_query(sql);
-	if (list_length(raw_list) != 1)
-		elog(ERROR, "expected one statement, not %d", list_length(raw_list));
-	plans = plan_statement(linitial(raw_list), sql, params, read_only);
-	AtEOXact_GUC(true, guc_level);
+	kept = tess_kept_plan(sql, params, read_only);
+	if (kept != NULL)
+		plans = kept->stmt_list;
+	else
+	{
+		int guc_level = tess_settings_pin();
+
+		plans = plan_statement(tess_local_parse(sql), sql, params, read_only);
+		AtEOXact_GUC(true, guc_level);
+	}
 
 	foreach(cell, plans)
 	{
@@ -120,6 +136,8 @@ tess_local_execute(const char *sql, ParamListInfo params, Snapshot snapshot,
 			processed = count;
 	}
 
+	if (kept != NULL)
+		ReleaseCachedPlan(kept, CurrentResourceOwner);
 	PopActiveSnapshot();
 	if (!read_only)
 		CommandCounterIncrement();

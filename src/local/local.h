@@ -39,4 +39,8 @@ extern void tess_local_explain(const char *sql, int count, const Oid *types,
  * statement's triggers and functions are users' statements again). */
 extern bool tess_local_consume_passthrough(void);
 
+/* The same for a statement of local/ whose plan is kept, by its text, which may
+ * be planned several times in one go. */
+extern bool tess_local_is_planning(const char *query_string);
+
 #endif

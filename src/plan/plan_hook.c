@@ -181,7 +181,8 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 	TessFrame inner = {.context = CurrentMemoryContext};
 	PlannedStmt *stmt;
 
-	inner.is_open = !tess_local_consume_passthrough() && tess_is_active();
+	inner.is_open = !tess_local_consume_passthrough() &&
+					!tess_local_is_planning(query_string) && tess_is_active();
 	tess_frame_push(&inner);
 	PG_TRY();
 	{

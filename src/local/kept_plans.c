@@ -1,0 +1,211 @@
+/*
+ * kept_plans.c - plans of statements that run in process again and again.
+ *
+ * A text that comes for the second time, with parameters of the same types, is
+ * parsed and analyzed once and kept in PostgreSQL's cache of plans, which sees to
+ * its invalidation and chooses between custom and generic plans, as it does for
+ * what a node has prepared.  The statements that were used last are kept.
+ * Does not execute.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "common/hashfn.h"
+#include "lib/ilist.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "base/base.h"
+#include "local/local.h"
+#include "local/local_internal.h"
+
+#define KEPT_COUNT 256
+
+/* Texts that came once, by their hashes; a newer one takes an older one's
+ * place. */
+#define SEEN_COUNT 1024
+
+typedef struct Kept
+{
+	uint64 hash; /* of text, types and options; key of the table, so it comes first */
+	CachedPlanSource *source;
+	dlist_node link; /* by last use, the latest first */
+} Kept;
+
+static struct
+{
+	HTAB *table; /* NULL: nothing was kept yet */
+	dlist_head by_use;
+	int count;
+	int planning; /* calls of PostgreSQL's cache that have not returned */
+	const char *planned_text;
+	uint64 seen[SEEN_COUNT];
+} kept = {.by_use = DLIST_STATIC_INIT(kept.by_use)};
+
+/* See local.h. */
+bool
+tess_local_is_planning(const char *query_string)
+{
+	return kept.planned_text != NULL && query_string == kept.planned_text;
+}
+
+static uint64
+hash_of(const char *sql, const ParamListInfoData *params, int cursor_options)
+{
+	uint64 hash = hash_bytes_extended((const unsigned char *) sql, strlen(sql),
+									  cursor_options);
+
+	for (int i = 0; params != NULL && i < params->numParams; i++)
+		hash = hash_combine64(hash, params->params[i].ptype);
+	return hash;
+}
+
+static bool
+is_of(const CachedPlanSource *source, const char *sql,
+	  const ParamListInfoData *params, int cursor_options)
+{
+	int count = params ? params->numParams : 0;
+
+	if (source->num_params != count || source->cursor_options != cursor_options ||
+		strcmp(source->query_string, sql) != 0)
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		if (source->param_types[i] != params->params[i].ptype)
+			return false;
+	}
+	return true;
+}
+
+/* Forgets what was not used for longest.  Plans that are being executed live
+ * on. */
+static void
+evict(void)
+{
+	Kept *oldest = dlist_tail_element(Kept, link, &kept.by_use);
+	CachedPlanSource *source = oldest->source;
+
+	dlist_delete(&oldest->link);
+	(void) hash_search(kept.table, &oldest->hash, HASH_REMOVE, NULL);
+	kept.count--;
+	DropCachedPlan(source);
+}
+
+/* The statement, parsed and analyzed under the settings of a node. */
+static CachedPlanSource *
+make_source(const char *sql, const ParamListInfoData *params, int cursor_options)
+{
+	int count = params ? params->numParams : 0;
+	Oid *types = palloc(count * sizeof(Oid));
+	int guc_level = tess_settings_pin();
+	RawStmt *raw = tess_local_parse(sql);
+	CachedPlanSource *source;
+	List *queries;
+
+	for (int i = 0; i < count; i++)
+		types[i] = params->params[i].ptype;
+	source = CreateCachedPlan(raw, sql, CreateCommandTag(raw->stmt));
+	queries = pg_analyze_and_rewrite_fixedparams(raw, sql, types, count, NULL);
+	CompleteCachedPlan(source, queries, NULL, types, count, NULL, NULL,
+					   cursor_options, false);
+	AtEOXact_GUC(true, guc_level);
+	return source;
+}
+
+static void
+keep(uint64 hash, CachedPlanSource *source)
+{
+	Kept *entry;
+
+	if (kept.table == NULL)
+	{
+		HASHCTL control = {.keysize = sizeof(uint64),
+						   .entrysize = sizeof(Kept),
+						   .hcxt = CacheMemoryContext};
+
+		kept.table = hash_create("tessera plans in process", KEPT_COUNT,
+								 &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	entry = hash_search(kept.table, &hash, HASH_ENTER, NULL);
+	SaveCachedPlan(source);
+	entry->source = source;
+	dlist_push_head(&kept.by_use, &entry->link);
+	kept.count++;
+}
+
+/*
+ * The plan of a kept statement.  Where PostgreSQL's cache has a plan for any
+ * values, and may only have to look whether it still stands, the path for names
+ * is enough of a node's settings: all of them cost more than the rest.
+ */
+static CachedPlan *
+get_plan(CachedPlanSource *source, ParamListInfo params)
+{
+	const char *outer_text = kept.planned_text;
+	bool is_planned = source->is_valid && source->gplan != NULL &&
+					  source->gplan->is_valid;
+	int guc_level = 0;
+	CachedPlan *plan = NULL;
+
+	if (is_planned)
+		PushOverrideSearchPath(source->search_path);
+	else
+		guc_level = tess_settings_pin();
+	kept.planning++;
+	PG_TRY();
+	{
+		kept.planned_text = source->query_string;
+		plan = GetCachedPlan(source, params, CurrentResourceOwner, NULL);
+	}
+	PG_FINALLY();
+	{
+		kept.planned_text = outer_text;
+		kept.planning--;
+	}
+	PG_END_TRY();
+	if (is_planned)
+		PopOverrideSearchPath();
+	else
+		AtEOXact_GUC(true, guc_level);
+	return plan;
+}
+
+/*
+ * The plan of a statement that is kept, or is to be from now on; NULL: it comes
+ * for the first time.  ReleaseCachedPlan, with the resource owner that is current
+ * now, gives it back.  Needs an active snapshot.
+ */
+CachedPlan *
+tess_kept_plan(const char *sql, ParamListInfo params, bool read_only)
+{
+	int cursor_options = read_only ? CURSOR_OPT_PARALLEL_OK : 0;
+	uint64 hash = hash_of(sql, params, cursor_options);
+	Kept *entry = NULL;
+
+	if (kept.table != NULL)
+		entry = hash_search(kept.table, &hash, HASH_FIND, NULL);
+	if (entry == NULL)
+	{
+		CachedPlanSource *source;
+
+		if (kept.seen[hash % SEEN_COUNT] != hash)
+		{
+			kept.seen[hash % SEEN_COUNT] = hash;
+			return NULL;
+		}
+		source = make_source(sql, params, cursor_options);
+		keep(hash, source);
+		/* one that is being planned, by who called a function that is here, stays */
+		while (kept.count > KEPT_COUNT && kept.planning == 0)
+			evict();
+		return get_plan(source, params);
+	}
+	if (!is_of(entry->source, sql, params, cursor_options))
+		return NULL;
+	dlist_move_head(&kept.by_use, &entry->link);
+	return get_plan(entry->source, params);
+}
