@@ -68,6 +68,12 @@ extern bool tess_is_active(void);
  * none, tessera_internal.  Cached until the extension is dropped. */
 extern Oid tess_catalog_relation_oid(const char *name);
 
+/* explaining.c */
+
+/* True while an EXPLAIN statement is being executed: what nodes are told, and how
+ * they plan it, is to be shown. */
+extern bool tess_is_explaining(void);
+
 /* attempt.c */
 
 /* Runs an action that may fail in a subtransaction of its own.  NULL if it

@@ -12,4 +12,7 @@ extern void tess_fault_init(void);
 /* shared_memory.c: installs its hooks. */
 extern void tess_shared_memory_init(void);
 
+/* explaining.c: installs its hook. */
+extern void tess_explaining_init(void);
+
 #endif

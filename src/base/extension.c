@@ -175,4 +175,5 @@ tess_base_init(void)
 	CacheRegisterSyscacheCallback(NAMESPACEOID, forget, (Datum) 0);
 	tess_fault_init();
 	tess_shared_memory_init();
+	tess_explaining_init();
 }

@@ -22,6 +22,7 @@
 #include "exec/exec.h"
 #include "local/local.h"
 #include "objects/objects.h"
+#include "plan/plan.h"
 #include "xact/xact.h"
 
 /* The arguments of ProcessUtility. */
@@ -44,7 +45,7 @@ static void process_utility(PlannedStmt *plan, const char *query_string,
 							ParamListInfo params, QueryEnvironment *query_env,
 							DestReceiver *dest, QueryCompletion *completion);
 static void run_change(Utility *utility);
-static void note_snapshot(const Node *statement);
+static void note_passed(const Node *statement);
 static void pass_on(Utility *utility);
 static void own_tree(Utility *utility);
 static bool is_ours_to_see(const Utility *utility);
@@ -82,7 +83,7 @@ process_utility(PlannedStmt *plan, const char *query_string,
 	if (tess_local_consume_passthrough() || !is_ours_to_see(&utility))
 	{
 		pass_on(&utility);
-		note_snapshot(plan->utilityStmt);
+		note_passed(plan->utilityStmt);
 		return;
 	}
 	objects = tess_objects_before(statement);
@@ -137,12 +138,17 @@ process_utility(PlannedStmt *plan, const char *query_string,
 	}
 }
 
-/* SET TRANSACTION SNAPSHOT has been executed: nodes do not have that one. */
+/* What has been executed may be SET TRANSACTION SNAPSHOT: nodes do not have that
+ * one; or DISCARD. */
 static void
-note_snapshot(const Node *statement)
+note_passed(const Node *statement)
 {
 	const VariableSetStmt *set = (const VariableSetStmt *) statement;
+	const DiscardStmt *discard = (const DiscardStmt *) statement;
 
+	if (IsA(statement, DiscardStmt) &&
+		(discard->target == DISCARD_PLANS || discard->target == DISCARD_ALL))
+		tess_plan_cache_discard();
 	if (IsA(statement, VariableSetStmt) && set->kind == VAR_SET_MULTI &&
 		strcmp(set->name, "TRANSACTION SNAPSHOT") == 0)
 		tess_snapshot_note_import();

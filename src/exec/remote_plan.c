@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "base/base.h"
 #include "catalog/pg_type.h"
 #include "commands/explain.h"
 #include "exec/exec_internal.h"
@@ -22,18 +23,12 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "tcop/utility.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "xact/xact.h"
 
-static struct
-{
-	bool all_shards; /* tessera.explain_all_shards */
-	int explains;	 /* EXPLAIN statements that are being executed */
-	ProcessUtility_hook_type next_utility;
-} state;
+static bool explain_all_shards = false;
 
 /* What is asked for each shard. */
 typedef struct Question
@@ -245,7 +240,7 @@ find_places(const TessGroup *group, const Bitmapset *shards)
 			places = lappend(places,
 							 place_make(shard->shard_id,
 										tess_meta_node(shard->node_ids[0])));
-		if (!state.all_shards && places != NIL)
+		if (!explain_all_shards && places != NIL)
 			break;
 	}
 	return places;
@@ -368,7 +363,7 @@ tess_remote_plans_show(CustomScanState *node, const TessExplained *what,
 	List *places;
 	ListCell *cell;
 
-	if (state.explains == 0)
+	if (!tess_is_explaining())
 		return;
 	places = find_places(group, shards);
 	question.knows_values = find_values(node, what);
@@ -409,45 +404,12 @@ tess_generic_plan_explain(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
 }
 
-/* Counting ------------------------------------------------------------------- */
-
-static void
-count_explains(PlannedStmt *plan, const char *query_string, bool read_only_tree,
-			   ProcessUtilityContext context, ParamListInfo params,
-			   QueryEnvironment *query_env, DestReceiver *dest,
-			   QueryCompletion *completion)
-{
-	ProcessUtility_hook_type next = state.next_utility ? state.next_utility
-													   : standard_ProcessUtility;
-
-	if (!IsA(plan->utilityStmt, ExplainStmt))
-	{
-		next(plan, query_string, read_only_tree, context, params, query_env,
-			 dest, completion);
-		return;
-	}
-
-	state.explains++;
-	PG_TRY();
-	{
-		next(plan, query_string, read_only_tree, context, params, query_env,
-			 dest, completion);
-	}
-	PG_FINALLY();
-	{
-		state.explains--;
-	}
-	PG_END_TRY();
-}
-
-/* Setting and hook. */
+/* Defines the setting. */
 void
 tess_remote_plan_init(void)
 {
 	DefineCustomBoolVariable("tessera.explain_all_shards",
 							 "EXPLAIN (VERBOSE) shows the plans of all shards, not of one.",
-							 NULL, &state.all_shards, false, PGC_USERSET, 0,
+							 NULL, &explain_all_shards, false, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
-	state.next_utility = ProcessUtility_hook;
-	ProcessUtility_hook = count_explains;
 }

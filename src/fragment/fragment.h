@@ -24,6 +24,7 @@ typedef struct TessJob
 	struct TessSurvey *survey;
 	bool changes_key;	/* rows may have to go to other shards */
 	const char *reason; /* why the last strategy gave up */
+	bool is_shared;		/* for any values of its parameters; or not at all */
 } TessJob;
 
 /* survey.c: which tables does a statement name, and how? ----------------- */

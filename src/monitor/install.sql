@@ -102,7 +102,13 @@ CREATE VIEW tessera.activity AS
 COMMENT ON VIEW tessera.activity
 	IS 'connections to nodes, each with the session here that it works for; asks no node';
 
-GRANT SELECT ON tessera.nodes, tessera.tables, tessera.shards, tessera.placements, tessera.activity TO PUBLIC;
+CREATE VIEW tessera.stat_plan_cache AS
+	SELECT hits, misses, refusals, evicted, invalidated, plans, bytes FROM tessera_internal.plan_cache_counters();
+COMMENT ON VIEW tessera.stat_plan_cache
+	IS 'plans that this session keeps for statements that differ only in constants, and how often one was there';
+
+GRANT SELECT ON tessera.nodes, tessera.tables, tessera.shards, tessera.placements, tessera.activity, tessera.stat_plan_cache
+	TO PUBLIC;
 
 /* Each with the table as regclass and as text: a literal is text then, and a
  * name of no table is refused by us, with a hint (base/arguments.c). */

@@ -120,7 +120,7 @@ row_target_list(TessWrite *write, Oid relation, int params)
 }
 
 /* The source of an INSERT, marked as such; always possible, or an error is
- * raised. */
+ * raised.  NULL only for a plan that should be shared. */
 Query *
 tess_insert_source(TessJob *job)
 {
@@ -147,7 +147,11 @@ tess_insert_source(TessJob *job)
 										list_length(bindings.exprs));
 	query->returningList = columns->node_tlist;
 	if (!tess_deparse_insert(query, &write->head, &write->tail, &job->reason))
+	{
+		if (job->is_shared)
+			return NULL;
 		tess_refuse_target(job, "Write the statement in a simpler form.");
+	}
 	tess_on_conflict_note(job->parse->onConflict, write);
 	write->returns = tess_wants_rows(job->parse);
 	write->sends_here_at_once = calls_function(source, PROVOLATILE_VOLATILE);

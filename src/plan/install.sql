@@ -35,3 +35,22 @@ END;
 COMMENT ON FUNCTION tessera_internal.extension_contents(name) IS
 'version and a digest of the members of an extension, the same on servers that have the same';
 
+CREATE FUNCTION tessera_internal.plan_cache_counters(
+	OUT hits bigint,
+	OUT misses bigint,
+	OUT refusals bigint,
+	OUT evicted bigint,
+	OUT invalidated bigint,
+	OUT plans int,
+	OUT bytes bigint)
+LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_plan_cache_counters';
+COMMENT ON FUNCTION tessera_internal.plan_cache_counters() IS
+'the plans that this session keeps for statements that differ only in constants';
+
+CREATE FUNCTION tessera_internal.reset_plan_cache_counters()
+RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_plan_cache_counters_reset';
+COMMENT ON FUNCTION tessera_internal.reset_plan_cache_counters() IS
+'sets the counters of plan_cache_counters() to zero';

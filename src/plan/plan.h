@@ -1,6 +1,6 @@
 /*
  * plan.h - Query -> fragments.  Installs planner_hook, set_rel_pathlist_hook
- * and get_relation_info_hook; nothing else is called from outside.
+ * and get_relation_info_hook.
  */
 #ifndef TESS_PLAN_H
 #define TESS_PLAN_H
@@ -8,5 +8,8 @@
 #include "tessera.h"
 
 extern void tess_plan_init(void);
+
+/* DISCARD PLANS: forgets the plans that are shared. */
+extern void tess_plan_cache_discard(void);
 
 #endif

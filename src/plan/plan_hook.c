@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "local/local.h"
 #include "plan/plan_internal.h"
+#include "plan/shared_plan.h"
 
 static planner_hook_type next_planner = NULL;
 
@@ -97,6 +98,20 @@ tess_change_source(TessJob *job)
 	return tess_apply_source(job);
 }
 
+/* An INSERT whose rows are computed by any plan of its kind; NULL: it is none. */
+static PlannedStmt *
+plan_shared_insert(TessJob *job)
+{
+	Query *source;
+
+	if (job->parse->commandType != CMD_INSERT || job->survey->target == NULL ||
+		job->survey->target->kind != TESS_DISTRIBUTED || job->changes_key ||
+		!tess_on_conflict_suits_nodes(job))
+		return NULL;
+	source = tess_insert_source(job);
+	return source != NULL ? tess_change_plan(job, source) : NULL;
+}
+
 static PlannedStmt *
 plan_change(TessJob *job)
 {
@@ -134,6 +149,8 @@ plan_ours(TessJob *job)
 	stmt = tess_route_statement(job);
 	if (stmt != NULL)
 		return stmt;
+	if (job->is_shared)
+		return plan_shared_insert(job);
 	if (job->reason != NULL)
 		ereport(DEBUG1, (errmsg_internal("statement is not routed to one shard"),
 						 errdetail_internal("%s", job->reason)));
@@ -152,6 +169,8 @@ plan_in_frame(TessJob *job)
 	if (!tess_frame_current()->is_open)
 		return core_planner(job->parse, job);
 	job->survey = tess_survey_make(job->parse);
+	if (job->is_shared && job->survey->has_functions)
+		return NULL;
 	if (job->survey->has_functions)
 	{
 		/* they may read tables of ours */
@@ -163,6 +182,8 @@ plan_in_frame(TessJob *job)
 		bool inherits = tess_calls_inheriting(job->parse);
 
 		stmt = plan_ours(job);
+		if (stmt == NULL)
+			return NULL;
 		if (inherits)
 			tess_mark_inheriting(stmt);
 	}
@@ -173,33 +194,47 @@ plan_in_frame(TessJob *job)
 	return stmt;
 }
 
-static PlannedStmt *
-plan_hook(Query *parse, const char *query_string, int cursor_options,
-		  ParamListInfo bound_params)
+/* Plans a statement in a frame of its own.  NULL only if the plan should be
+ * shared, and cannot be. */
+PlannedStmt *
+tess_plan_in_frame(TessJob *job, bool is_open)
 {
-	TessJob job = {parse, query_string, cursor_options, bound_params};
-	TessFrame inner = {.context = CurrentMemoryContext};
+	TessFrame inner = {.context = CurrentMemoryContext, .is_open = is_open};
 	PlannedStmt *stmt;
 
-	inner.is_open = !tess_local_consume_passthrough() &&
-					!tess_local_is_planning(query_string) && tess_is_active();
 	tess_frame_push(&inner);
 	PG_TRY();
 	{
-		stmt = plan_in_frame(&job);
-		depend_on_functions(stmt);
-		/* our scan may have come with an inlined function: without the mode, a
-		 * Gather runs its plan in this process */
-		if (inner.scans != NIL)
-			stmt->parallelModeNeeded = false;
-		tess_columns_name_shards(stmt, inner.scans);
+		stmt = plan_in_frame(job);
+		if (stmt != NULL)
+			depend_on_functions(stmt);
 	}
 	PG_FINALLY();
 	{
 		tess_frame_pop(&inner);
 	}
 	PG_END_TRY();
+	if (stmt == NULL)
+		return NULL;
+
+	/* our scan may have come with an inlined function: without the mode, a
+	 * Gather runs its plan in this process */
+	if (inner.scans != NIL)
+		stmt->parallelModeNeeded = false;
+	tess_columns_name_shards(stmt, inner.scans);
 	return stmt;
+}
+
+static PlannedStmt *
+plan_hook(Query *parse, const char *query_string, int cursor_options,
+		  ParamListInfo bound_params)
+{
+	TessJob job = {parse, query_string, cursor_options, bound_params};
+	bool is_open = !tess_local_consume_passthrough() &&
+				   !tess_local_is_planning(query_string) && tess_is_active();
+	PlannedStmt *stmt = is_open ? tess_plan_shared(&job) : NULL;
+
+	return stmt != NULL ? stmt : tess_plan_in_frame(&job, is_open);
 }
 
 /* Installs the planner's hooks. */
@@ -212,4 +247,5 @@ tess_plan_init(void)
 	tess_ship_join_init();
 	tess_upper_paths_init();
 	tess_change_init();
+	tess_shared_cache_init();
 }

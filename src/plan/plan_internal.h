@@ -190,6 +190,11 @@ extern void tess_on_conflict_note(const OnConflictExpr *conflict,
 
 /* plan_hook.c: core's planner (and other extensions') over a query of ours. */
 extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);
+
+/* shared_plan.c: the plan of a statement that shares one with those that differ
+ * only in constants; NULL if it does not. */
+extern PlannedStmt *tess_plan_shared(TessJob *job);
+
 /* scan_draft.c: a scan in the making -------------------------------------- */
 
 typedef struct TessDraft

@@ -1,0 +1,220 @@
+/*
+ * shared_plan.c - statements that differ only in constants are planned once.
+ *
+ * A statement's plan is shared if it is made without knowing the constants: it
+ * is planned as if they were parameters, and what comes out is one scan that
+ * sends the statement to one shard, or an INSERT of one row.  In each execution
+ * the constants take the parameters' places: the plan is then the one that
+ * the statement would have got for itself, but that its text for the nodes has
+ * parameters.  That text is the same each time, so nodes plan it once as well.
+ */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+
+#include "base/base.h"
+#include "plan/shared_plan.h"
+
+/* Constants for parameters ----------------------------------------------------- */
+
+static bool
+is_slot_param(const Node *node)
+{
+	return IsA(node, Param) &&
+		   ((const Param *) node)->paramkind == PARAM_EXTERN &&
+		   ((const Param *) node)->paramid >= TESS_FIRST_SLOT_PARAM;
+}
+
+static bool
+has_slot_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return is_slot_param(node) ||
+		   expression_tree_walker(node, has_slot_walker, context);
+}
+
+static bool
+has_slot(List *expressions)
+{
+	return has_slot_walker((Node *) expressions, NULL);
+}
+
+static Node *
+fill_mutator(Node *node, Const **values)
+{
+	if (node == NULL)
+		return NULL;
+	if (is_slot_param(node))
+		return (Node *) values[((Param *) node)->paramid - TESS_FIRST_SLOT_PARAM];
+	return expression_tree_mutator(node, fill_mutator, values);
+}
+
+/*
+ * The row of an INSERT.  What is computed of constants alone is computed now, as
+ * planners do: an error comes before anything is done for the row.
+ */
+static List *
+fill_row(List *target_list, Const **values)
+{
+	List *filled = NIL;
+	ListCell *cell;
+
+	foreach(cell, target_list)
+	{
+		TargetEntry *tle = flatCopyTargetEntry(lfirst_node(TargetEntry, cell));
+		bool computes = !is_slot_param((Node *) tle->expr) &&
+						has_slot_walker((Node *) tle->expr, NULL);
+
+		tle->expr = (Expr *) fill_mutator((Node *) tle->expr, values);
+		if (computes)
+			tle->expr = (Expr *) eval_const_expressions(NULL, (Node *) tle->expr);
+		filled = lappend(filled, tle);
+	}
+	return filled;
+}
+
+/* The plan of the rows of an INSERT; NULL: there is none. */
+static Result *
+rows_of(const CustomScan *scan)
+{
+	return scan->custom_plans != NIL ? linitial_node(Result, scan->custom_plans)
+									 : NULL;
+}
+
+static Plan *
+fill_plan(const CustomScan *template, Const **values)
+{
+	CustomScan *scan = makeNode(CustomScan);
+	Result *template_rows = rows_of(template);
+
+	memcpy(scan, template, sizeof(CustomScan));
+	scan->custom_exprs = (List *) fill_mutator((Node *) template->custom_exprs,
+											   values);
+	if (template_rows != NULL)
+	{
+		Result *rows = makeNode(Result);
+
+		memcpy(rows, template_rows, sizeof(Result));
+		rows->plan.targetlist = fill_row(template_rows->plan.targetlist, values);
+		scan->custom_plans = list_make1(rows);
+	}
+	return (Plan *) scan;
+}
+
+/*
+ * The plan of a statement, of a shared one: only what differs is copied.  It
+ * points into the shared one and into the statement.
+ */
+static PlannedStmt *
+fill_statement(const PlannedStmt *template, const TessShape *shape)
+{
+	PlannedStmt *stmt = makeNode(PlannedStmt);
+
+	memcpy(stmt, template, sizeof(PlannedStmt));
+	stmt->queryId = shape->query->queryId;
+	stmt->stmt_location = shape->query->stmt_location;
+	stmt->stmt_len = shape->query->stmt_len;
+	if (shape->count > 0)
+	{
+		Const **values = palloc(shape->value_count * sizeof(Const *));
+
+		for (int i = 0; i < shape->count; i++)
+			values[shape->slots[i].number] = shape->slots[i].constant;
+		stmt->planTree = fill_plan((const CustomScan *) template->planTree,
+								   values);
+	}
+	return stmt;
+}
+
+/* Which plans are shared -------------------------------------------------------- */
+
+/* True if fill_plan knows all places where the parameters can be. */
+static bool
+is_fillable(const CustomScan *scan)
+{
+	Result *rows;
+
+	if (has_slot(scan->scan.plan.targetlist) || has_slot(scan->scan.plan.qual) ||
+		has_slot(scan->custom_scan_tlist) || scan->scan.plan.initPlan != NIL)
+		return false;
+	if (scan->custom_plans == NIL)
+		return true;
+	rows = linitial(scan->custom_plans);
+	return list_length(scan->custom_plans) == 1 && IsA(rows, Result) &&
+		   rows->plan.lefttree == NULL && rows->plan.initPlan == NIL &&
+		   rows->plan.qual == NIL && rows->resconstantqual == NULL;
+}
+
+/* One shard's statement, or an INSERT of one row. */
+static bool
+is_shared(const PlannedStmt *stmt)
+{
+	const CustomScan *scan = (const CustomScan *) stmt->planTree;
+	const TessFragment *fragment;
+
+	if (!IsA(scan, CustomScan) || stmt->subplans != NIL || stmt->transientPlan ||
+		stmt->rowMarks != NIL || stmt->paramExecTypes != NIL)
+		return false;
+	if (scan->methods != GetCustomScanMethods(TESS_SCAN_METHODS, false) &&
+		scan->methods != GetCustomScanMethods(TESS_MODIFY_METHODS, false))
+		return false;
+	fragment = linitial(scan->custom_private);
+	return (fragment->target == TESS_TO_ONE_SHARD ||
+			fragment->command == CMD_INSERT) &&
+		   is_fillable(scan);
+}
+
+/* Plans a statement for all of its shape, and keeps the plan; NULL: it cannot
+ * be shared. */
+static PlannedStmt *
+make_shared(const TessJob *job, TessShape *shape)
+{
+	TessJob shared = *job;
+	uint64 generation = tess_shared_generation();
+	PlannedStmt *stmt;
+	Query *blank;
+
+	tess_shape_blank(shape);
+	blank = copyObject(job->parse);
+	tess_shape_restore(shape);
+
+	shared.parse = tess_shape_parameters(blank);
+	shared.bound_params = NULL;
+	shared.is_shared = true;
+	stmt = tess_plan_in_frame(&shared, true);
+	if (stmt == NULL || !is_shared(stmt))
+	{
+		tess_shared_refuse(shape);
+		return NULL;
+	}
+	tess_shared_keep(shape, blank, stmt, generation);
+	return fill_statement(stmt, shape);
+}
+
+/*
+ * The plan of a statement that shares one with others, made now or before; NULL
+ * if it does not.  Lives as long as what planners return.
+ */
+PlannedStmt *
+tess_plan_shared(TessJob *job)
+{
+	TessShape shape;
+	const PlannedStmt *found;
+
+	/* EXPLAIN shows what is sent with its constants */
+	if (!tess_shared_is_on() || (job->cursor_options & CURSOR_OPT_SCROLL) != 0 ||
+		tess_is_explaining() || !tess_shape_make(&shape, job->parse))
+		return NULL;
+
+	tess_shape_blank(&shape);
+	found = tess_shared_find(&shape);
+	tess_shape_restore(&shape);
+	if (found != NULL)
+		return fill_statement(found, &shape);
+	if (tess_shared_is_refused(&shape))
+		return NULL;
+	return make_shared(job, &shape);
+}
