@@ -8,11 +8,14 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/wait_event.h"
 
 #include "base/base.h"
@@ -139,6 +142,27 @@ ask(void *arg)
 	tess_net_release(session);
 }
 
+/* Errors if somebody ends the question on the node. */
+static void
+ask_until_known(Question *question)
+{
+	uint32 holdoff = InterruptHoldoffCount;
+
+	/* an error lets go of interrupts, hence the assignments */
+	InterruptHoldoffCount = holdoff + 1;
+	while (tess_attempt(ask, question) != NULL)
+	{
+		InterruptHoldoffCount = holdoff + 1;
+		if (QueryCancelPending || ProcDiePending ||
+			milliseconds_left(question->deadline) == 0)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 ATTEMPT_WAIT_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	InterruptHoldoffCount = holdoff;
+}
+
 /*
  * What became of the transaction that was to commit in a session which is lost
  * now.  Waits for the node until the deadline; a cancel or a termination ends
@@ -147,6 +171,8 @@ ask(void *arg)
 TessOutcome
 tess_outcome_ask(const TessRemote *remote, TimestampTz deadline)
 {
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	uint32 holdoff = InterruptHoldoffCount;
 	const char *name = tess_session_parameter(remote->session,
 											  TESS_SESSION_NAME_SETTING);
@@ -156,18 +182,22 @@ tess_outcome_ask(const TessRemote *remote, TimestampTz deadline)
 		name[0] == '\0' || milliseconds_left(deadline) == 0)
 		return TESS_OUTCOME_UNKNOWN;
 
-	/* an error lets go of interrupts, hence the assignments */
-	InterruptHoldoffCount = holdoff + 1;
-	while (tess_attempt(ask, &question) != NULL)
+	/* An attempt that fails is rolled back to a subtransaction: PostgreSQL's
+	 * assertions do not expect it to be in a COMMIT itself. */
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
 	{
-		InterruptHoldoffCount = holdoff + 1;
-		if (QueryCancelPending || ProcDiePending ||
-			milliseconds_left(question.deadline) == 0)
-			break;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 ATTEMPT_WAIT_MS, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		ask_until_known(&question);
 	}
-	InterruptHoldoffCount = holdoff;
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		tess_swallow_error(holdoff);
+	}
+	PG_END_TRY();
+	ReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
 	return question.outcome;
 }

@@ -277,18 +277,21 @@ for my $sql ($single, "BEGIN;\n$single\nCOMMIT;")
 $cluster->query("ALTER SYSTEM SET tessera.commit_wait = '300ms'");
 $cluster->query('SELECT pg_reload_conf()');
 my $client = $cluster->client;
-$client->ask('SELECT count(*) FROM account');
-standby('nobody');
-$client->send($deposit);
-node_waits("wait_event = 'SyncRep'");
-$network->refuse(1);
-$cluster->node(1)->stop('immediate');
-like($client->answer, qr/ERROR:  08007: /, 'a node that does not come back: unknown');
-is($client->ask("SELECT 'alive'"), 'alive', 'the session lives on');
-$cluster->node(1)->start;
-standby('');
-$network->pass(1);
-is($client->ask("SELECT count(*) FROM account WHERE id = $from"), '1', 'and uses the node when it is back');
+for my $sql ($deposit, "BEGIN;\n$deposit\nCOMMIT;")
+{
+	$client->ask('SELECT count(*) FROM account');
+	standby('nobody');
+	$client->send($sql);
+	node_waits("wait_event = 'SyncRep'");
+	$network->refuse(1);
+	$cluster->node(1)->stop('immediate');
+	like($client->answer, qr/ERROR:  08007: /, 'a node that does not come back: unknown');
+	is($client->ask("SELECT 'alive'"), 'alive', 'the session lives on');
+	$cluster->node(1)->start;
+	standby('');
+	$network->pass(1);
+	is($client->ask("SELECT count(*) FROM account WHERE id = $from"), '1', 'and uses the node when it is back');
+}
 
 # A cancel that comes while the node commits is the node's to answer.
 standby('nobody');
