@@ -99,6 +99,18 @@ SELECT B'1011'::bit(2), interval '1 12:00:00' day, at::timestamp(0) FROM items W
 SELECT B'1011'::bit(3), interval '1 12:00:00' hour, at::timestamp(1) FROM items WHERE k = 10;
 SELECT * FROM since();
 
+-- formats: by them it is known whether nodes write the same
+SELECT to_char(at, 'YYYY'), to_char(v + 1, '999') FROM items WHERE k = 10;
+SELECT to_char(at, 'YYYY'), to_char(v + 2, '999') FROM items WHERE k = 11;
+SELECT to_char(at, 'DD'), to_char(v + 2, '999') FROM items WHERE k = 11;
+SELECT * FROM since();
+SELECT to_char(at, 'TMMonth') FROM items WHERE k = 10;
+SELECT to_char(at, 'YYYY-MM') FROM items WHERE k = 10;
+SELECT to_char(at, 'YYYY-MM') FROM items WHERE k = 11;
+UPDATE items SET c = to_char(v, '000') WHERE k = 10 AND to_char(at, 'YYYY') = '2024';
+UPDATE items SET c = to_char(v, '000') WHERE k = 11 AND to_char(at, 'YYYY') = '2025';
+SELECT * FROM since();
+
 -- expressions that stand twice
 SELECT (v + 1) * 2 AS x, count(*) FROM items WHERE k = 10 GROUP BY v + 1;
 SELECT (v + 1) * 3 AS x, count(*) FROM items WHERE k = 10 GROUP BY v + 1;

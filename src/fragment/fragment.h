@@ -80,6 +80,9 @@ typedef struct TessTravel
 extern void tess_travel_add(TessTravel *travel, Oid relation);
 extern bool tess_travels(const TessTravel *travel, Node *node);
 extern bool tess_type_travels(const TessTravel *travel, Oid type);
+/* written.c: True if the value of that argument, from 0 on, decides whether a call of
+ * the function travels. */
+extern bool tess_travels_by_value(Oid function, int argument);
 /* A built-in function whose result another server does not give, though it is
  * called immutable. */
 extern bool tess_hashes_names(Oid function);

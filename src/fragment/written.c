@@ -234,6 +234,16 @@ tess_writes(Oid function)
 	return style_of(function) != NOT_WRITTEN;
 }
 
+/* See fragment.h. */
+bool
+tess_travels_by_value(Oid function, int argument)
+{
+	Style style = style_of(function);
+
+	return argument == 1 &&
+		   (style == BY_TIME_FORMAT || style == BY_NUMBER_FORMAT);
+}
+
 /* See fragment_internal.h. */
 bool
 tess_writes_alike(Oid function, Node *call)

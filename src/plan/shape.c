@@ -4,7 +4,7 @@
  *
  * Statements of one shape share a plan.  Which constants may become
  * parameters is a matter of what the plan is made of: those that a text
- * needs as literals (the fields of EXTRACT, lengths of types), that stand for
+ * needs as literals (the fields of EXTRACT, lengths of types, formats), that stand for
  * the same expression in two places (GROUP BY and the targets it is for), or by
  * which a planner chooses (LIMIT, booleans) stay.  See README.md.
  *
@@ -20,6 +20,7 @@
 #include "utils/datum.h"
 
 #include "base/base.h"
+#include "fragment/fragment.h"
 #include "plan/shared_plan.h"
 
 /* No type modifier: tells a blanked constant from NULL. */
@@ -124,6 +125,15 @@ shape_operator(OpExpr *op, TessShape *shape)
 	return expression_tree_walker((Node *) op->args, shape_walker, shape);
 }
 
+/* A constant that stays one, so that it tells statements apart. */
+static void
+mix_literal(TessShape *shape, const Const *constant)
+{
+	if (!constant->constisnull)
+		mix(shape, datum_image_hash(constant->constvalue, constant->constbyval,
+									constant->constlen));
+}
+
 static bool
 shape_call(FuncExpr *call, TessShape *shape)
 {
@@ -139,7 +149,11 @@ shape_call(FuncExpr *call, TessShape *shape)
 		/* EXTRACT and its like are written with words */
 		if (call->funcformat == COERCE_SQL_SYNTAX && IsA(lfirst(cell), Const))
 			continue;
-		if (shape_walker(lfirst(cell), shape))
+		/* by the format of to_char it is known that nodes write the same */
+		if (IsA(lfirst(cell), Const) &&
+			tess_travels_by_value(call->funcid, foreach_current_index(cell)))
+			mix_literal(shape, lfirst(cell));
+		else if (shape_walker(lfirst(cell), shape))
 			return true;
 	}
 	return false;
