@@ -61,7 +61,7 @@ SELECT count(*) FROM t WHERE k IN (1, 2, 3, 4, 5, 6);
 SELECT round_trips <= 3 AS flushes, statements <= 9 AS statements FROM tessera_internal.net_counters();
 SELECT FROM tessera_internal.reset_net_counters();
 
--- UPDATE of one key by itself: BEGIN and UPDATE, then COMMIT
+-- UPDATE of one key by itself: the node's own transaction
 UPDATE t SET v = v + 1 WHERE k = 5;
 SELECT round_trips, statements, rows FROM tessera_internal.net_counters();
 SELECT FROM tessera_internal.reset_net_counters();
