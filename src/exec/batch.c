@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "exec/batch_internal.h"
 #include "exec/exec_internal.h"
 #include "route/route.h"
@@ -91,6 +92,7 @@ tess_batches_begin(const TessFragment *fragment, const TessWrite *write,
 															   lfirst(cell))
 															  ->node_id));
 	}
+	batches->began_with_id = TransactionIdIsValid(GetTopTransactionIdIfAny());
 	batches->conflicts = tess_conflicts_make(write, fragment->anchor);
 	batches->open = palloc0(open_size(batches) * sizeof(Batch *));
 	MemoryContextSwitchTo(old_context);
@@ -370,6 +372,18 @@ only_batch(const TessBatches *batches)
 	return batch != NULL && !tess_batch_goes_here(batch) ? batch : NULL;
 }
 
+/* True if nothing is written on this server. */
+static bool
+all_go_elsewhere(const TessBatches *batches)
+{
+	if (batches->group == NULL || batches->sent > 0)
+		return false;
+	for (int i = 0; i < open_size(batches); i++)
+		if (batches->open[i] != NULL && tess_batch_goes_here(batches->open[i]))
+			return false;
+	return true;
+}
+
 /*
  * Sends what is left and waits for all answers; the number of rows that the
  * nodes have processed.  is_last_act: the transaction does nothing after it, and
@@ -383,6 +397,9 @@ tess_batches_finish(TessBatches *batches, bool is_last_act,
 
 	batches->is_one = batches->sent == 0 &&
 					  bms_membership(batches->shards) == BMS_SINGLETON;
+	if (is_last_act && batches->write->sequences_only &&
+		!batches->began_with_id && all_go_elsewhere(batches))
+		tess_xact_note_sequences();
 	if (only != NULL && !batches->write->returns && tess_xact_may_run_alone())
 		return tess_batch_run_alone(only);
 	batches->is_last_act = is_last_act && batches->sent == 0;

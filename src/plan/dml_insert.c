@@ -10,8 +10,10 @@
 
 #include "access/transam.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
 #include "deparse/deparse.h"
@@ -62,6 +64,53 @@ static bool
 calls_function(Query *source, char volatility)
 {
 	return query_tree_walker(source, reading_function_walker, &volatility, 0);
+}
+
+/* PostgreSQL's volatile functions that write nothing, or a sequence. */
+static const Oid value_functions[] = {F_NEXTVAL,		F_CURRVAL,
+									  F_LASTVAL,		F_RANDOM,
+									  F_TIMEOFDAY,		F_CLOCK_TIMESTAMP,
+									  F_GEN_RANDOM_UUID};
+
+/* For check_functions_in_node: a function that may write on this server.  Those
+ * that make XML of tables read views, which may call any function. */
+static bool
+may_write(Oid function, void *context)
+{
+	for (int i = 0; i < lengthof(value_functions); i++)
+		if (value_functions[i] == function)
+			return false;
+	return function >= FirstNormalObjectId ||
+		   func_volatile(function) == PROVOLATILE_VOLATILE ||
+		   get_func_rettype(function) == XMLOID;
+}
+
+/* A domain's constraints may call any function, too. */
+static bool
+writing_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, Query) || IsA(node, CoerceToDomain) ||
+		   check_functions_in_node(node, may_write, context) ||
+		   expression_tree_walker(node, writing_walker, context);
+}
+
+/* True if the source of an INSERT reads no tables, and whatever it computes
+ * writes nothing on this server but sequences. */
+static bool
+writes_only_sequences(Query *source, Oid target)
+{
+	ListCell *cell;
+
+	foreach(cell, source->rtable)
+	{
+		const RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+
+		if (rte->rtekind == RTE_RELATION && rte->relid != target)
+			return false;
+	}
+	return !query_tree_walker(source, writing_walker, NULL, 0);
 }
 
 /* The SELECT of the rows; what they consist of goes to write. */
@@ -154,6 +203,7 @@ tess_insert_source(TessJob *job)
 	}
 	tess_on_conflict_note(job->parse->onConflict, write);
 	write->returns = tess_wants_rows(job->parse);
+	write->sequences_only = writes_only_sequences(source, table->relation);
 	write->sends_here_at_once = calls_function(source, PROVOLATILE_VOLATILE);
 
 	spec->writes = list_make1(write);

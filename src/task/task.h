@@ -227,6 +227,8 @@ typedef struct TessWrite
 	/* rows for this server are not to wait, since computing the next one may
 	 * read them */
 	bool sends_here_at_once;
+	/* computing them writes nothing on this server but sequences */
+	bool sequences_only;
 } TessWrite;
 
 extern TessFragment *tess_fragment_make(void);

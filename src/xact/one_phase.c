@@ -44,8 +44,7 @@ tess_xact_has_pending_notify(void)
 bool
 tess_xact_has_nothing_local(void)
 {
-	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
-		   XactIsoLevel != XACT_SERIALIZABLE &&
+	return !tess_xact_writes_here() && XactIsoLevel != XACT_SERIALIZABLE &&
 		   (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) == 0 &&
 		   !tess_xact_has_pending_notify();
 }
@@ -211,6 +210,7 @@ tess_xact_run_alone(int32 node_id, Oid role, const char *sql,
 {
 	TessRemote *remote = tess_remote_join(node_id, role);
 
+	tess_sequences_flush();
 	tess_session_claim(remote->session, NULL, NULL);
 	tess_round_begin();
 	remote->phase = TESS_PHASE_COMMITTING;

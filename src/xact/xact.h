@@ -60,6 +60,12 @@ extern bool tess_xact_may_end_here(void);
  * nothing local has to agree with it, or could fail after it. */
 extern bool tess_xact_may_run_alone(void);
 /*
+ * If the transaction has an id by now, sequences alone are why: all that it has
+ * written on this server is theirs, and it goes on to write nothing here.  Then
+ * it may be committed by one node.
+ */
+extern void tess_xact_note_sequences(void);
+/*
  * Runs a write, and commits it, in one round trip, where the above is true;
  * role as in tess_xact_sessions, comes_again as in
  * tess_session_queue_again.  Returns how many rows it processed.  From

@@ -167,6 +167,8 @@ commit_one_phase(TessRemote *writer)
 	tess_round_finish();
 	note_reader_replies(true);
 
+	tess_sequences_flush();
+
 	/* Once COMMIT is sent, a node that is gone leaves the outcome unknown. */
 	if (!tess_session_is_busy(writer->session) &&
 		!tess_session_is_alive(writer->session))
@@ -250,8 +252,7 @@ tess_xact_prepare_early(void)
 	TessRemote **remotes = tess_remotes(&count);
 
 	/* what is written here may have triggers that use nodes later */
-	if (count_writers(&writer) < 2 ||
-		TransactionIdIsValid(GetTopTransactionIdIfAny()))
+	if (count_writers(&writer) < 2 || tess_xact_writes_here())
 		return false;
 
 	begin_two_phase();

@@ -110,6 +110,37 @@ $cluster->gives("SELECT count(*) FROM t WHERE v = 88", '0', 'takes its write bac
 $cluster->refused("BEGIN; UPDATE t SET v = 89 WHERE k = $a; ROLLBACK; SELECT 1 / 0", '22012', qr/division/, 'a rollback');
 $cluster->gives("SELECT count(*) FROM t WHERE v = 89", '0', 'is one');
 
+# Keys of a sequence: nextval logs now and then, and gives the transaction an id,
+# which is no reason for two phases.
+$cluster->query(q{
+	CREATE TABLE numbered (id bigserial PRIMARY KEY, v float DEFAULT random(), at timestamptz DEFAULT clock_timestamp());
+	CREATE TABLE identified (k int, id bigint GENERATED ALWAYS AS IDENTITY);
+	SELECT tessera.create_distributed_table('numbered', 'id', colocate_with => 'none', shard_count => 4);
+	SELECT tessera.create_distributed_table('identified', 'k', colocate_with => 't');
+	CREATE TABLE noted (n int);
+	CREATE FUNCTION note(bigint) RETURNS bigint LANGUAGE plpgsql AS
+		'BEGIN INSERT INTO noted VALUES ($1); RETURN $1; END'});
+
+# As costs(); and how many transactions were decided by a record here.
+sub decides
+{
+	my ($records, @costs) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $before = $cluster->query('SELECT count(*) FROM tessera.commit_record');
+
+	costs(@costs);
+	return $cluster->gives("SELECT count(*) - $before FROM tessera.commit_record", $records,
+		"$costs[2]: $records in two phases");
+}
+my $rows = "($a), ($a), ($a)";
+decides(0, "INSERT INTO numbered DEFAULT VALUES;\n" x 100, 100, 'a hundred rows with serial keys');
+decides(0, "INSERT INTO identified VALUES $rows;\n" x 40, 40, 'rows of a shard with an identity column');
+decides(0, "INSERT INTO identified VALUES ($a) RETURNING id;\n" x 40, 80, 'RETURNING what was given');
+decides(40, "INSERT INTO identified VALUES ($a), ($c);\n" x 40, 160, 'rows for two nodes');
+decides(3, "INSERT INTO identified VALUES ($a) RETURNING note(id);\n" x 3,
+	9, 'a function that writes here');
+$cluster->gives('SELECT count(*), count(DISTINCT id) FROM identified', '243|243', 'each has its own');
+
 # What the node says at its own end of the transaction is an error of ours.
 $cluster->refused("INSERT INTO deferred VALUES ($a, 1), ($a, 1)", '23505', qr/duplicate key/, 'a constraint that is checked when the node commits');
 $cluster->gives('SELECT count(*) FROM deferred', '0', 'fails the statement');
