@@ -127,7 +127,10 @@ tess_known_values(RangeTblEntry *rte, AttrNumber attno)
 			return array_of_values(rte, attno);
 		case RTE_FUNCTION:
 			function = linitial_node(RangeTblFunction, rte->functions);
-			return attno == 1 ? array_of_call(function->funcexpr) : NULL;
+			/* in FROM a row is its fields, which are columns of their own */
+			return attno == 1 && !type_is_rowtype(exprType(function->funcexpr))
+					   ? array_of_call(function->funcexpr)
+					   : NULL;
 		case RTE_SUBQUERY:
 			/* whatever it does with its rows, it invents no value */
 			entry = get_tle_by_resno(rte->subquery->targetList, attno);

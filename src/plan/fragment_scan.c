@@ -174,5 +174,5 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 			 list_length(tess_fragment_columns(draft->fragment))) ||
 		!tess_draft_write(draft, &reason))
 		write_whole(draft, clauses, target);
-	return (Plan *) tess_draft_plan(draft, &path->path, tlist);
+	return (Plan *) tess_draft_plan(root, draft, &path->path, tlist);
 }

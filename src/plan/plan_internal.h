@@ -232,8 +232,8 @@ extern void tess_draft_add_columns(TessDraft *draft, const PathTarget *target);
 extern SortGroupClause *tess_draft_clause(TessDraft *draft, Expr *expr,
 										  Expr *bound, Oid equality);
 extern bool tess_draft_write(TessDraft *draft, const char **reason);
-extern CustomScan *tess_draft_plan(const TessDraft *draft, const Path *path,
-								   List *tlist);
+extern CustomScan *tess_draft_plan(PlannerInfo *root, const TessDraft *draft,
+								   const Path *path, List *tlist);
 
 /* ship_query.c: rows of a draft are joined with rows that are sent ---------- */
 

@@ -205,7 +205,7 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 						draft->table->name),
 				 reason ? errdetail_internal("%s", reason) : 0));
 
-	return (Plan *) tess_draft_plan(draft, &path->path, tlist);
+	return (Plan *) tess_draft_plan(root, draft, &path->path, tlist);
 }
 
 /* Installs the hooks. */

@@ -447,13 +447,16 @@ needed_tlist(const TessDraft *draft, const Path *path, List *tlist)
 /* The plan node of a draft that has been written, for a path of its relation
  * or of an upper one. */
 CustomScan *
-tess_draft_plan(const TessDraft *draft, const Path *path, List *tlist)
+tess_draft_plan(PlannerInfo *root, const TessDraft *draft, const Path *path,
+				List *tlist)
 {
 	CustomScan *scan = makeNode(CustomScan);
+	List *exprs = list_copy(draft->bindings.exprs);
 
-	scan->custom_exprs = list_copy(draft->bindings.exprs);
 	if (draft->prune != NULL)
-		scan->custom_exprs = lappend(scan->custom_exprs, draft->prune);
+		exprs = lappend(exprs, draft->prune);
+	/* a fragment's were taken from its query before core made them ready to run */
+	scan->custom_exprs = (List *) eval_const_expressions(root, (Node *) exprs);
 	scan->custom_scan_tlist = draft->columns->scan_tlist;
 	scan->custom_private = list_make1(make_fragment(draft));
 	scan->methods = GetCustomScanMethods(TESS_SCAN_METHODS, false);
@@ -510,8 +513,8 @@ static Plan *
 plan_draft(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		   List *tlist, List *clauses, List *custom_plans)
 {
-	CustomScan *scan = tess_draft_plan(((DraftPath *) path)->draft, &path->path,
-									   tlist);
+	CustomScan *scan = tess_draft_plan(root, ((DraftPath *) path)->draft,
+									   &path->path, tlist);
 
 	scan->custom_plans = custom_plans;
 	return (Plan *) scan;

@@ -220,6 +220,10 @@ SELECT p.post_id FROM posts p WHERE p.author IN (SELECT k FROM unnest('{1,2}'::i
 SELECT p.post_id FROM posts p WHERE p.author IN (SELECT k FROM unnest('{1,2}'::int[]) k LIMIT 1);
 SELECT p.post_id FROM posts p WHERE p.author IN (SELECT unnest('{{1,2},{3,NULL}}'::int[]));
 SELECT p.post_id FROM posts p WHERE p.author IN (SELECT unnest(NULL::int[]));
+SELECT p.post_id FROM posts p WHERE p.author IN (SELECT a FROM unnest(ARRAY[ROW(1, 'x'), ROW(2, 'y')]::pair[]));
+SELECT p.post_id FROM posts p JOIN unnest(ARRAY[ROW(1, 'x'), ROW(2, 'y')]::pair[]) u ON p.author = u.a;
+SELECT v FROM key_pair WHERE k IN (SELECT unnest(ARRAY[ROW(1, 'a')]::pair[]));
+SELECT v FROM key_pair WHERE k IN (SELECT p FROM unnest(ARRAY[ROW(ROW(1, 'a'), '{1}', 'red')]::nested[]));
 SELECT p.post_id FROM posts p WHERE (p.author IN (SELECT unnest(NULL::int[]))) IS NOT TRUE AND p.likes = 3;
 SELECT p.post_id, p.author IN (SELECT unnest(NULL::int[])) FROM posts p WHERE likes = 3;
 SELECT p.post_id, g FROM posts p JOIN generate_series(1, 3) g ON p.author = g;

@@ -838,3 +838,12 @@ SELECT author, count(*), sum(c2), sum(followee) FROM jv GROUP BY author;
 SELECT count(*), sum(n.k + jv.c2) FROM notes n JOIN jv ON jv.author = n.k;
 SELECT count(*), sum(n.k + jv.c2) FROM notes n LEFT JOIN (jv JOIN posts p USING (author)) ON jv.author = n.k;
 SELECT t3076.k IS NULL, count(*) FROM (filled t3076 FULL JOIN (filled t3067 LEFT JOIN ((SELECT t3069.product_id, v3071.a FROM (products t3069 CROSS JOIN (VALUES (7), (8), (NULL)) v3071(a))) m3072(c1, l2) LEFT JOIN (SELECT t3074.category_id, t3074.category_id FROM products t3074) m3075(c1, r2) USING (c1)) AS j3068(c1, c2, c3) ON t3067.k = j3068.c1) ON t3076.k = j3068.c3) GROUP BY 1;
+
+-- values in the conditions of a fragment are made ready to run: calls with named
+-- arguments and defaults, COLLATE
+SELECT a.v, b.v FROM key_interval a JOIN key_interval b ON a.k = b.k WHERE a.k IN (make_interval(days => 1), now() - now());
+SELECT a.v, x FROM key_interval a, (VALUES (make_interval(days => 1)), (make_interval(mins => 3))) t(x) WHERE a.k = x;
+SELECT v FROM key_interval WHERE k IN (SELECT unnest(ARRAY[make_interval(days => 1), make_interval(mins => 3)]));
+SELECT a.v, b.v FROM key_ci a JOIN key_ci b ON a.k = b.k WHERE a.k IN ('A' COLLATE ci, 'b');
+SELECT v, x FROM key_ci, unnest(ARRAY['A' COLLATE ci, 'b']) x WHERE x = k;
+SELECT count(*) FROM key_int a JOIN key_int b ON a.k = b.k WHERE a.s <> to_char(now() + make_interval(days => 1), 'TM') COLLATE "C";
