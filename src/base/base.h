@@ -33,9 +33,11 @@ extern char *tess_name_list(List *names);
 /* cascades.c */
 
 /* Adds to tables (OID list, changed) those that foreign keys take along when
- * rows of relation go or get other keys, and theirs in turn; not those that are
- * only looked at.  Locks each AccessShare, to the end of the transaction. */
-extern List *tess_relation_cascades(List *tables, Oid relation);
+ * rows of relation go (unless they are only_updated) or get other keys, and
+ * theirs in turn; not those that are only looked at.  Locks each AccessShare, to
+ * the end of the transaction. */
+extern List *tess_relation_cascades(List *tables, Oid relation,
+									bool only_updated);
 
 /* types.c */
 

@@ -163,7 +163,7 @@ written_tables(const TessFragment *fragment)
 		list_length(fragment->modify->writes) == 1)
 		return written;
 	foreach(cell, fragment->changed)
-		written = tess_relation_cascades(written, lfirst_oid(cell));
+		written = tess_relation_cascades(written, lfirst_oid(cell), false);
 	return written;
 }
 

@@ -53,6 +53,13 @@ only_inserts(const Query *query)
 			query->onConflict->action == ONCONFLICT_NOTHING);
 }
 
+/* A part that deletes no rows; an INSERT updates what it conflicts with. */
+static bool
+only_updates(const Query *query)
+{
+	return query->commandType == CMD_UPDATE || query->commandType == CMD_INSERT;
+}
+
 static void
 refuse_two_parts(Oid relation)
 {
@@ -84,9 +91,10 @@ add_written(Written *written, const Query *query)
 	List *cascaded = NIL;
 
 	if (query->commandType != CMD_INSERT || query->onConflict != NULL)
-		cascaded = list_difference_oid(tess_relation_cascades(list_copy(own),
-															  relation),
-									   own);
+		cascaded =
+			list_difference_oid(tess_relation_cascades(list_copy(own), relation,
+													   only_updates(query)),
+								own);
 	check_apart(own, written->cascaded);
 	check_apart(cascaded, written->cascaded);
 	check_apart(cascaded, written->changed);

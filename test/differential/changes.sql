@@ -222,3 +222,11 @@ WITH s AS (DELETE FROM key_int WHERE k = 4 RETURNING *) MERGE INTO posts USING s
 SELECT count(*), sum(author), sum(likes), sum(length(body)) FROM posts;
 SELECT count(*), sum(v), count(k) FROM key_int;
 SELECT k, v, w, doubled FROM filled ORDER BY k, v, w;
+
+-- two parts may change tables of a foreign key, if none makes it change rows
+WITH u AS (UPDATE users SET age = age + 1 WHERE user_id < 10 RETURNING user_id, age), o AS (UPDATE orders o SET note = 'age ' || u.age FROM u WHERE u.user_id = o.user_id RETURNING o.*) SELECT u.user_id, o.order_id, o.note, (SELECT sum(age) FROM users) FROM u LEFT JOIN o USING (user_id);
+TABLE users;
+TABLE orders;
+WITH u AS (UPDATE users SET age = age + 1 WHERE user_id < 10 RETURNING user_id), d AS (DELETE FROM orders o USING u WHERE u.user_id = o.user_id RETURNING o.order_id) SELECT * FROM d;
+TABLE orders;
+TABLE order_items;
