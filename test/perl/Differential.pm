@@ -5,7 +5,8 @@
 # counted, not wrong.
 #
 #   my $runner = Differential->new(sub { my ($script) = @_; ... output });
-#   $runner->compare('name', \@statements);     # differences, as text
+#   $runner->compare(\@statements);     # differences, as text
+#   $runner->hits;                      # how many shared plans were found for that
 package Differential;
 
 use strict;
@@ -16,10 +17,13 @@ use warnings;
 sub new
 {
 	my ($class, $run) = @_;
-	return bless { run => $run, refused => {}, compared => 0 }, $class;
+	return bless { run => $run, refused => {}, compared => 0, hits => 0 }, $class;
 }
 
 sub compared { return $_[0]->{compared}; }
+
+# Statements of the last comparison that ran with a plan made for other constants.
+sub hits { return $_[0]->{hits}; }
 
 # What was refused: message => how often.
 sub refused { return $_[0]->{refused}; }
@@ -43,6 +47,18 @@ sub statements_of
 	close $handle;
 	die "$file: the last statement does not end" if defined $text;
 	return @statements;
+}
+
+# The statements, with every SELECT that compares something with numbers followed by
+# one that has others there: the same ones for the same, so that what is bound to one
+# shard stays so.
+sub with_others
+{
+	return map {
+		my $other = $_;
+		/^\s*(SELECT|WITH)\b/ && !/\b(INSERT|UPDATE|DELETE|MERGE)\b/
+		  && $other =~ s/((?:=|<>|<|>|<=|>=) )(\d+)\b(?!\.)/$1 . ($2 + 1)/ge ? ($_, $other) : ($_)
+	} @_;
 }
 
 # The table that a statement changes, or undef.
@@ -146,7 +162,9 @@ sub refusal
 sub compare
 {
 	my ($self, $statements) = @_;
-	my $dist = outputs($self->{run}->(script('twin_dist', $statements, {})));
+	my @counted = (@$statements, 'SELECT hits FROM tessera.stat_plan_cache;');
+	my $dist = outputs($self->{run}->(script('twin_dist', \@counted, {})));
+	$self->{hits} = $dist->[-1][0];
 	my %refused = map { $_ => $self->refusal($statements->[$_], $dist->[$_]) }
 	  0 .. $#$statements;
 	my $local = outputs($self->{run}->(script('twin_local', $statements, \%refused)));
