@@ -65,6 +65,10 @@ extern Query *tess_query_normalize(Query *query, TessNormalized *result);
  * by one, in place.  False, and nothing done, if they cannot be. */
 extern bool tess_query_wrap_source(Query *query, int source_rti);
 
+/* collations.c: puts COLLATE, in place, where the operands of a node would be
+ * read as having another collation than the node has. */
+extern void tess_say_collation(Node *node);
+
 /* canonical.c */
 
 /* The part of it that a query read back from such a text needs, too, so that

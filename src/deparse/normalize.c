@@ -644,6 +644,7 @@ normalize_walker(Node *node, NormalizeState *state)
 	}
 	if (check_expression(state, node))
 		return true;
+	tess_say_collation(node);
 	return expression_tree_walker(node, normalize_walker, state);
 }
 
