@@ -91,10 +91,10 @@ add_written(Written *written, const Query *query)
 	List *cascaded = NIL;
 
 	if (query->commandType != CMD_INSERT || query->onConflict != NULL)
-		cascaded =
-			list_difference_oid(tess_relation_cascades(list_copy(own), relation,
-													   only_updates(query)),
-								own);
+		cascaded = list_difference_oid(tess_relation_cascades(list_copy(own),
+															  relation,
+															  only_updates(query)),
+									   own);
 	check_apart(own, written->cascaded);
 	check_apart(cascaded, written->cascaded);
 	check_apart(cascaded, written->changed);
