@@ -219,6 +219,32 @@ sub pgbench
 	cmp_ok(searches(), '>', $before, 'while deadlocks were looked for');
 }
 
+# All copies of rows of reference tables, changed in every way, row by row or in the
+# rows' order: who has the row here goes on to the nodes alone, so nobody is a victim.
+{
+	$cluster->query(q{CREATE TABLE tariff (id int PRIMARY KEY REFERENCES rate ON DELETE CASCADE, value int);
+		SELECT tessera.create_reference_table('tariff');
+		INSERT INTO rate SELECT i, 0 FROM generate_series(3, 7) i;
+		INSERT INTO tariff SELECT i, 0 FROM generate_series(1, 7) i;});
+	my @ways = (
+		take_rate(':a'),
+		'UPDATE tariff SET value = value + 1 + (0 * random())::int WHERE id = :a',
+		'INSERT INTO rate VALUES (:a, 1) ON CONFLICT (id) DO UPDATE SET value = rate.value + 1',
+		'DELETE FROM rate WHERE id = :a',
+		'BEGIN; ' . take_rate(':a') . '; ' . take_rate(':a + 1') . '; COMMIT',
+		'BEGIN; ' . take_rate(':a') . '; UPDATE tariff SET value = value + 1 WHERE id = :a; COMMIT');
+	my ($out, $err) = pgbench("\\set way random(1, 6)\n\\set a random(1, 6)\n"
+		  . join('', map { ($_ ? '\elif' : '\if') . " :way = $_ + 1\n$ways[$_];\n" } 0 .. $#ways) . "\\endif\n",
+		'-c', 6, '-t', 40);
+	unlike($err, qr/error|deadlock/i, 'copies of reference tables: no victims');
+	like($out, qr/number of transactions actually processed: 240\//, 'all is done');
+	for my $table ('rate', 'tariff')
+	{
+		$cluster->gives("SELECT count(DISTINCT result) FROM tessera.run_on_nodes(
+			'SELECT string_agg(r::text, '' '' ORDER BY id) FROM public.$table r')", '1', "$table: the copies are alike");
+	}
+}
+
 # Rows in any order, and all rows at once: deadlocks everywhere, and in the end
 # everything is done, once.
 {
