@@ -202,5 +202,26 @@ EXECUTE put(1);
 EXECUTE get(1);
 DROP TABLE again, rate;
 
+-- commands of an administrator for shards that are here: in this transaction
+CREATE FUNCTION on_shards(command text) RETURNS TABLE (success bool, result text, count bigint) LANGUAGE sql AS
+	'SELECT success, result, count(*) FROM tessera.run_on_shards(''t'', $1) GROUP BY 1, 2';
+BEGIN;
+SELECT * FROM on_shards('ALTER TABLE %s ADD CONSTRAINT low CHECK (n < 1000)');
+SELECT * FROM on_shards($$SELECT count(*) FROM pg_constraint WHERE conname = 'low' AND conrelid = '%s'::regclass$$);
+UPDATE t SET n = 1000 WHERE k = 17;
+ROLLBACK;
+UPDATE t SET n = 1000 WHERE k = 17;
+SELECT * FROM on_shards('CREATE INDEX ON %s (n)');
+SELECT * FROM on_shards('CREATE INDEX ON %s (n)');
+SELECT * FROM on_shards('ANALYZE %s');
+SELECT DISTINCT success, result ~ 'cost=' AS is_plan FROM on_shards('EXPLAIN SELECT FROM %s WHERE n = 1');
+SELECT * FROM on_shards('SHOW search_path');
+SELECT * FROM on_shards('VACUUM %s');
+SELECT * FROM on_shards('ROLLBACK');
+SELECT * FROM on_shards('COPY %s TO STDOUT');
+SELECT * FROM on_shards('SELECT 1; SELECT 2');
+SELECT * FROM on_shards('UPDATE %s SET n = 0 WHERE k = 17');
+SELECT n FROM t WHERE k = 17;
+
 \c :maindb
 DROP DATABASE regress_exec_alone;

@@ -122,6 +122,31 @@ first_value_nothing(DestReceiver *receiver)
 }
 
 static void
+refuse_here(const char *reason)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot run this command here: %s", reason),
+			 errhint("Transaction control and COPY cannot be run in this way.")));
+}
+
+/* What speaks to the client, or ends the transaction, is no part of it. */
+static void
+refuse_control(const char *sql)
+{
+	List *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
+	Node *statement;
+
+	if (list_length(parsed) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("expected one command, not %d", list_length(parsed))));
+	statement = linitial_node(RawStmt, parsed)->stmt;
+	if (IsA(statement, TransactionStmt) || IsA(statement, CopyStmt))
+		refuse_here(GetCommandTagName(CreateCommandTag(statement)));
+}
+
+static void
 run_as_shard(void *arg)
 {
 	Job *job = arg;
@@ -129,6 +154,7 @@ run_as_shard(void *arg)
 						 first_value_nothing, first_value_nothing, DestNone}};
 	uint64 processed;
 
+	refuse_control(job->sql);
 	first.context = CurrentMemoryContext;
 	processed = tess_local_execute(job->sql, NULL, NULL, false, false,
 								   &first.receiver);
@@ -147,12 +173,7 @@ run_as_user(void *arg)
 	SPI_connect();
 	code = SPI_execute(job->sql, false, 0);
 	if (code < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot run this command here: %s",
-						SPI_result_code_string(code)),
-				 errhint(
-					 "Transaction control and COPY cannot be run in this way.")));
+		refuse_here(SPI_result_code_string(code));
 	if (SPI_tuptable == NULL)
 		result = command_tag(job->sql, SPI_processed);
 	else if (SPI_processed > 0)

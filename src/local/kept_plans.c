@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "common/hashfn.h"
 #include "lib/ilist.h"
+#include "parser/parse_param.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
@@ -43,6 +44,7 @@ static struct
 	int count;
 	int planning; /* calls of PostgreSQL's cache that have not returned */
 	const char *planned_text;
+	int guc_level; /* of the pinned settings in such a call; 0: not pinned */
 	uint64 seen[SEEN_COUNT];
 } kept = {.by_use = DLIST_STATIC_INIT(kept.by_use)};
 
@@ -95,7 +97,30 @@ evict(void)
 	DropCachedPlan(source);
 }
 
-/* The statement, parsed and analyzed under the settings of a node. */
+static bool
+is_planned(const Node *statement)
+{
+	return IsA(statement, SelectStmt) || IsA(statement, InsertStmt) ||
+		   IsA(statement, UpdateStmt) || IsA(statement, DeleteStmt) ||
+		   IsA(statement, MergeStmt);
+}
+
+/*
+ * Core calls this wherever the text is analyzed, again too, as when somebody has
+ * changed a table while its lock was waited for.  Literals are read then.
+ */
+static void
+setup_parser(ParseState *state, void *arg)
+{
+	const CachedPlanSource *source = arg;
+
+	if (kept.guc_level == 0)
+		kept.guc_level = tess_settings_pin();
+	setup_parse_fixed_parameters(state, source->param_types, source->num_params);
+}
+
+/* The statement, parsed and analyzed under the settings of a node; NULL: it is a
+ * command, of which nothing is planned. */
 static CachedPlanSource *
 make_source(const char *sql, const ParamListInfoData *params, int cursor_options)
 {
@@ -103,15 +128,19 @@ make_source(const char *sql, const ParamListInfoData *params, int cursor_options
 	Oid *types = palloc(count * sizeof(Oid));
 	int guc_level = tess_settings_pin();
 	RawStmt *raw = tess_local_parse(sql);
-	CachedPlanSource *source;
+	CachedPlanSource *source = NULL;
 	List *queries;
 
 	for (int i = 0; i < count; i++)
 		types[i] = params->params[i].ptype;
-	source = CreateCachedPlan(raw, sql, CreateCommandTag(raw->stmt));
-	queries = pg_analyze_and_rewrite_fixedparams(raw, sql, types, count, NULL);
-	CompleteCachedPlan(source, queries, NULL, types, count, NULL, NULL,
-					   cursor_options, false);
+	if (is_planned(raw->stmt))
+	{
+		source = CreateCachedPlan(raw, sql, CreateCommandTag(raw->stmt));
+		queries = pg_analyze_and_rewrite_fixedparams(raw, sql, types, count,
+													 NULL);
+		CompleteCachedPlan(source, queries, NULL, types, count, setup_parser,
+						   source, cursor_options, false);
+	}
 	AtEOXact_GUC(true, guc_level);
 	return source;
 }
@@ -140,43 +169,48 @@ keep(uint64 hash, CachedPlanSource *source)
 /*
  * The plan of a kept statement.  Where PostgreSQL's cache has a plan for any
  * values, and may only have to look whether it still stands, the path for names
- * is enough of a node's settings: all of them cost more than the rest.
+ * is enough of a node's settings: all of them cost more than the rest.  The others
+ * are pinned as soon as they matter, by setup_parser.
  */
 static CachedPlan *
 get_plan(CachedPlanSource *source, ParamListInfo params)
 {
 	const char *outer_text = kept.planned_text;
-	bool is_planned = source->is_valid && source->gplan != NULL &&
-					  source->gplan->is_valid;
+	bool has_plan = source->is_valid && source->gplan != NULL &&
+					source->gplan->is_valid;
+	int outer_level = kept.guc_level;
 	int guc_level = 0;
 	CachedPlan *plan = NULL;
 
-	if (is_planned)
+	if (has_plan)
 		PushOverrideSearchPath(source->search_path);
 	else
 		guc_level = tess_settings_pin();
 	kept.planning++;
 	PG_TRY();
 	{
+		kept.guc_level = guc_level;
 		kept.planned_text = source->query_string;
 		plan = GetCachedPlan(source, params, CurrentResourceOwner, NULL);
 	}
 	PG_FINALLY();
 	{
+		guc_level = kept.guc_level;
+		kept.guc_level = outer_level;
 		kept.planned_text = outer_text;
 		kept.planning--;
 	}
 	PG_END_TRY();
-	if (is_planned)
+	if (has_plan)
 		PopOverrideSearchPath();
-	else
+	if (guc_level != 0)
 		AtEOXact_GUC(true, guc_level);
 	return plan;
 }
 
 /*
  * The plan of a statement that is kept, or is to be from now on; NULL: it comes
- * for the first time.  ReleaseCachedPlan, with the resource owner that is current
+ * for the first time, or is a command.  ReleaseCachedPlan, with the resource owner that is current
  * now, gives it back.  Needs an active snapshot.
  */
 CachedPlan *
@@ -198,6 +232,8 @@ tess_kept_plan(const char *sql, ParamListInfo params, bool read_only)
 			return NULL;
 		}
 		source = make_source(sql, params, cursor_options);
+		if (source == NULL)
+			return NULL;
 		keep(hash, source);
 		/* one that is being planned, by who called a function that is here, stays */
 		while (kept.count > KEPT_COUNT && kept.planning == 0)

@@ -33,6 +33,9 @@ static uint64 execute_plan(PlannedStmt *plan, const char *sql,
 						   DestReceiver *dest);
 static void run_command(const char *sql);
 static void run_statement(PlannedStmt *plan, const char *sql);
+static uint64 run_utility(PlannedStmt *plan, const char *sql, DestReceiver *dest);
+static uint64 run_pinned_utility(PlannedStmt *plan, const char *sql,
+								 DestReceiver *dest);
 
 /* See local.h. */
 bool
@@ -91,7 +94,7 @@ tess_local_parse(const char *sql)
 }
 
 /*
- * Runs one SELECT or DML statement; see local.h.  The settings are pinned only
+ * Runs one statement; see local.h.  For SELECT and DML the settings are pinned only
  * while the text is read and planned: what runs in it (functions, triggers, output of
  * values) sees the user's own settings.
  *
@@ -128,10 +131,12 @@ tess_local_execute(const char *sql, ParamListInfo params, Snapshot snapshot,
 		PlannedStmt *plan = lfirst(cell);
 		uint64 count;
 
+		DestReceiver *plan_dest = plan->canSetTag ? dest : NULL;
+
 		if (plan->commandType == CMD_UTILITY)
-			elog(ERROR, "expected a query, not a utility command");
-		count = execute_plan(plan, sql, params, later_triggers,
-							 plan->canSetTag ? dest : NULL);
+			count = run_pinned_utility(plan, sql, plan_dest);
+		else
+			count = execute_plan(plan, sql, params, later_triggers, plan_dest);
 		if (plan->canSetTag)
 			processed = count;
 	}
@@ -311,29 +316,42 @@ run_command(const char *sql)
 static void
 run_statement(PlannedStmt *plan, const char *sql)
 {
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (plan->commandType == CMD_UTILITY)
+		(void) run_utility(plan, sql, NULL);
+	else
+		(void) execute_plan(plan, sql, NULL, false, NULL);
+	PopActiveSnapshot();
+}
+
+/* The number of rows that the command says it has processed. */
+static uint64
+run_utility(PlannedStmt *plan, const char *sql, DestReceiver *dest)
+{
 	QueryCompletion completion;
 
 	InitializeQueryCompletion(&completion);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (plan->commandType != CMD_UTILITY)
-	{
-		(void) execute_plan(plan, sql, NULL, GetActiveSnapshot(), NULL);
-		PopActiveSnapshot();
-		return;
-	}
-
 	PG_TRY();
 	{
 		passthrough = true;
 		ProcessUtility(plan, sql, true, PROCESS_UTILITY_QUERY, NULL, NULL,
-					   None_Receiver, &completion);
+					   dest ? dest : None_Receiver, &completion);
 	}
 	PG_FINALLY();
 	{
 		passthrough = false;
 	}
 	PG_END_TRY();
+	return completion.nprocessed;
+}
 
-	PopActiveSnapshot();
+static uint64
+run_pinned_utility(PlannedStmt *plan, const char *sql, DestReceiver *dest)
+{
+	int guc_level = tess_settings_pin();
+	uint64 processed = run_utility(plan, sql, dest);
+
+	AtEOXact_GUC(true, guc_level);
+	return processed;
 }

@@ -17,8 +17,8 @@
  * as on a node (search_path pg_catalog ...).  Our hooks let them through. */
 extern void tess_local_run(List *commands);
 
-/* One command with parameters; rows (SELECT, RETURNING) go to dest, which may
- * be NULL.  read_only: under the snapshot as it is; otherwise a new command,
+/* One statement with parameters, or one command, which must not be COPY or control a
+ * transaction; rows (SELECT, RETURNING, SHOW) go to dest, which may be NULL.  read_only: under the snapshot as it is; otherwise a new command,
  * which sees what those before it did, under the snapshot else, or under a new
  * one if it is NULL.  later_triggers: what a write queues for after it (foreign
  * keys) is done when the statement ends that is being executed around it, which
