@@ -147,6 +147,22 @@ for my $name (sort keys %work)
 	diag("$name: @{[ map { \"$_ $before->{$_} -> $after->{$_}\" } sort keys %$after ]}") if $ENV{TESS_SOAK};
 	$client->finish;
 }
+
+# Statements that are all different: shared plans, texts that nodes have prepared, and
+# what is known of these are bounded.
+my $client = $cluster->client;
+my $different = 10_000;
+my $used = 'SELECT sum(used_bytes) FROM pg_backend_memory_contexts';
+$client->ask($read);
+my $before = $client->ask($used);
+$client->ask(join '', map { "SELECT v AS v$_ FROM t WHERE k = $k \\g /dev/null\n" } 1 .. $different);
+my $after = $client->ask($used);
+diag("$different different statements: $before -> $after bytes") if $ENV{TESS_SOAK};
+cmp_ok($after, '<', $before + 20 * 1024 * 1024, "$different different statements take less than 20 MB");
+is($client->ask("SELECT hits, misses >= $different, evicted > 0, plans <= 256 FROM tessera.stat_plan_cache"),
+	'0|t|t|t', 'each had a plan');
+$client->finish;
+
 for my $n (1, 2)
 {
 	is($cluster->node_query($n, 'SELECT count(*) FROM pg_prepared_xacts'), '0', "node $n keeps no prepared transaction");
