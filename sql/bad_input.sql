@@ -54,7 +54,8 @@ SELECT command || E'\n    ' || refused('SELECT ' || command) FROM unnest(ARRAY[
     $$tessera.create_distributed_table('plain', 'k', colocate_with => NULL)$$,
     $$tessera.create_reference_table(NULL)$$,
     $$tessera.undistribute_table(NULL)$$,
-    $$tessera.shard_of(NULL, 1)$$]) command;
+    $$tessera.shard_of(NULL, 1)$$,
+    $$tessera.take_over(NULL)$$]) command;
 -- of which some are none
 SELECT tessera.relation_size(NULL), tessera.total_relation_size(NULL);
 
@@ -244,6 +245,7 @@ SET ROLE regress_nobody;
 SELECT left(refused('SELECT ' || command), 5) AS state, command FROM unnest(ARRAY[
     $$tessera.bring_objects()$$,
     $$tessera.recover_transactions()$$,
+    $$tessera.take_over()$$,
     $$count(*) FROM tessera.in_doubt$$,
     $$tessera.relation_size('bad_input_closed.t')$$,
     $$tessera.create_reference_table('bad_input_closed.t')$$,

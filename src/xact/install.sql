@@ -51,7 +51,6 @@ COMMENT ON FUNCTION tessera_internal.await_transaction(xid)
 
 /* xact: whom the nodes serve */
 CREATE FUNCTION tessera.take_over(has_all_decisions boolean DEFAULT false)
-	RETURNS int LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_coordinator_take_over';
+	RETURNS int LANGUAGE c PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_coordinator_take_over';
 COMMENT ON FUNCTION tessera.take_over(boolean)
 	IS 'makes this server the only coordinator that the nodes serve; has_all_decisions: nothing that the one before it decided is missing here';
-REVOKE ALL ON FUNCTION tessera.take_over(boolean) FROM PUBLIC;

@@ -18,6 +18,9 @@
 #include "xact/barrier.h"
 #include "xact/xact_internal.h"
 
+/* How long a node is still asked, once somebody has ended the wait for it. */
+#define INTERRUPTED_WAIT_MS 500
+
 /* AtPrepare_Notify is the only thing that tells. */
 bool
 tess_xact_has_pending_notify(void)
@@ -128,7 +131,10 @@ read_answers(TessRemote *writer, TimestampTz *deadline)
 	PG_END_TRY();
 
 	*deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											tess_commit_wait_ms);
+											interrupt == NULL
+												? tess_commit_wait_ms
+												: Min(tess_commit_wait_ms,
+													  INTERRUPTED_WAIT_MS));
 	if (interrupt != NULL && !writer->finished)
 	{
 		tess_session_cancel(writer->session, *deadline);

@@ -268,8 +268,11 @@ tess_coordinator_take_over(PG_FUNCTION_ARGS)
 	ListCell *cell;
 	int told = 0;
 
+	tess_right_check_manage("take_over");
 	PreventCommandDuringRecovery("tessera.take_over()");
 	PreventCommandIfReadOnly("tessera.take_over()");
+	tess_argument_refuse_null(fcinfo, 0, "has_all_decisions",
+							  _("Leave the argument out to get its default."));
 	LockRelationOid(tess_catalog_relation_oid("cluster"), ShareRowExclusiveLock);
 	contacts = make_contacts();
 	cluster = tess_cat_cluster();
