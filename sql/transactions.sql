@@ -105,6 +105,14 @@ COMMIT;
 MOVE ALL IN a;
 CLOSE a;
 
+-- and goes with the transaction if a node refuses to commit it, as if it had failed before
+BEGIN;
+INSERT INTO t VALUES (1000, 1);
+DECLARE refused CURSOR WITH HOLD FOR SELECT v FROM t WHERE id = 1000;
+INSERT INTO child VALUES (1001, 1);
+COMMIT;
+SELECT count(*) FROM pg_cursors WHERE name = 'refused';
+
 \set QUIET on
 -- a block with EXCEPTION for each row
 DO $$

@@ -139,13 +139,16 @@ process_utility(PlannedStmt *plan, const char *query_string,
 }
 
 /* What has been executed may be SET TRANSACTION SNAPSHOT: nodes do not have that
- * one; or DISCARD. */
+ * one; DISCARD; or DECLARE of a cursor that outlives the transaction. */
 static void
 note_passed(const Node *statement)
 {
 	const VariableSetStmt *set = (const VariableSetStmt *) statement;
 	const DiscardStmt *discard = (const DiscardStmt *) statement;
+	const DeclareCursorStmt *cursor = (const DeclareCursorStmt *) statement;
 
+	if (IsA(statement, DeclareCursorStmt) && (cursor->options & CURSOR_OPT_HOLD))
+		tess_xact_note_held_cursor(cursor->portalname);
 	if (IsA(statement, DiscardStmt) &&
 		(discard->target == DISCARD_PLANS || discard->target == DISCARD_ALL))
 		tess_plan_cache_discard();

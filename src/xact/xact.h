@@ -59,6 +59,9 @@ extern bool tess_xact_may_end_here(void);
 /* The same for one statement at one node, which may commit there at once:
  * nothing local has to agree with it, or could fail after it. */
 extern bool tess_xact_may_run_alone(void);
+/* A cursor WITH HOLD was declared: it goes with the transaction if nodes refuse
+ * to commit. */
+extern void tess_xact_note_held_cursor(const char *name);
 /*
  * If the transaction has an id by now, sequences alone are why: all that it has
  * written on this server is theirs, and it goes on to write nothing here.  Then

@@ -93,6 +93,9 @@ extern bool tess_xact_has_pending_notify(void);
 extern void tess_remote_raise_reply(TessRemote *remote) pg_attribute_noreturn();
 extern void tess_one_phase_finish(TessRemote *writer);
 
+/* held_cursors.c */
+extern void tess_held_cursors_end(bool is_commit);
+
 /* sequences.c */
 extern bool tess_xact_writes_here(void);
 extern void tess_sequences_flush(void);

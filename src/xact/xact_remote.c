@@ -468,16 +468,19 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 			tess_ticket_end(true);
+			tess_held_cursors_end(true);
 			tess_snapshot_forget_all();
 			tess_xact_committed();
 			break;
 		case XACT_EVENT_PREPARE:
 			tess_ticket_end(false);
+			tess_held_cursors_end(true);
 			break;
 		case XACT_EVENT_ABORT:
 			tess_ticket_end(false);
 			/* before nodes are waited for */
 			tess_barrier_abort(1);
+			tess_held_cursors_end(false);
 			tess_snapshot_forget_all();
 			tess_node_snapshot_forget();
 			tess_xact_aborted();
