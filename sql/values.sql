@@ -137,4 +137,16 @@ COPY xmls TO stdout;
 RESET xmloption;
 DROP TABLE xmls;
 
+-- as many columns as a table can have: filled, changed row by row, moved to another shard, read whole
+DO $$
+BEGIN
+    EXECUTE (SELECT 'CREATE TABLE wide (' || string_agg('c' || i || ' int', ', ' ORDER BY i) || ')' FROM generate_series(1, 1600) i);
+END $$;
+SELECT tessera.create_distributed_table('wide', 'c1', shard_count => 4, colocate_with => 'none');
+INSERT INTO wide (c1, c1600) SELECT i, i * 2 FROM generate_series(1, 10) i;
+UPDATE wide SET c2 = (random() * 0)::int, c800 = c1600 + 1;
+UPDATE wide SET c1 = c1 + 100 WHERE c1 = 3;
+SELECT c1, c2, c800, c1600 FROM (SELECT * FROM wide OFFSET 0) w WHERE c1 IN (2, 103) ORDER BY c1;
+SELECT count(*), sum(c1), sum(c800), sum(c1600), count(c1599) FROM wide;
+
 DROP SCHEMA kinds CASCADE;
