@@ -1,5 +1,6 @@
 /*
- * arguments.c - arguments of SQL functions, and names of tables in them.
+ * arguments.c - arguments of SQL functions, names of tables in them, and results
+ * that are one row.
  *
  * A table is given as regclass or as text.  Where a literal is of either type,
  * PostgreSQL takes text, so that a name that is none is refused here, with a
@@ -9,6 +10,7 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -101,4 +103,17 @@ tess_argument_relation(FunctionCallInfo fcinfo, int argument)
 		return PG_GETARG_OID(argument);
 	return tess_relation_by_name(text_to_cstring(PG_GETARG_TEXT_PP(argument)),
 								 NoLock, NULL);
+}
+
+Datum
+tess_result_row(FunctionCallInfo fcinfo, int count, Datum *values)
+{
+	bool *nulls = palloc0(count * sizeof(bool));
+	TupleDesc descriptor;
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	Assert(descriptor->natts == count);
+	return HeapTupleGetDatum(
+		heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
 }

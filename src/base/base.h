@@ -105,6 +105,9 @@ extern Oid tess_argument_relation(FunctionCallInfo fcinfo, int argument);
 extern Oid tess_relation_by_name(const char *name, LOCKMODE lockmode,
 								 const char *hint);
 
+/* One row, as the function returns it: so many values, none of them NULL. */
+extern Datum tess_result_row(FunctionCallInfo fcinfo, int count, Datum *values);
+
 /* rights.c */
 
 /* Error with 42501 if the current user may not change what the cluster is made

@@ -189,20 +189,15 @@ entry_number(const FilterWalk *walk, const TessTerm *term)
 	return 0;
 }
 
-typedef struct Replacement
-{
-	const Var *from;
-	Var *to;
-} Replacement;
-
+/* A filter has no column but its own. */
 static Node *
-replace_mutator(Node *node, Replacement *replacement)
+replace_mutator(Node *node, Var *column)
 {
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Var))
-		return copyObject((Node *) replacement->to);
-	return expression_tree_mutator(node, replace_mutator, replacement);
+		return copyObject((Node *) column);
+	return expression_tree_mutator(node, replace_mutator, column);
 }
 
 /* The filter with another column in the place of its own; NULL if that has
@@ -212,12 +207,11 @@ filter_of(FilterWalk *walk, const Filter *filter, Index number,
 		  const TessTerm *term)
 {
 	Var *column = tess_term_var(walk->query, number, term);
-	Replacement replacement = {filter->column, column};
 
 	if (column->vartype != filter->column->vartype ||
 		column->varcollid != filter->column->varcollid)
 		return NULL;
-	return replace_mutator(filter->clause, &replacement);
+	return replace_mutator(filter->clause, column);
 }
 
 /* The key is one of these values. */

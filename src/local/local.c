@@ -129,9 +129,8 @@ tess_local_execute(const char *sql, ParamListInfo params, Snapshot snapshot,
 	foreach(cell, plans)
 	{
 		PlannedStmt *plan = lfirst(cell);
-		uint64 count;
-
 		DestReceiver *plan_dest = plan->canSetTag ? dest : NULL;
+		uint64 count;
 
 		if (plan->commandType == CMD_UTILITY)
 			count = run_pinned_utility(plan, sql, plan_dest);

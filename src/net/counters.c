@@ -7,6 +7,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "base/base.h"
 #include "net/net_internal.h"
 
 TessNetCounters tess_net_counters;
@@ -18,13 +19,8 @@ PG_FUNCTION_INFO_V1(tess_net_counters_reset);
 PGDLLEXPORT Datum
 tess_net_counters_get(PG_FUNCTION_ARGS)
 {
-	TupleDesc descriptor;
 	Datum values[7];
-	bool nulls[7] = {0};
 
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	descriptor = BlessTupleDesc(descriptor);
 	values[0] = Int64GetDatum(tess_net_counters.round_trips);
 	values[1] = Int64GetDatum(tess_net_counters.statements);
 	values[2] = Int64GetDatum(tess_net_counters.rows);
@@ -32,7 +28,7 @@ tess_net_counters_get(PG_FUNCTION_ARGS)
 	values[4] = Int64GetDatum(tess_net_counters.bytes_received);
 	values[5] = Int64GetDatum(tess_net_counters.connections);
 	values[6] = Int64GetDatum(tess_net_counters.prepared);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
+	return tess_result_row(fcinfo, lengthof(values), values);
 }
 
 /* tessera_internal.reset_net_counters() */

@@ -366,13 +366,8 @@ tess_plan_cache_discard(void)
 PGDLLEXPORT Datum
 tess_plan_cache_counters(PG_FUNCTION_ARGS)
 {
-	TupleDesc descriptor;
 	Datum values[7];
-	bool nulls[7] = {0};
 
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	descriptor = BlessTupleDesc(descriptor);
 	values[0] = Int64GetDatum(cache.hits);
 	values[1] = Int64GetDatum(cache.misses);
 	values[2] = Int64GetDatum(cache.refusals);
@@ -380,7 +375,7 @@ tess_plan_cache_counters(PG_FUNCTION_ARGS)
 	values[4] = Int64GetDatum(cache.invalidated);
 	values[5] = Int32GetDatum(cache.count);
 	values[6] = Int64GetDatum((int64) cache.bytes);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls)));
+	return tess_result_row(fcinfo, lengthof(values), values);
 }
 
 /* tessera_internal.reset_plan_cache_counters() */
