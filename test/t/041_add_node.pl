@@ -3,6 +3,7 @@
 # allow in server logs: terminating connection because of crash
 use strict;
 use warnings;
+use IO::Socket::INET;
 use TesseraCluster;
 use Test::More;
 
@@ -33,6 +34,35 @@ $node->query(q{CREATE DATABASE other_collation LOCALE 'C' TEMPLATE template0});
 $cluster->refused(add('other_collation'), '42P21', qr/collation .*HINT/s, 'another collation');
 nothing_left();
 $cluster->refused(add('missing'), '08001', qr/"n".*HINT/s, 'a database that is not there');
+nothing_left();
+
+# A server of another major version, as far as one can see before the first statement: it lets
+# everybody in, says its version, and hangs up on who asks it anything.
+sub message { return $_[0] . pack('N', 4 + length $_[1]) . $_[1]; }
+my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "cannot listen: $!";
+my $server = fork // die "cannot fork: $!";
+if (!$server)
+{
+	while (my $client = $listener->accept)
+	{
+		$client->autoflush;
+		while (read($client, my $start, 8) == 8)
+		{
+			my ($length, $code) = unpack 'NN', $start;
+			read $client, my $rest, $length - 8 if $length > 8;
+			if ($code != 0x30000) { print $client 'N'; next; }    # no encryption
+			print $client message('R', pack 'N', 0), message('S', "server_version\0" . "14.5\0"),
+			  message('K', pack 'NN', 1, 1), message('Z', 'I');
+			read $client, my $asked, 1;
+			last;
+		}
+	}
+	exit 0;
+}
+$cluster->refused(sprintf("SELECT tessera.add_node('n', '127.0.0.1', %d, 'shop')", $listener->sockport),
+	'0A000', qr/node "n" runs another major version of PostgreSQL.*14\.5.*HINT/s, 'another major version');
+kill 'TERM', $server;
+waitpid $server, 0;
 nothing_left();
 
 # settings of the node
