@@ -124,26 +124,14 @@ contents_here(const char *extension)
 static void
 hear(Question *question, TessSession *session)
 {
-	for (;;)
-	{
-		PGresult *result;
-		void *tag;
+	PGresult *result;
+	void *tag;
 
-		switch (tess_session_poll(session, &result, &tag))
-		{
-			case TESS_POLL_WAIT:
-				(void) tess_net_wait(1, &session, 0);
-				break;
-			case TESS_POLL_ROWS:
-				break;
-			case TESS_POLL_DONE:
-				if (PQntuples(result) != 1 || PQgetisnull(result, 0, 0) ||
-					strcmp(PQgetvalue(result, 0, 0), question->contents) != 0)
-					question->is_same = false;
-				break;
-			case TESS_POLL_IDLE:
-				return;
-		}
+	while (tess_net_next(session, &result, &tag))
+	{
+		if (PQntuples(result) != 1 || PQgetisnull(result, 0, 0) ||
+			strcmp(PQgetvalue(result, 0, 0), question->contents) != 0)
+			question->is_same = false;
 	}
 }
 

@@ -71,14 +71,10 @@ finish_pipeline(TessSession *session)
 {
 	PGresult *result;
 	void *tag;
-	TessPoll poll;
 
 	tess_session_flush(session);
-	while ((poll = tess_session_poll(session, &result, &tag)) != TESS_POLL_IDLE)
-	{
-		if (poll == TESS_POLL_WAIT)
-			(void) tess_net_wait(1, &session, 0);
-	}
+	while (tess_net_next(session, &result, &tag))
+		;
 }
 
 void

@@ -214,6 +214,10 @@ extern void tess_net_run_list(TessSession *session, List *commands);
  * for sessions[i]; one round trip for all. */
 extern void tess_net_run_lists(int count, TessSession *const *sessions,
 							   List *const *lists);
+/* Next rows of the session's replies, waited for; false when no more are owed.
+ * *result may be without rows, and lives until the next call; *tag is its
+ * statement's.  For who reads one session to the end; raises its errors. */
+extern bool tess_net_next(TessSession *session, PGresult **result, void **tag);
 /* One query; the whole text result, freed with the caller's memory context.
  * params may be NULL. */
 extern PGresult *tess_net_query(TessSession *session, const char *sql,

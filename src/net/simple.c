@@ -83,33 +83,45 @@ clear_result(void *result)
 	PQclear(result);
 }
 
+bool
+tess_net_next(TessSession *session, PGresult **result, void **tag)
+{
+	for (;;)
+	{
+		switch (tess_session_poll(session, result, tag))
+		{
+			case TESS_POLL_WAIT:
+				(void) tess_net_wait(1, &session, 0);
+				break;
+			case TESS_POLL_ROWS:
+			case TESS_POLL_DONE:
+				return true;
+			case TESS_POLL_IDLE:
+				return false;
+		}
+	}
+}
+
 PGresult *
 tess_net_query(TessSession *session, const char *sql, const TessParams *params)
 {
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 	PGresult *answer = NULL;
+	PGresult *result;
+	void *result_tag;
 	char tag;
 
 	tess_session_claim(session, NULL, NULL);
 	tess_session_queue(session, sql, params, false, false, &tag);
 	tess_session_flush(session);
-	for (;;)
+	while (tess_net_next(session, &result, &result_tag))
 	{
-		PGresult *result;
-		void *result_tag;
-		TessPoll poll = tess_session_poll(session, &result, &result_tag);
-
-		if (poll == TESS_POLL_IDLE)
-			break;
-		if (poll == TESS_POLL_WAIT)
-			(void) tess_net_wait(1, &session, 0);
-		else if (result_tag == &tag)
-		{
-			answer = tess_session_take_result(session);
-			callback->func = clear_result;
-			callback->arg = answer;
-			MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-		}
+		if (result_tag != &tag)
+			continue;
+		answer = tess_session_take_result(session);
+		callback->func = clear_result;
+		callback->arg = answer;
+		MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 	}
 	Assert(answer != NULL);
 	return answer;

@@ -206,20 +206,11 @@ read_rows(SampleSink *sink, TessSession *session)
 {
 	Datum *values = palloc(sizeof(Datum) * Max(sink->item_count, 1));
 	bool *nulls = palloc(sizeof(bool) * Max(sink->item_count, 1));
+	PGresult *result;
+	void *tag;
 
-	for (;;)
+	while (tess_net_next(session, &result, &tag))
 	{
-		PGresult *result = NULL;
-		void *tag = NULL;
-		TessPoll poll = tess_session_poll(session, &result, &tag);
-
-		if (poll == TESS_POLL_IDLE)
-			return;
-		if (poll == TESS_POLL_WAIT)
-		{
-			(void) tess_net_wait(1, &session, 0);
-			continue;
-		}
 		for (int row = 0; tag == sink && row < PQntuples(result); row++)
 		{
 			MemoryContext caller = MemoryContextSwitchTo(sink->row_context);

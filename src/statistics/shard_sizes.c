@@ -92,17 +92,12 @@ note_answer(TessShardSizes *sizes, const PGresult *result)
 static void
 read_answer(TessSession *session, TessShardSizes *sizes)
 {
-	for (;;)
-	{
-		PGresult *result = NULL;
-		void *tag = NULL;
-		TessPoll poll = tess_session_poll(session, &result, &tag);
+	PGresult *result;
+	void *tag;
 
-		if (poll == TESS_POLL_IDLE)
-			return;
-		if (poll == TESS_POLL_WAIT)
-			(void) tess_net_wait(1, &session, 0);
-		else if (tag == sizes)
+	while (tess_net_next(session, &result, &tag))
+	{
+		if (tag == sizes)
 			note_answer(sizes, result);
 	}
 }

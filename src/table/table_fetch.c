@@ -206,21 +206,12 @@ read_replies(RowSink *sink, TessSession *session, TessDecoder *decoder)
 {
 	Datum *values = palloc(sizeof(Datum) * Max(sink->column_count, 1));
 	bool *nulls = palloc(sizeof(bool) * Max(sink->column_count, 1));
+	PGresult *result;
+	void *tag;
 
-	for (;;)
+	while (tess_net_next(session, &result, &tag))
 	{
-		PGresult *result = NULL;
-		void *tag;
-		TessPoll poll = tess_session_poll(session, &result, &tag);
-
-		if (poll == TESS_POLL_IDLE)
-			return;
-		if (poll == TESS_POLL_WAIT)
-		{
-			(void) tess_net_wait(1, &session, 0);
-			continue;
-		}
-		for (int row = 0; result != NULL && row < PQntuples(result); row++)
+		for (int row = 0; row < PQntuples(result); row++)
 		{
 			MemoryContext caller = MemoryContextSwitchTo(sink->row_context);
 
