@@ -4,7 +4,9 @@
  * The text of an INSERT names columns of the target and prints its source, whose
  * columns they have to be, one by one.  But the rewriter has put defaults among
  * the former, and coercions that no text has around them.  So the source becomes
- * a subquery of another one, which computes all that.
+ * a subquery of another one, which computes all that but for the outermost
+ * coercions: those of an assignment fail for a text that is too long, which the
+ * cast that would be printed cuts off.
  */
 #include "postgres.h"
 
@@ -100,13 +102,47 @@ name_literals(Query *source)
 	}
 }
 
-/* The query that computes the columns of target_list of the rows of source. */
+typedef struct Uncovering
+{
+	Node *value;
+	Var *column;
+} Uncovering;
+
+static Node *
+uncover_mutator(Node *node, Uncovering *uncovering)
+{
+	if (node == NULL)
+		return NULL;
+	if (node == uncovering->value)
+		return (Node *) copyObject(uncovering->column);
+	return expression_tree_mutator(node, uncover_mutator, uncovering);
+}
+
+/* The entry of a column that is number of the source, and what it is coerced from
+ * there, in *value. */
+static TargetEntry *
+uncover(const TargetEntry *entry, int source_rti, int number, Node **value)
+{
+	Node *inner = strip_implicit_coercions((Node *) entry->expr);
+	Uncovering uncovering = {inner, makeVar(source_rti, number, exprType(inner),
+											exprTypmod(inner),
+											exprCollation(inner), 0)};
+	TargetEntry *copy = flatCopyTargetEntry((TargetEntry *) entry);
+
+	copy->expr = (Expr *) uncover_mutator((Node *) entry->expr, &uncovering);
+	*value = inner;
+	return copy;
+}
+
+/* The query that computes values of the rows of source, for the columns of
+ * target_list. */
 static Query *
 make_source(RangeTblEntry *source, int source_rti, Oid relation,
-			List *target_list)
+			List *target_list, List *values)
 {
 	Query *query;
 	ListCell *cell;
+	ListCell *column;
 
 	source = copyObject(source);
 	/* WITH queries that it names are further out now */
@@ -121,19 +157,17 @@ make_source(RangeTblEntry *source, int source_rti, Oid relation,
 		source = values_entry(source);
 	}
 	query = query_of(source);
-	foreach(cell, target_list)
+	forboth(column, target_list, cell, values)
 	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		Node *value = copyObject((Node *) entry->expr);
+		AttrNumber attno = lfirst_node(TargetEntry, column)->resno;
+		Node *value = copyObject((Node *) lfirst(cell));
+		TargetEntry *entry = makeTargetEntry((Expr *) value,
+											 list_length(query->targetList) + 1,
+											 get_attname(relation, attno, false),
+											 false);
 
 		ChangeVarNodes(value, source_rti, 1, 0);
-		query->targetList = lappend(query->targetList,
-									makeTargetEntry((Expr *) value,
-													foreach_current_index(cell) + 1,
-													get_attname(relation,
-																entry->resno,
-																false),
-													false));
+		query->targetList = lappend(query->targetList, entry);
 	}
 	return query;
 }
@@ -146,6 +180,7 @@ tess_query_wrap_source(Query *query, int source_rti)
 	Oid relation = rt_fetch(query->resultRelation, query->rtable)->relid;
 	List *names = NIL;
 	List *columns = NIL;
+	List *values = NIL;
 	ListCell *cell;
 
 	if ((source->rtekind != RTE_SUBQUERY && source->rtekind != RTE_VALUES) ||
@@ -155,33 +190,27 @@ tess_query_wrap_source(Query *query, int source_rti)
 	foreach(cell, query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		Expr *value = entry->expr;
+		Node *value;
 
+		columns = lappend(columns,
+						  uncover(entry, source_rti,
+								  foreach_current_index(cell) + 1, &value));
 		/* parts of columns are assigned to by the INSERT alone */
-		while (IsA(value, CoerceToDomain))
-			value = ((CoerceToDomain *) value)->arg;
 		if (IsA(value, FieldStore) ||
 			(IsA(value, SubscriptingRef) &&
 			 ((SubscriptingRef *) value)->refassgnexpr != NULL))
 			return false;
-		entry = flatCopyTargetEntry(entry);
-		value = entry->expr;
-		entry->expr = (Expr *) makeVar(source_rti,
-									   foreach_current_index(cell) + 1,
-									   exprType((Node *) value),
-									   exprTypmod((Node *) value),
-									   exprCollation((Node *) value), 0);
-		columns = lappend(columns, entry);
+		values = lappend(values, value);
 		names = lappend(names,
 						makeString(get_attname(relation, entry->resno, false)));
 	}
 
-	lfirst(list_nth_cell(query->rtable,
-						 source_rti -
-							 1)) = entry_of(make_source(source, source_rti,
-														relation,
-														query->targetList),
-											"*SELECT*", names);
+	lfirst(
+		list_nth_cell(query->rtable,
+					  source_rti -
+						  1)) = entry_of(make_source(source, source_rti, relation,
+													 query->targetList, values),
+										 "*SELECT*", names);
 	query->targetList = columns;
 	return true;
 }

@@ -82,6 +82,8 @@ extern void tess_facts_add_entry(const TessTable *table, RangeTblEntry *rte,
 /* "The column is this value", which may be NULL.  NULL: the value is none that a
  * key is compared with. */
 extern TessFactValue *tess_fact_value_make(const TessTable *table, Node *value);
+/* The value without casts that leave it what it is, for the hash family too. */
+extern Node *tess_strip_casts(Node *value);
 /* Adds what is known of a column that gets such a value in a row. */
 extern bool tess_facts_assign(const TessTable *table, const TessTerm *column,
 							  Node *value, TessScope *scope, TessFacts *facts);

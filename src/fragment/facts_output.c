@@ -60,16 +60,29 @@ tess_fact_value_make(const TessTable *table, Node *value)
 	return result;
 }
 
-/* Casts to a wider type of the same hash family, under which all values stay
- * what they are. */
-static Node *
-strip_widening(Node *value)
+/* True for a cast to a wider type of the same hash family. */
+static bool
+is_widening(const FuncExpr *cast)
 {
-	while (IsA(value, FuncExpr) && (((FuncExpr *) value)->funcid == F_INT8_INT4 ||
-									((FuncExpr *) value)->funcid == F_INT8_INT2 ||
-									((FuncExpr *) value)->funcid == F_INT4_INT2))
-		value = linitial(((FuncExpr *) value)->args);
-	return value;
+	return cast->funcid == F_INT8_INT4 || cast->funcid == F_INT8_INT2 ||
+		   cast->funcid == F_INT4_INT2;
+}
+
+/* See facts.h. */
+Node *
+tess_strip_casts(Node *value)
+{
+	for (;;)
+	{
+		if (IsA(value, FuncExpr) && is_widening((FuncExpr *) value))
+			value = linitial(((FuncExpr *) value)->args);
+		else if (IsA(value, CoerceToDomain))
+			value = (Node *) ((CoerceToDomain *) value)->arg;
+		else if (IsA(value, RelabelType))
+			value = (Node *) ((RelabelType *) value)->arg;
+		else
+			return value;
+	}
 }
 
 /* See facts.h. */
@@ -80,7 +93,7 @@ tess_facts_assign(const TessTable *table, const TessTerm *column, Node *value,
 	TessTerm source;
 	TessFactValue *known;
 
-	if (tess_term_of(strip_widening(value), scope, &source))
+	if (tess_term_of(tess_strip_casts(value), scope, &source))
 	{
 		TessFactClass *class = tess_facts_find(facts, &source);
 		List *values = class != NULL ? list_copy(class->values) : NIL;
@@ -196,7 +209,7 @@ add_output(const TessTable *table, RangeTblEntry *rte, Query *query,
 					  : written_value(query, (Node *) tle->expr);
 		if (tle->resjunk || value == NULL)
 			continue;
-		if (!tess_term_of(strip_widening(value), &inner, &inside))
+		if (!tess_term_of(tess_strip_casts(value), &inner, &inside))
 			add_computed(table, &outside, value, facts);
 		else if ((class = tess_facts_find(&own, &inside)) != NULL)
 		{

@@ -1,12 +1,31 @@
 /*
- * dml_colocated.c - UPDATE, DELETE and MERGE of a distributed table that each
- * shard can make its own part of, though they name other tables: reference
- * tables, and colocated ones that are joined by the key.  The statement is sent
- * whole, to the shards that pruning leaves.
+ * dml_colocated.c - changes of a distributed table that each shard can make its
+ * own part of, though they name other tables: reference tables, and colocated
+ * ones that are joined by the key, or whose rows are inserted with their key.  The
+ * statement is sent whole, to the shards that pruning leaves.
  */
 #include "postgres.h"
 
 #include "plan/plan_internal.h"
+
+/* True if rows of RETURNING come in the order of the source, on which users
+ * rely. */
+static bool
+returns_in_order(const Query *parse)
+{
+	ListCell *cell;
+
+	if (parse->commandType != CMD_INSERT || parse->returningList == NIL)
+		return false;
+	foreach(cell, parse->rtable)
+	{
+		const RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+
+		if (rte->rtekind == RTE_SUBQUERY && rte->subquery->sortClause != NIL)
+			return true;
+	}
+	return false;
+}
 
 /* NULL with a reason in the job if its rows meet those of other shards. */
 PlannedStmt *
@@ -15,8 +34,17 @@ tess_plan_colocated(TessJob *job)
 	const TessTable *table = job->survey->target;
 	Expr *prune;
 
+	if (job->parse->commandType == CMD_INSERT &&
+		list_length(job->survey->distributed) < 2)
+		return NULL; /* its rows come from elsewhere */
 	if (job->parse->hasModifyingCTE || !tess_may_send_whole(job))
 		return NULL;
+	tess_inline_ctes(job->parse);
+	if (returns_in_order(job->parse))
+	{
+		job->reason = "Its rows are returned in an order.";
+		return NULL;
+	}
 	if (!tess_change_is_sharded(table, job->parse, &prune))
 	{
 		job->reason = "Its rows meet those of other shards.";

@@ -128,12 +128,10 @@ plan_change(TessJob *job)
 	if (tess_must_repeat(job))
 		return tess_plan_repeat(job);
 	if (command != CMD_INSERT)
-	{
 		tess_refuse_system_columns(job);
-		stmt = tess_plan_colocated(job);
-		if (stmt != NULL)
-			return stmt;
-	}
+	stmt = tess_plan_colocated(job);
+	if (stmt != NULL)
+		return stmt;
 	return tess_change_plan(job, tess_change_source(job));
 }
 

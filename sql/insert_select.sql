@@ -1,0 +1,118 @@
+-- INSERT ... SELECT: in the shards, or through this server. That the rows are the right
+-- ones is shown by test/differential/insert_select.sql.
+CREATE SCHEMA insert_select;
+SET search_path = insert_select;
+SET client_min_messages = warning;
+CREATE TABLE s (k int, n int, v text, d date);
+CREATE TABLE t (k int, n int CHECK (n < 1000), v varchar(5) DEFAULT 'none', g int GENERATED ALWAYS AS (n * 2) STORED, at timestamptz DEFAULT now(), UNIQUE (k, n));
+CREATE TABLE numbered (k int, id int GENERATED ALWAYS AS IDENTITY, n serial, v int);
+CREATE TABLE wide (k bigint, n int);
+CREATE TABLE names (k varchar(5), n int);
+CREATE TABLE long_names (k varchar(9), n int);
+CREATE TABLE r (k int PRIMARY KEY, v text);
+CREATE TABLE loc (k int, v text);
+SELECT tessera.create_distributed_table('s', 'k', shard_count => 8);
+SELECT tessera.create_distributed_table('t', 'k', colocate_with => 's');
+SELECT tessera.create_distributed_table('numbered', 'k', colocate_with => 's');
+SELECT tessera.create_distributed_table('wide', 'k', colocate_with => 'none', shard_count => 8);
+SELECT tessera.create_distributed_table('names', 'k', colocate_with => 'none', shard_count => 8);
+SELECT tessera.create_distributed_table('long_names', 'k', colocate_with => 'none', shard_count => 8);
+SELECT tessera.create_reference_table('r');
+INSERT INTO s SELECT i % 20, i, 'v' || i, '2024-01-01' FROM generate_series(1, 60) i;
+INSERT INTO s VALUES (NULL, 61, 'null');
+INSERT INTO r SELECT i, 'r' || i FROM generate_series(1, 30) i;
+INSERT INTO loc SELECT i, 'l' || i FROM generate_series(1, 30) i;
+
+-- where_is(query): in so many shards, or here
+CREATE FUNCTION where_is(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	shards text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		IF line ~ 'TesseraModify' THEN
+			RETURN 'here';
+		END IF;
+		shards := COALESCE(substring(line FROM 'Shards: (\d+ of \d+)'), shards);
+	END LOOP;
+	RETURN 'shards: ' || COALESCE(shards, 'one');
+END $$;
+
+-- in the shards: whatever keeps a row in the shard of its key
+SELECT q, where_is(q) FROM unnest(ARRAY[
+	'INSERT INTO t (n, k) SELECT n, k FROM s',
+	'INSERT INTO t (v, n, k) SELECT v, n::smallint, k FROM s',
+	'INSERT INTO t (k) SELECT k FROM s WHERE k IN (1, 2)',
+	'INSERT INTO t (k) SELECT k FROM s WHERE k = 3',
+	'INSERT INTO t (k, n) SELECT k, count(*) FROM s GROUP BY k',
+	'INSERT INTO t (k, n) SELECT DISTINCT k, n FROM s',
+	'INSERT INTO t (k, n) SELECT k, row_number() OVER (PARTITION BY k ORDER BY n) FROM s',
+	'INSERT INTO t (k, n) SELECT k, n FROM s UNION SELECT k, n FROM t',
+	'INSERT INTO t (k, n) SELECT s.k, s.n FROM s LEFT JOIN t USING (k)',
+	'INSERT INTO t (k, n) SELECT COALESCE(s.k, t.k), s.n FROM s FULL JOIN t USING (k)',
+	'INSERT INTO t (k, n) SELECT r.k, s.n FROM s JOIN r USING (k)',
+	'INSERT INTO t (k, n) SELECT s.k, s.n FROM s JOIN r ON r.k = s.n',
+	'WITH q AS (SELECT k, n FROM s) INSERT INTO t (k, n) SELECT k, n FROM q',
+	'INSERT INTO t (k, n) SELECT k, n FROM s ON CONFLICT (k, n) DO UPDATE SET v = EXCLUDED.v WHERE t.n > 3',
+	'INSERT INTO t (k, n) SELECT k, n FROM s ON CONFLICT (k, n) DO UPDATE SET n = (SELECT max(n) FROM s WHERE s.k = t.k)',
+	'INSERT INTO t (k, n) SELECT k, n FROM s ON CONFLICT DO NOTHING RETURNING g',
+	'INSERT INTO t (k, n) SELECT k, n FROM s RETURNING (SELECT count(*) FROM s WHERE s.k = t.k)',
+	'INSERT INTO names SELECT k, 0 FROM names']) q;
+
+-- here: where a row may get another key, or its shard does not know what it needs
+SELECT q, where_is(q) FROM unnest(ARRAY[
+	'INSERT INTO t (k, n) SELECT n, k FROM s',
+	'INSERT INTO t (k, n) SELECT k + 0, n FROM s',
+	'INSERT INTO t (n) SELECT n FROM s',
+	'INSERT INTO t (k, n) SELECT 3, n FROM s',
+	'INSERT INTO t (k, n) SELECT t.k, s.n FROM s LEFT JOIN t USING (k)',
+	'INSERT INTO t (k, n) SELECT n, count(*) FROM s GROUP BY n',
+	'INSERT INTO t (k, n) SELECT k, count(*) FROM s GROUP BY GROUPING SETS ((k), ())',
+	'INSERT INTO t (k, n) SELECT k, row_number() OVER (ORDER BY n) FROM s',
+	'INSERT INTO t (k, n) SELECT k, n FROM s LIMIT 3',
+	'INSERT INTO t (k, n) SELECT k, n FROM s UNION ALL SELECT n, k FROM t',
+	'INSERT INTO t (k, n) SELECT k, n FROM s UNION ALL SELECT k, 0 FROM r',
+	'INSERT INTO t (k, n) SELECT s.k, s.n FROM s JOIN loc USING (k)',
+	'INSERT INTO t (k, n) SELECT k, random() FROM s',
+	'INSERT INTO t (k, n) SELECT k, n FROM s ORDER BY n RETURNING n',
+	'INSERT INTO t (k, n) SELECT k, n FROM s RETURNING (SELECT count(*) FROM s)',
+	'INSERT INTO t (k, n) SELECT k, n FROM s ON CONFLICT (k, n) DO UPDATE SET n = (SELECT max(n) FROM s)',
+	'INSERT INTO numbered (k, v) SELECT k, n FROM s',
+	'INSERT INTO wide SELECT k, n FROM s',
+	'INSERT INTO names SELECT k, 0 FROM long_names']) q;
+
+-- a reference table, and a table of no shards
+SELECT where_is('INSERT INTO t (k, n) SELECT k, k FROM r'), where_is('INSERT INTO t (k, n) SELECT k, k FROM loc');
+
+-- a text that is too long for its column is an error as it is in a table of one server, in all
+-- shards or one; blanks are cut off
+\set VERBOSITY sqlstate
+INSERT INTO t (k, v) SELECT k, 'too long' FROM s;
+INSERT INTO t (k, v) SELECT k, 'too long' FROM s WHERE k = 3;
+\set VERBOSITY default
+INSERT INTO t (k, n, v) SELECT k, n, 'ab    ' FROM s WHERE k = 3 RETURNING k, n, v, g, at = now() AS stable;
+
+-- an error in one shard: nothing is kept in any
+\set VERBOSITY terse
+INSERT INTO t (k, n) SELECT k, n * 17 FROM s;
+\set VERBOSITY default
+SELECT count(*) FROM t;
+
+-- NULL keys go to the shard that has them
+INSERT INTO t (k, n) SELECT k, n + 100 FROM s WHERE k IS NULL RETURNING k, n;
+SELECT count(*) FROM t JOIN s ON t.n = s.n + 100 WHERE t.k IS NULL;
+
+-- rights are those on the tables here
+CREATE ROLE regress_inserter;
+GRANT USAGE ON SCHEMA insert_select TO regress_inserter;
+GRANT SELECT ON s TO regress_inserter;
+SET ROLE regress_inserter;
+\set VERBOSITY sqlstate
+INSERT INTO insert_select.t (k, n) SELECT k, n FROM insert_select.s;
+\set VERBOSITY default
+RESET ROLE;
+DROP OWNED BY regress_inserter;
+SELECT count(*) FROM tessera.run_on_nodes($$DO 'BEGIN SET LOCAL client_min_messages = error; LOCK pg_authid; DROP ROLE IF EXISTS regress_inserter; END'$$) WHERE NOT success;
+DROP ROLE IF EXISTS regress_inserter;
+
+DROP SCHEMA insert_select CASCADE;
