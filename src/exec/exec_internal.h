@@ -178,6 +178,16 @@ extern void tess_merge_close(TessMerge *merge);
 extern int tess_merge_scan_column(const TessFragment *fragment, int node_column);
 extern bool tess_merge_is_descending(Oid sort_operator);
 
+/* passed.c: rows that a cursor has passed, so that it can go back ---------- */
+typedef struct TessPassed TessPassed;
+
+extern TessPassed *tess_passed_make(CustomScanState *node);
+extern bool tess_passed_next(TessPassed *passed, TupleTableSlot *slot);
+extern void tess_passed_add(TessPassed *passed, TupleTableSlot *slot);
+extern bool tess_passed_previous(TessPassed *passed, TupleTableSlot *slot);
+extern void tess_passed_rewind(TessPassed *passed);
+extern void tess_passed_end(TessPassed *passed);
+
 /* scan_tasks.c: the statements of a run ------------------------------------- */
 
 /* A statement: for one shard, or several of a node. */

@@ -9,70 +9,18 @@
  *
  * Rows may be kept in a tuplestore: those that came while nobody asked (drained
  * sessions, tasks in process), and those that a rescan may want again; see
- * Keep.  Placement of shards is looked up in every run.
+ * TessKeep.  Placement of shards is looked up in every run.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "exec/exec_internal.h"
+#include "exec/scan_internal.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
-#include "route/route.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-
-/*
- * What is kept for a rescan.  A rescan with the same arguments may come in any
- * plan in which the scan is not alone at the top, and must not ask the nodes
- * again; but to write a large result to disk just in case would be worse.  So
- * the first work_mem of rows are kept while they pass, and a larger result is
- * fetched a second time by its first rescan, which then keeps everything.
- */
-typedef enum Keep
-{
-	KEEP_NOTHING, /* no rescan can come */
-	KEEP_SMALL,	  /* until it does not fit in work_mem */
-	KEEP_ALL
-} Keep;
-
-typedef struct TesseraScanState
-{
-	CustomScanState css;
-	const TessFragment *fragment;
-	Oid role; /* as whom it runs */
-	TessArgs *args;
-	TessCargo *cargo; /* NULL: nothing is shipped */
-	TessEncoder *encoder;
-	TessRowMap *rows;
-	TupleTableSlot *stored_slot;
-	TessReader *reader; /* NULL: it writes */
-	Keep keep;
-	bool rescan;			  /* arguments may have changed */
-	SubTransactionId subxact; /* in which the statement began */
-
-	/* of the current run; all of it in run_context */
-	MemoryContext run_context;
-	TessReplies *replies;	/* NULL: no run yet, or closed */
-	TessMerge *merge;		/* NULL: rows come in any order */
-	Bitmapset *asked;		/* the shards */
-	TessSnapshot *snapshot; /* NULL: as of now, or the transaction's */
-	bool alone;				/* one node's answer, that nobody has seen yet */
-	bool running;
-	bool keeping; /* the store has every row from the first on */
-	Tuplestorestate *store;
-	int64 stored_rows;
-	int64 read_rows;		   /* of the store */
-	const TessScanTask *here;  /* the task that runs in process */
-	bool prepares;			   /* PREPARE has left with the tasks */
-	uint64 copy_rows;		   /* this server's copy had so many rows changed */
-	MemoryContext row_context; /* for rows on their way to the store */
-	Datum *row_values;
-	bool *row_nulls;
-
-	TessScanFigures figures;
-} TesseraScanState;
 
 static Node *create_state(CustomScan *scan);
 static void begin_scan(CustomScanState *node, EState *estate, int eflags);
@@ -95,7 +43,7 @@ static const CustomExecMethods exec_methods = {.CustomName = TESS_SCAN_METHODS,
 static Node *
 create_state(CustomScan *scan)
 {
-	TesseraScanState *state = palloc0(sizeof(TesseraScanState));
+	TessScanState *state = palloc0(sizeof(TessScanState));
 
 	state->css.ss.ps.type = T_CustomScanState;
 	state->css.methods = &exec_methods;
@@ -103,17 +51,10 @@ create_state(CustomScan *scan)
 	return (Node *) state;
 }
 
-/* It may be a SELECT that has changes in WITH. */
-static bool
-is_writer(const TesseraScanState *state)
-{
-	return state->fragment->changed != NIL;
-}
-
 static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
 {
-	TesseraScanState *state = (TesseraScanState *) node;
+	TessScanState *state = (TessScanState *) node;
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
 	const TessFragment *fragment = state->fragment;
 	TupleDesc desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
@@ -147,17 +88,21 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 										  start_early, state);
 
 	/* a fragment that writes stores its rows anyway */
-	if ((eflags & EXEC_FLAG_REWIND) || fragment->changed != NIL)
-		state->keep = KEEP_ALL;
+	if (eflags & EXEC_FLAG_BACKWARD)
+		state->passed = tess_passed_make(node);
+	if (state->passed != NULL)
+		state->keep = TESS_KEEP_NOTHING;
+	else if ((eflags & EXEC_FLAG_REWIND) || fragment->changed != NIL)
+		state->keep = TESS_KEEP_ALL;
 	else if (tess_exec_is_never_rescanned(&scan->scan.plan, estate))
-		state->keep = KEEP_NOTHING;
+		state->keep = TESS_KEEP_NOTHING;
 	else
-		state->keep = KEEP_SMALL;
+		state->keep = TESS_KEEP_SMALL;
 }
 
 /* The store, made when it is first needed. */
 static Tuplestorestate *
-get_store(TesseraScanState *state)
+get_store(TessScanState *state)
 {
 	if (state->store == NULL)
 	{
@@ -180,7 +125,7 @@ get_store(TesseraScanState *state)
 }
 
 static void
-store_values(TesseraScanState *state)
+store_values(TessScanState *state)
 {
 	TupleDesc desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 
@@ -192,7 +137,7 @@ store_values(TesseraScanState *state)
 static void
 store_remote_row(void *owner, void *tag, const PGresult *result, int row)
 {
-	TesseraScanState *state = owner;
+	TessScanState *state = owner;
 	const TessScanTask *task = tag;
 	MemoryContext old_context;
 
@@ -210,11 +155,11 @@ store_remote_row(void *owner, void *tag, const PGresult *result, int row)
 	MemoryContextSwitchTo(old_context);
 }
 
-/* TessSlotSink: a row of a task in process. */
-static void
-store_local_row(void *owner, TupleTableSlot *slot)
+/* See scan_internal.h. */
+void
+tess_scan_store_local_row(void *owner, TupleTableSlot *slot)
 {
-	TesseraScanState *state = owner;
+	TessScanState *state = owner;
 	MemoryContext old_context;
 
 	if (state->here->input != NULL)
@@ -235,11 +180,11 @@ store_local_row(void *owner, TupleTableSlot *slot)
 static void
 count_processed(void *owner, void *tag, PGresult *result)
 {
-	TesseraScanState *state = owner;
+	TessScanState *state = owner;
 	const TessScanTask *task = tag;
 	uint64 processed;
 
-	if (!is_writer(state))
+	if (!tess_scan_writes(state))
 		return;
 	processed = strtou64(PQcmdTuples(result), NULL, 10);
 	if (task->shard_index < 0)
@@ -249,191 +194,9 @@ count_processed(void *owner, void *tag, PGresult *result)
 		state->css.ss.ps.state->es_processed += processed;
 }
 
-/* Runs a task in process; its rows go to the store. */
-static uint64
-run_here(TesseraScanState *state, const TessScanTask *task)
-{
-	const TessFragment *fragment = state->fragment;
-	EState *estate = state->css.ss.ps.state;
-	const TessArgs *args = state->args;
-	bool reads = fragment->changed == NIL;
-	Snapshot snapshot = reads ? estate->es_snapshot : NULL;
-	uint64 processed;
-
-	if (state->snapshot != NULL)
-		snapshot = tess_snapshot_here(state->snapshot);
-	if (reads)
-		tess_exec_check_snapshot(fragment, snapshot);
-	else if (fragment->target != TESS_TO_ALL_COPIES &&
-			 IsolationUsesXactSnapshot())
-		tess_exec_check_snapshot(fragment, GetTransactionSnapshot());
-	state->here = task;
-	processed = tess_exec_here(tess_statement_sql(fragment, task->shard_count,
-												  task->shard_ids),
-							   tess_args_param_list(args->count, args->types,
-													args->values, args->nulls),
-							   snapshot, !reads, state->role,
-							   tess_row_receiver_make(state, store_local_row));
-	state->here = NULL;
-	if (fragment->sets_count)
-		estate->es_processed += processed;
-	return processed;
-}
-
-/* Whether there may be another run than this one. */
-static bool
-is_asked_again(const TesseraScanState *state)
-{
-	return !is_writer(state) && state->keep != KEEP_NOTHING;
-}
-
-/* What the scan does to rows of nodes. */
-static TessAccess
-access_of(const TesseraScanState *state)
-{
-	if (is_writer(state))
-		return TESS_WRITE;
-	if (state->fragment->locks_rows)
-		return TESS_LOCK;
-	return state->snapshot != NULL && is_asked_again(state) ? TESS_READ_MORE
-															: TESS_READ;
-}
-
-/*
- * Queues the remote ones of the tasks and sends them, all in one go, under the
- * snapshot of the statement.  If there is none yet, it is taken on the way.
- * If they are the last act of the transaction, all of it is prepared with them.
- */
-static void
-send_tasks(TesseraScanState *state, TessScanTask *tasks, int count,
-		   bool is_last_act)
-{
-	const TessFragment *fragment = state->fragment;
-	bool writes = fragment->changed != NIL;
-	bool is_encoded = false;
-	/* not many texts, nor arrays of rows, for which no plan is always right */
-	bool comes_again = count == 1 && tasks[0].shard_count <= 1 &&
-					   fragment->shipped == NIL;
-	TessParams params;
-
-	state->snapshot = tess_tasks_snapshot(tasks, count,
-										  state->css.ss.ps.state->es_snapshot,
-										  is_asked_again(state), &state->alone);
-	tess_replies_open(state->replies, state->snapshot, state->role,
-					  access_of(state));
-	for (int i = 0; i < count; i++)
-	{
-		if (tasks[i].branch->is_local)
-			continue;
-		if (tess_task_set_shipped(&tasks[i], state->fragment, state->cargo,
-								  state->args) ||
-			!is_encoded)
-			tess_encoder_encode(state->encoder, state->args->values,
-								state->args->nulls, &params);
-		is_encoded = true;
-
-		/* row by row, because libpq would else hold a whole result */
-		tess_replies_queue(state->replies, tasks[i].branch,
-						   tess_statement_sql(fragment, tasks[i].shard_count,
-											  tasks[i].shard_ids),
-						   &params, tess_row_map_is_binary(state->rows),
-						   !writes || fragment->column_types != NIL, comes_again,
-						   tasks[i].input ? (void *) tasks[i].input
-										  : (void *) &tasks[i]);
-	}
-	state->prepares = is_last_act && tess_xact_prepare_early();
-	tess_replies_flush(state->replies);
-	if (state->snapshot != NULL)
-		tess_snapshot_finish(state->snapshot);
-}
-
-/* The tasks of the shards, those of them that run here at last. */
-static void
-run_tasks(TesseraScanState *state, TessScanTask *tasks, int count)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "tessera statements",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old_context = MemoryContextSwitchTo(context);
-	bool is_last_act = tess_tasks_are_last_act(tasks, count, state->fragment,
-											   &state->css.ss.ps);
-
-	if (is_last_act && count == 1 && tess_task_may_run_alone(state->fragment))
-		state->css.ss.ps.state
-			->es_processed += tess_task_run_alone(&tasks[0], state->fragment,
-												  state->encoder, state->args,
-												  state->role);
-	else if (count > 0)
-		send_tasks(state, tasks, count, is_last_act);
-	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(context);
-	for (int i = 0; i < count; i++)
-	{
-		if (!tasks[i].branch->is_local)
-			continue;
-		(void) tess_task_set_shipped(&tasks[i], state->fragment, state->cargo,
-									 state->args);
-		(void) run_here(state, &tasks[i]);
-	}
-}
-
-static void
-run_on_shards(TesseraScanState *state, const TessGroup *group)
-{
-	TessScanTask *tasks;
-	int count;
-
-	if (state->fragment->target == TESS_TO_ONE_SHARD)
-	{
-		count = bms_num_members(state->args->shards);
-		if (count > 1)
-			elog(ERROR, "statement for one shard would run in %d", count);
-		/* No row can match anywhere, but count(*) has a row: any shard could
-		 * be asked.  Rows that are inserted with this key have one, though. */
-		if (count == 0)
-			state->args->shards = bms_make_singleton(
-				tess_route_value(group, (Datum) 0, true, InvalidOid));
-	}
-
-	tasks = tess_tasks_make(state->fragment, state->args, group, state->replies,
-							state->merge, &count);
-	if (state->cargo != NULL)
-		count = tess_tasks_load(tasks, count, state->cargo, state->args,
-								state->fragment, state->role);
-	run_tasks(state, tasks, count);
-	if (state->cargo != NULL)
-		tess_cargo_unload(state->cargo);
-	state->asked = tess_tasks_shards(tasks, count, state->fragment, state->args);
-}
-
-/*
- * A write to a reference table.  This server's copy comes first: it gives the
- * rows and the count, and its row locks let one writer at a time go on to the
- * other copies.
- */
-static void
-run_on_copies(TesseraScanState *state)
-{
-	List *nodes = tess_exec_is_cascade() ? NIL : tess_meta_remote_nodes();
-	int count = list_length(nodes);
-	TessScanTask *tasks = palloc0((count + 1) * sizeof(TessScanTask));
-
-	state->snapshot = tess_snapshot_find(state->css.ss.ps.state->es_snapshot);
-	state->copy_rows = run_here(state, &tasks[count]);
-	for (int i = 0; i < count; i++)
-	{
-		const TessNode *node = list_nth(nodes, i);
-
-		tasks[i].shard_index = -1;
-		tasks[i].branch = tess_replies_branch(state->replies, node->node_id);
-	}
-	if (count > 0)
-		send_tasks(state, tasks, count, false);
-}
-
 /* What has been received counts for EXPLAIN, also over several runs. */
 static void
-close_replies(TesseraScanState *state)
+close_replies(TessScanState *state)
 {
 	if (state->replies == NULL)
 		return;
@@ -443,7 +206,7 @@ close_replies(TesseraScanState *state)
 }
 
 static void
-end_run(TesseraScanState *state)
+end_run(TessScanState *state)
 {
 	close_replies(state);
 	if (state->merge != NULL)
@@ -458,7 +221,7 @@ end_run(TesseraScanState *state)
 
 /* Where the rows of the run come from. */
 static void
-open_run(TesseraScanState *state)
+open_run(TessScanState *state)
 {
 	TupleDesc desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 
@@ -474,7 +237,7 @@ open_run(TesseraScanState *state)
 }
 
 static void
-start_run(TesseraScanState *state, const TessTable *table)
+start_run(TessScanState *state, const TessTable *table)
 {
 	MemoryContext old_context;
 
@@ -487,19 +250,16 @@ start_run(TesseraScanState *state, const TessTable *table)
 	old_context = MemoryContextSwitchTo(state->run_context);
 	state->row_context = AllocSetContextCreate(state->run_context, "tessera row",
 											   ALLOCSET_DEFAULT_SIZES);
-	state->keeping = state->keep != KEEP_NOTHING;
+	state->keeping = state->keep != TESS_KEEP_NOTHING;
 	state->figures.executed = true;
 	if (state->cargo != NULL)
 		tess_cargo_restart(state->cargo);
 	open_run(state);
-	if (state->fragment->target == TESS_TO_ALL_COPIES)
-		run_on_copies(state);
-	else if (!is_writer(state) || !tess_exec_is_cascade())
-		run_on_shards(state, table->group);
+	tess_scan_run(state, table->group);
 
 	/* A stream would not outlive the rollback of a subtransaction that is not
 	 * the statement's own. */
-	if (is_writer(state) || state->subxact != GetCurrentSubTransactionId())
+	if (tess_scan_writes(state) || state->subxact != GetCurrentSubTransactionId())
 		tess_replies_collect(state->replies, NULL, 0);
 	if (state->prepares)
 		tess_xact_prepared();
@@ -509,18 +269,19 @@ start_run(TesseraScanState *state, const TessTable *table)
 
 /* A run for the next tuple: the one there is, from its start, or a new one. */
 static void
-prepare_run(TesseraScanState *state)
+prepare_run(TessScanState *state)
 {
 	const TessTable *table = tess_exec_table(state->fragment);
 	bool changed = true;
 
-	if (!state->running || !is_writer(state))
+	if (!state->running || !tess_scan_writes(state))
 		changed = tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext,
 								 table->group) ||
 				  (state->cargo != NULL && tess_cargo_has_changed(state->cargo));
 	state->rescan = false;
 
-	if (state->running && (is_writer(state) || (state->keeping && !changed)))
+	if (state->running &&
+		(tess_scan_writes(state) || (state->keeping && !changed)))
 	{
 		if (state->store != NULL)
 			tuplestore_rescan(state->store);
@@ -529,9 +290,9 @@ prepare_run(TesseraScanState *state)
 	}
 
 	if (state->running && !changed)
-		state->keep = KEEP_ALL;
-	else if (state->running && state->keep == KEEP_NOTHING)
-		state->keep = KEEP_SMALL;
+		state->keep = TESS_KEEP_ALL;
+	else if (state->running && state->keep == TESS_KEEP_NOTHING)
+		state->keep = TESS_KEEP_SMALL;
 	start_run(state, table);
 }
 
@@ -539,21 +300,21 @@ prepare_run(TesseraScanState *state)
 static void
 start_early(void *arg)
 {
-	TesseraScanState *state = arg;
+	TessScanState *state = arg;
 	MemoryContext old_context;
 
 	if (state->running || !tess_args_are_known(state->args) ||
 		(state->cargo != NULL && !tess_cargo_is_known(state->cargo)))
 		return;
 	old_context = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
-	if (state->keep == KEEP_SMALL)
-		state->keep = KEEP_ALL;
+	if (state->keep == TESS_KEEP_SMALL)
+		state->keep = TESS_KEEP_ALL;
 	prepare_run(state);
 	MemoryContextSwitchTo(old_context);
 }
 
 static TupleTableSlot *
-next_stored(TesseraScanState *state, TupleTableSlot *slot)
+next_stored(TessScanState *state, TupleTableSlot *slot)
 {
 	/* a copy, because a session drained meanwhile may move the store to disk */
 	if (!tuplestore_gettupleslot(state->store, true, true, state->stored_slot))
@@ -565,13 +326,13 @@ next_stored(TesseraScanState *state, TupleTableSlot *slot)
 
 /* Puts a row that is about to be given out where a rescan can find it. */
 static void
-keep_row(TesseraScanState *state, TupleTableSlot *slot)
+keep_row(TessScanState *state, TupleTableSlot *slot)
 {
 	tuplestore_puttupleslot(get_store(state), slot);
 	tuplestore_advance(state->store, true);
 	state->stored_rows++;
 	state->read_rows++;
-	if (state->keep == KEEP_SMALL && !tuplestore_in_memory(state->store))
+	if (state->keep == TESS_KEEP_SMALL && !tuplestore_in_memory(state->store))
 	{
 		tuplestore_end(state->store);
 		state->store = NULL;
@@ -582,7 +343,7 @@ keep_row(TesseraScanState *state, TupleTableSlot *slot)
 
 /* The next row that a node, or the merge, has; false at the end. */
 static bool
-next_arriving(TesseraScanState *state, TupleTableSlot *slot)
+next_arriving(TessScanState *state, TupleTableSlot *slot)
 {
 	MemoryContext old_context;
 	PGresult *result;
@@ -593,7 +354,7 @@ next_arriving(TesseraScanState *state, TupleTableSlot *slot)
 	if (state->merge != NULL)
 		return tess_merge_next(state->merge, slot);
 	arrived = tess_replies_next(state->replies, &result, &row, &tag);
-	if (state->alone && !is_writer(state))
+	if (state->alone && !tess_scan_writes(state))
 		tess_barrier_wait_windows();
 	state->alone = false;
 	if (!arrived)
@@ -611,12 +372,10 @@ next_arriving(TesseraScanState *state, TupleTableSlot *slot)
 	return true;
 }
 
-/* ExecScanAccessMtd */
 static TupleTableSlot *
-next_tuple(ScanState *node)
+next_of_run(TessScanState *state)
 {
-	TesseraScanState *state = (TesseraScanState *) node;
-	TupleTableSlot *slot = node->ss_ScanTupleSlot;
+	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
 
 	if (!state->running || state->rescan)
 		prepare_run(state);
@@ -641,6 +400,22 @@ next_tuple(ScanState *node)
 	return slot;
 }
 
+/* ExecScanAccessMtd */
+static TupleTableSlot *
+next_tuple(ScanState *node)
+{
+	TessScanState *state = (TessScanState *) node;
+	TupleTableSlot *slot = node->ss_ScanTupleSlot;
+
+	if (state->passed == NULL)
+		return next_of_run(state);
+	if (ScanDirectionIsBackward(node->ps.state->es_direction))
+		(void) tess_passed_previous(state->passed, slot);
+	else if (!tess_passed_next(state->passed, slot))
+		tess_passed_add(state->passed, next_of_run(state));
+	return slot;
+}
+
 /* ExecScanRecheckMtd: tess_epq_next has answered for all that could come. */
 static bool
 recheck(ScanState *node, TupleTableSlot *slot)
@@ -660,7 +435,12 @@ exec_scan(CustomScanState *node)
 static void
 rescan(CustomScanState *node)
 {
-	((TesseraScanState *) node)->rescan = true;
+	TessScanState *state = (TessScanState *) node;
+
+	if (state->passed != NULL)
+		tess_passed_rewind(state->passed);
+	else
+		state->rescan = true;
 	/* the child is rescanned when it is asked again, if ever */
 	if (node->custom_ps != NIL && node->ss.ps.chgParam != NULL)
 		UpdateChangedParamSet(linitial(node->custom_ps), node->ss.ps.chgParam);
@@ -670,9 +450,11 @@ rescan(CustomScanState *node)
 static void
 end_scan(CustomScanState *node)
 {
-	TesseraScanState *state = (TesseraScanState *) node;
+	TessScanState *state = (TessScanState *) node;
 
 	end_run(state);
+	if (state->passed != NULL)
+		tess_passed_end(state->passed);
 	if (state->reader != NULL)
 		tess_reader_end(state->reader);
 	if (node->custom_ps != NIL)
@@ -682,7 +464,7 @@ end_scan(CustomScanState *node)
 static void
 explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
-	TesseraScanState *state = (TesseraScanState *) node;
+	TessScanState *state = (TessScanState *) node;
 	TessExplained what = {state->fragment, state->args, state->role};
 
 	/* what nobody will fetch any more would have to be read for a plan */

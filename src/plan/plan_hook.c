@@ -232,7 +232,11 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 				   !tess_local_is_planning(query_string) && tess_is_active();
 	PlannedStmt *stmt = is_open ? tess_plan_shared(&job) : NULL;
 
-	return stmt != NULL ? stmt : tess_plan_in_frame(&job, is_open);
+	if (stmt == NULL)
+		stmt = tess_plan_in_frame(&job, is_open);
+	if (is_open)
+		tess_cursor_plan(stmt, cursor_options);
+	return stmt;
 }
 
 /* Installs the planner's hooks. */

@@ -191,6 +191,9 @@ extern void tess_on_conflict_note(const OnConflictExpr *conflict,
 /* plan_hook.c: core's planner (and other extensions') over a query of ours. */
 extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);
 
+/* cursor.c */
+extern void tess_cursor_plan(PlannedStmt *stmt, int cursor_options);
+
 /* shared_plan.c: the plan of a statement that shares one with those that differ
  * only in constants; NULL if it does not. */
 extern PlannedStmt *tess_plan_shared(TessJob *job);

@@ -1,0 +1,72 @@
+/*
+ * scan_internal.h - TesseraScan, between scan_node.c, which gives out rows, and
+ * scan_run.c, which has the nodes asked for them.
+ */
+#ifndef TESS_SCAN_INTERNAL_H
+#define TESS_SCAN_INTERNAL_H
+
+#include "exec/exec_internal.h"
+
+/*
+ * What is kept for a rescan.  A rescan with the same arguments may come in any
+ * plan in which the scan is not alone at the top, and must not ask the nodes
+ * again; but to write a large result to disk just in case would be worse.  So
+ * the first work_mem of rows are kept while they pass, and a larger result is
+ * fetched a second time by its first rescan, which then keeps everything.
+ */
+typedef enum TessKeep
+{
+	TESS_KEEP_NOTHING, /* no rescan can come */
+	TESS_KEEP_SMALL,   /* until it does not fit in work_mem */
+	TESS_KEEP_ALL
+} TessKeep;
+
+typedef struct TessScanState
+{
+	CustomScanState css;
+	const TessFragment *fragment;
+	Oid role; /* as whom it runs */
+	TessArgs *args;
+	TessCargo *cargo; /* NULL: nothing is shipped */
+	TessEncoder *encoder;
+	TessRowMap *rows;
+	TupleTableSlot *stored_slot;
+	TessReader *reader; /* NULL: it writes */
+	TessPassed *passed; /* of a cursor that may go backward; NULL: no such */
+	TessKeep keep;
+	bool rescan;			  /* arguments may have changed */
+	SubTransactionId subxact; /* in which the statement began */
+
+	/* of the current run; all of it in run_context */
+	MemoryContext run_context;
+	TessReplies *replies;	/* NULL: no run yet, or closed */
+	TessMerge *merge;		/* NULL: rows come in any order */
+	Bitmapset *asked;		/* the shards */
+	TessSnapshot *snapshot; /* NULL: as of now, or the transaction's */
+	bool alone;				/* one node's answer, that nobody has seen yet */
+	bool running;
+	bool keeping; /* the store has every row from the first on */
+	Tuplestorestate *store;
+	int64 stored_rows;
+	int64 read_rows;		   /* of the store */
+	const TessScanTask *here;  /* the task that runs in process */
+	bool prepares;			   /* PREPARE has left with the tasks */
+	uint64 copy_rows;		   /* this server's copy had so many rows changed */
+	MemoryContext row_context; /* for rows on their way to the store */
+	Datum *row_values;
+	bool *row_nulls;
+
+	TessScanFigures figures;
+} TessScanState;
+
+/* True if it changes something: it may be a SELECT that has changes in WITH. */
+extern bool tess_scan_writes(const TessScanState *state);
+
+/* TessSlotSink: a row of a task in process. */
+extern void tess_scan_store_local_row(void *owner, TupleTableSlot *slot);
+
+/* scan_run.c: the tasks of a run, whose replies are open, to the shards, or to
+ * all copies; in the context of the run. */
+extern void tess_scan_run(TessScanState *state, const TessGroup *group);
+
+#endif

@@ -1,0 +1,213 @@
+/*
+ * scan_run.c - a run of TesseraScan: which tasks there are, what is sent where,
+ * and what is executed here.
+ *
+ * The tasks of all nodes leave together, under one snapshot, before the first one
+ * of this server is executed.  Rows that come meanwhile are scan_node.c's.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "exec/scan_internal.h"
+#include "route/route.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* See scan_internal.h. */
+bool
+tess_scan_writes(const TessScanState *state)
+{
+	return state->fragment->changed != NIL;
+}
+
+/* Runs a task in process; its rows go to the store. */
+static uint64
+run_here(TessScanState *state, const TessScanTask *task)
+{
+	const TessFragment *fragment = state->fragment;
+	EState *estate = state->css.ss.ps.state;
+	const TessArgs *args = state->args;
+	bool reads = fragment->changed == NIL;
+	Snapshot snapshot = reads ? estate->es_snapshot : NULL;
+	uint64 processed;
+
+	if (state->snapshot != NULL)
+		snapshot = tess_snapshot_here(state->snapshot);
+	if (reads)
+		tess_exec_check_snapshot(fragment, snapshot);
+	else if (fragment->target != TESS_TO_ALL_COPIES &&
+			 IsolationUsesXactSnapshot())
+		tess_exec_check_snapshot(fragment, GetTransactionSnapshot());
+	state->here = task;
+	processed = tess_exec_here(tess_statement_sql(fragment, task->shard_count,
+												  task->shard_ids),
+							   tess_args_param_list(args->count, args->types,
+													args->values, args->nulls),
+							   snapshot, !reads, state->role,
+							   tess_row_receiver_make(state,
+													  tess_scan_store_local_row));
+	state->here = NULL;
+	if (fragment->sets_count)
+		estate->es_processed += processed;
+	return processed;
+}
+
+/* Whether there may be another run than this one. */
+static bool
+is_asked_again(const TessScanState *state)
+{
+	return !tess_scan_writes(state) && state->keep != TESS_KEEP_NOTHING;
+}
+
+/* What the scan does to rows of nodes. */
+static TessAccess
+access_of(const TessScanState *state)
+{
+	if (tess_scan_writes(state))
+		return TESS_WRITE;
+	if (state->fragment->locks_rows)
+		return TESS_LOCK;
+	return state->snapshot != NULL && is_asked_again(state) ? TESS_READ_MORE
+															: TESS_READ;
+}
+
+/*
+ * Queues the remote ones of the tasks and sends them, all in one go, under the
+ * snapshot of the statement.  If there is none yet, it is taken on the way.
+ * If they are the last act of the transaction, all of it is prepared with them.
+ */
+static void
+send_tasks(TessScanState *state, TessScanTask *tasks, int count, bool is_last_act)
+{
+	const TessFragment *fragment = state->fragment;
+	bool writes = fragment->changed != NIL;
+	bool is_encoded = false;
+	/* not many texts, nor arrays of rows, for which no plan is always right */
+	bool comes_again = count == 1 && tasks[0].shard_count <= 1 &&
+					   fragment->shipped == NIL;
+	TessParams params;
+
+	state->snapshot = tess_tasks_snapshot(tasks, count,
+										  state->css.ss.ps.state->es_snapshot,
+										  is_asked_again(state), &state->alone);
+	tess_replies_open(state->replies, state->snapshot, state->role,
+					  access_of(state));
+	for (int i = 0; i < count; i++)
+	{
+		if (tasks[i].branch->is_local)
+			continue;
+		if (tess_task_set_shipped(&tasks[i], state->fragment, state->cargo,
+								  state->args) ||
+			!is_encoded)
+			tess_encoder_encode(state->encoder, state->args->values,
+								state->args->nulls, &params);
+		is_encoded = true;
+
+		/* row by row, because libpq would else hold a whole result */
+		tess_replies_queue(state->replies, tasks[i].branch,
+						   tess_statement_sql(fragment, tasks[i].shard_count,
+											  tasks[i].shard_ids),
+						   &params, tess_row_map_is_binary(state->rows),
+						   !writes || fragment->column_types != NIL, comes_again,
+						   tasks[i].input ? (void *) tasks[i].input
+										  : (void *) &tasks[i]);
+	}
+	state->prepares = is_last_act && tess_xact_prepare_early();
+	tess_replies_flush(state->replies);
+	if (state->snapshot != NULL)
+		tess_snapshot_finish(state->snapshot);
+}
+
+/* The tasks of the shards, those of them that run here at last. */
+static void
+run_tasks(TessScanState *state, TessScanTask *tasks, int count)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera statements",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	bool is_last_act = tess_tasks_are_last_act(tasks, count, state->fragment,
+											   &state->css.ss.ps);
+
+	if (is_last_act && count == 1 && tess_task_may_run_alone(state->fragment))
+		state->css.ss.ps.state
+			->es_processed += tess_task_run_alone(&tasks[0], state->fragment,
+												  state->encoder, state->args,
+												  state->role);
+	else if (count > 0)
+		send_tasks(state, tasks, count, is_last_act);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
+	for (int i = 0; i < count; i++)
+	{
+		if (!tasks[i].branch->is_local)
+			continue;
+		(void) tess_task_set_shipped(&tasks[i], state->fragment, state->cargo,
+									 state->args);
+		(void) run_here(state, &tasks[i]);
+	}
+}
+
+static void
+run_on_shards(TessScanState *state, const TessGroup *group)
+{
+	TessScanTask *tasks;
+	int count;
+
+	if (state->fragment->target == TESS_TO_ONE_SHARD)
+	{
+		count = bms_num_members(state->args->shards);
+		if (count > 1)
+			elog(ERROR, "statement for one shard would run in %d", count);
+		/* No row can match anywhere, but count(*) has a row: any shard could
+		 * be asked.  Rows that are inserted with this key have one, though. */
+		if (count == 0)
+			state->args->shards = bms_make_singleton(
+				tess_route_value(group, (Datum) 0, true, InvalidOid));
+	}
+
+	tasks = tess_tasks_make(state->fragment, state->args, group, state->replies,
+							state->merge, &count);
+	if (state->cargo != NULL)
+		count = tess_tasks_load(tasks, count, state->cargo, state->args,
+								state->fragment, state->role);
+	run_tasks(state, tasks, count);
+	if (state->cargo != NULL)
+		tess_cargo_unload(state->cargo);
+	state->asked = tess_tasks_shards(tasks, count, state->fragment, state->args);
+}
+
+/*
+ * A write to a reference table.  This server's copy comes first: it gives the
+ * rows and the count, and its row locks let one writer at a time go on to the
+ * other copies.
+ */
+static void
+run_on_copies(TessScanState *state)
+{
+	List *nodes = tess_exec_is_cascade() ? NIL : tess_meta_remote_nodes();
+	int count = list_length(nodes);
+	TessScanTask *tasks = palloc0((count + 1) * sizeof(TessScanTask));
+
+	state->snapshot = tess_snapshot_find(state->css.ss.ps.state->es_snapshot);
+	state->copy_rows = run_here(state, &tasks[count]);
+	for (int i = 0; i < count; i++)
+	{
+		const TessNode *node = list_nth(nodes, i);
+
+		tasks[i].shard_index = -1;
+		tasks[i].branch = tess_replies_branch(state->replies, node->node_id);
+	}
+	if (count > 0)
+		send_tasks(state, tasks, count, false);
+}
+
+/* See scan_internal.h. */
+void
+tess_scan_run(TessScanState *state, const TessGroup *group)
+{
+	if (state->fragment->target == TESS_TO_ALL_COPIES)
+		run_on_copies(state);
+	else if (!tess_scan_writes(state) || !tess_exec_is_cascade())
+		run_on_shards(state, group);
+}
