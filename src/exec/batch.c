@@ -387,10 +387,10 @@ all_go_elsewhere(const TessBatches *batches)
 /*
  * Sends what is left and waits for all answers; the number of rows that the
  * nodes have processed.  is_last_act: the transaction does nothing after it, and
- * may commit with it.
+ * may commit with it, if nothing can happen to the rows that it returns.
  */
 uint64
-tess_batches_finish(TessBatches *batches, bool is_last_act,
+tess_batches_finish(TessBatches *batches, bool is_last_act, bool rows_are_sure,
 					TessScanFigures *figures)
 {
 	Batch *only = is_last_act ? only_batch(batches) : NULL;
@@ -400,7 +400,8 @@ tess_batches_finish(TessBatches *batches, bool is_last_act,
 	if (is_last_act && batches->write->sequences_only &&
 		!batches->began_with_id && all_go_elsewhere(batches))
 		tess_xact_note_sequences();
-	if (only != NULL && !batches->write->returns && tess_xact_may_run_alone())
+	if (only != NULL && (!batches->write->returns || rows_are_sure) &&
+		tess_xact_may_run_alone())
 		return tess_batch_run_alone(only);
 	batches->is_last_act = is_last_act && batches->sent == 0;
 	tess_batches_send(batches);

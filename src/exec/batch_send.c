@@ -297,16 +297,34 @@ tess_batches_send_to_shards(TessBatches *batches, List *others, List *here)
 	}
 }
 
+/* TessTakeAnswer */
+static void
+returned_alone(void *arg, const PGresult *result)
+{
+	Sending *sending = arg;
+
+	for (int row = 0; row < PQntuples(result); row++)
+		tess_batch_returned_remote(sending->batch->batches, sending, result, row);
+}
+
 /* The transaction is this batch: it commits with it.  Returns how many rows the
  * node has processed. */
 uint64
 tess_batch_run_alone(Batch *batch)
 {
+	const TessBatches *batches = batch->batches;
 	MemoryContext old_context = MemoryContextSwitchTo(batch->context);
-	uint64 processed = tess_xact_run_alone(batch->branch->node_id,
-										   batch->batches->fragment->role,
-										   statement_text(batch),
-										   make_params(batch), batch->rows == 1);
+	Sending sending = {batch, batch->branch};
+	TessAloneWrite write = {.node_id = batch->branch->node_id,
+							.role = batches->fragment->role,
+							.sql = statement_text(batch),
+							.params = make_params(batch),
+							.comes_again = batch->rows == 1,
+							.take_rows = batches->write->returns ? returned_alone
+																 : NULL,
+							.arg = &sending,
+							.binary_rows = batches->binary_result};
+	uint64 processed = tess_xact_run_alone(&write);
 
 	MemoryContextSwitchTo(old_context);
 	return processed;

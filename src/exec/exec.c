@@ -130,11 +130,15 @@ start(QueryDesc *query_desc, int eflags)
 static void
 end(QueryDesc *query_desc)
 {
+	if (tess_xact_depth == 0 && query_desc->estate != NULL)
+		tess_ticket_note_rows(query_desc->estate->es_processed);
 	if (hooks.next_end)
 		hooks.next_end(query_desc);
 	else
 		standard_ExecutorEnd(query_desc);
 	tess_snapshot_sweep(query_desc->snapshot);
+	if (tess_xact_depth == 0)
+		tess_answer_end();
 }
 
 static void
@@ -150,6 +154,8 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 		bool pushed = tess_statement_push_snapshot(query_desc);
 
 		tess_pending_check(query_desc);
+		if (tess_xact_depth == 1)
+			tess_answer_watch(query_desc);
 		if (hooks.next_run)
 			hooks.next_run(query_desc, direction, count, execute_once);
 		else

@@ -211,11 +211,6 @@ extern int tess_tasks_load(TessScanTask *tasks, int count, TessCargo *cargo,
 extern TessSnapshot *tess_tasks_snapshot(const TessScanTask *tasks, int count,
 										 Snapshot own, bool asked_again,
 										 bool *alone);
-extern bool tess_task_may_run_alone(const TessFragment *fragment);
-extern uint64 tess_task_run_alone(const TessScanTask *task,
-								  const TessFragment *fragment,
-								  TessEncoder *encoder, const TessArgs *args,
-								  Oid role);
 extern bool tess_task_set_shipped(const TessScanTask *task,
 								  const TessFragment *fragment,
 								  TessCargo *cargo, TessArgs *args);
@@ -273,7 +268,7 @@ extern void tess_batches_add(TessBatches *batches, int shard_index, int64 ordina
 extern bool tess_batches_are_waiting(const TessBatches *batches);
 extern void tess_batches_send(TessBatches *batches);
 extern uint64 tess_batches_finish(TessBatches *batches, bool is_last_act,
-								  TessScanFigures *figures);
+								  bool rows_are_sure, TessScanFigures *figures);
 extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
 extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
@@ -296,6 +291,16 @@ extern int64 tess_returned_ordinal(const TessReturnedRows *rows);
 extern bool tess_returned_next(TessReturnedRows *rows, TupleTableSlot *slot);
 extern void tess_returned_end(TessReturnedRows *rows);
 extern int tess_returned_number(const PGresult *result, int row);
+
+/* sure_rows.c: true if the client gets the rows of the plan, of which the scan
+ * is all, without anything that could fail. */
+extern bool tess_rows_are_sure(const TessFragment *fragment,
+							   const CustomScanState *scan);
+
+/* answer_size.c: on a node, how much a statement that is the transaction
+ * returns -------------------------------------------------------------------- */
+extern void tess_answer_watch(QueryDesc *query_desc);
+extern void tess_answer_end(void);
 
 /* statement_snapshot.c: what a statement reads under ------------------------- */
 extern void tess_statement_choose_snapshot(QueryDesc *query_desc, int eflags);

@@ -323,6 +323,7 @@ run_write(TesseraModifyState *state, const TessWrite *write)
 	int count = list_length(write->positions);
 	TupleTableSlot *slot;
 	int64 ordinal = 0;
+	bool is_last;
 	uint64 processed;
 
 	state->write = write;
@@ -345,7 +346,10 @@ run_write(TesseraModifyState *state, const TessWrite *write)
 		write_row(state, slot, ordinal++);
 		MemoryContextSwitchTo(old_context);
 	}
-	processed = tess_batches_finish(state->batches, is_last_write(state, write),
+	is_last = is_last_write(state, write);
+	processed = tess_batches_finish(state->batches, is_last,
+									is_last && tess_rows_are_sure(state->fragment,
+																  &state->css),
 									&state->figures);
 	if (write->counts && state->fragment->sets_count)
 		state->css.ss.ps.state->es_processed += processed;

@@ -62,6 +62,9 @@ typedef struct TessScanState
 /* True if it changes something: it may be a SELECT that has changes in WITH. */
 extern bool tess_scan_writes(const TessScanState *state);
 
+/* TessRowSink: a row of a node that nobody has asked for yet. */
+extern void tess_scan_store_remote_row(void *owner, void *tag,
+									   const PGresult *result, int row);
 /* TessSlotSink: a row of a task in process. */
 extern void tess_scan_store_local_row(void *owner, TupleTableSlot *slot);
 

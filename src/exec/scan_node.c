@@ -133,9 +133,10 @@ store_values(TessScanState *state)
 	state->stored_rows++;
 }
 
-/* TessRowSink: a row that came while nobody was asking for it. */
-static void
-store_remote_row(void *owner, void *tag, const PGresult *result, int row)
+/* See scan_internal.h. */
+void
+tess_scan_store_remote_row(void *owner, void *tag, const PGresult *result,
+						   int row)
 {
 	TessScanState *state = owner;
 	const TessScanTask *task = tag;
@@ -232,7 +233,7 @@ open_run(TessScanState *state)
 		state->replies = tess_merge_replies(state->merge);
 	}
 	else
-		state->replies = tess_replies_make(state, store_remote_row,
+		state->replies = tess_replies_make(state, tess_scan_store_remote_row,
 										   count_processed);
 }
 

@@ -118,6 +118,59 @@ send_tasks(TessScanState *state, TessScanTask *tasks, int count, bool is_last_ac
 		tess_snapshot_finish(state->snapshot);
 }
 
+/*
+ * True if the only task, the last act of the transaction, may commit by itself:
+ * no rows that it returns could fail here when the node has committed.
+ */
+static bool
+may_run_alone(const TessScanState *state)
+{
+	return (state->fragment->column_types == NIL ||
+			tess_rows_are_sure(state->fragment, &state->css)) &&
+		   tess_xact_may_run_alone();
+}
+
+/* Rows of it. */
+typedef struct AloneRows
+{
+	TessScanState *state;
+	TessScanTask *task;
+} AloneRows;
+
+/* TessTakeAnswer */
+static void
+store_alone_rows(void *arg, const PGresult *result)
+{
+	const AloneRows *rows = arg;
+
+	for (int row = 0; row < PQntuples(result); row++)
+		tess_scan_store_remote_row(rows->state, rows->task, result, row);
+}
+
+/* Runs it, and commits. */
+static void
+run_alone(TessScanState *state, TessScanTask *task)
+{
+	const TessArgs *args = state->args;
+	AloneRows rows = {state, task};
+	TessParams params;
+	TessAloneWrite write = {.node_id = task->branch->node_id,
+							.role = state->role,
+							.params = &params,
+							.comes_again = true};
+
+	write.sql = tess_statement_sql(state->fragment, task->shard_count,
+								   task->shard_ids);
+	tess_encoder_encode(state->encoder, args->values, args->nulls, &params);
+	if (state->fragment->column_types != NIL)
+	{
+		write.take_rows = store_alone_rows;
+		write.arg = &rows;
+		write.binary_rows = tess_row_map_is_binary(state->rows);
+	}
+	state->css.ss.ps.state->es_processed += tess_xact_run_alone(&write);
+}
+
 /* The tasks of the shards, those of them that run here at last. */
 static void
 run_tasks(TessScanState *state, TessScanTask *tasks, int count)
@@ -129,11 +182,8 @@ run_tasks(TessScanState *state, TessScanTask *tasks, int count)
 	bool is_last_act = tess_tasks_are_last_act(tasks, count, state->fragment,
 											   &state->css.ss.ps);
 
-	if (is_last_act && count == 1 && tess_task_may_run_alone(state->fragment))
-		state->css.ss.ps.state
-			->es_processed += tess_task_run_alone(&tasks[0], state->fragment,
-												  state->encoder, state->args,
-												  state->role);
+	if (is_last_act && count == 1 && may_run_alone(state))
+		run_alone(state, &tasks[0]);
 	else if (count > 0)
 		send_tasks(state, tasks, count, is_last_act);
 	MemoryContextSwitchTo(old_context);

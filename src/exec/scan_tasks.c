@@ -219,26 +219,6 @@ tess_tasks_are_last_act(const TessScanTask *tasks, int count,
 	return tess_exec_is_last_act(scan->state, scan->plan);
 }
 
-/* True if a task that is the transaction's last act may commit by itself: it
- * gives no rows, which could fail here when the node has committed. */
-bool
-tess_task_may_run_alone(const TessFragment *fragment)
-{
-	return fragment->column_types == NIL && tess_xact_may_run_alone();
-}
-
-/* Runs it, commits, and returns how many rows it processed. */
-uint64
-tess_task_run_alone(const TessScanTask *task, const TessFragment *fragment,
-					TessEncoder *encoder, const TessArgs *args, Oid role)
-{
-	char *sql = tess_statement_sql(fragment, task->shard_count, task->shard_ids);
-	TessParams params;
-
-	tess_encoder_encode(encoder, args->values, args->nulls, &params);
-	return tess_xact_run_alone(task->branch->node_id, role, sql, &params, true);
-}
-
 /* The rows for a task, if any are shipped, become arguments; true if it has
  * others than the one before. */
 bool

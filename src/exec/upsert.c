@@ -170,7 +170,7 @@ begin_write(TessUpsert *upsert, const TessWrite *write, TessReturnedSink sink)
 static void
 finish_write(TessUpsert *upsert, const TessWrite *write)
 {
-	uint64 processed = tess_batches_finish(upsert->batches, false,
+	uint64 processed = tess_batches_finish(upsert->batches, false, false,
 										   upsert->input->figures);
 
 	if (write->counts)

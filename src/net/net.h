@@ -135,6 +135,9 @@ extern bool tess_net_wait(int count, TessSession *const *sessions,
  * QueryCancelPending and ProcDiePending itself and returns false for them. */
 extern bool tess_net_wait_held(int count, TessSession *const *sessions,
 							   TimestampTz deadline);
+/* Waits for nothing, as above: between two attempts to reach a node.  False if
+ * a cancel or a termination has ended it. */
+extern bool tess_net_pause(int pause_ms);
 
 /*
  * Called by tess_net_wait, and by who waits for a connection, when the wait has
@@ -230,6 +233,11 @@ typedef void (*TessTakeAnswer)(void *arg, const PGresult *result);
 extern ErrorData *tess_net_ask(TessSession *session, const char *sql,
 							   TimestampTz deadline, TessTakeAnswer take,
 							   void *arg);
+/* The same with interrupts held: cancel and termination end the wait as the
+ * deadline does. */
+extern ErrorData *tess_net_ask_held(TessSession *session, const char *sql,
+									TimestampTz deadline, TessTakeAnswer take,
+									void *arg);
 
 /* COPY ... FROM STDIN of bytes that are complete COPY data; the claim must be
  * the caller's.  The put returns when all has been sent. */

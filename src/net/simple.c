@@ -138,9 +138,9 @@ silence_error(void)
 	return error;
 }
 
-ErrorData *
-tess_net_ask(TessSession *session, const char *sql, TimestampTz deadline,
-			 TessTakeAnswer take, void *arg)
+static ErrorData *
+ask(TessSession *session, const char *sql, TimestampTz deadline, bool held,
+	TessTakeAnswer take, void *arg)
 {
 	ErrorData *failure = NULL;
 	char tag;
@@ -160,7 +160,8 @@ tess_net_ask(TessSession *session, const char *sql, TimestampTz deadline,
 			return failure;
 		if (poll == TESS_POLL_WAIT)
 		{
-			if (!tess_net_wait(1, &session, deadline))
+			if (!(held ? tess_net_wait_held : tess_net_wait)(1, &session,
+															 deadline))
 				return silence_error();
 		}
 		else if (error != NULL && failure == NULL)
@@ -168,4 +169,18 @@ tess_net_ask(TessSession *session, const char *sql, TimestampTz deadline,
 		else if (result_tag == &tag && result != NULL && take != NULL)
 			take(arg, result);
 	}
+}
+
+ErrorData *
+tess_net_ask(TessSession *session, const char *sql, TimestampTz deadline,
+			 TessTakeAnswer take, void *arg)
+{
+	return ask(session, sql, deadline, false, take, arg);
+}
+
+ErrorData *
+tess_net_ask_held(TessSession *session, const char *sql, TimestampTz deadline,
+				  TessTakeAnswer take, void *arg)
+{
+	return ask(session, sql, deadline, true, take, arg);
 }

@@ -300,6 +300,16 @@ tess_net_wait_held(int count, TessSession *const *sessions, TimestampTz deadline
 	return wait_for_sessions(count, sessions, deadline, true, NULL);
 }
 
+bool
+tess_net_pause(int pause_ms)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													pause_ms);
+
+	(void) tess_wait_sockets(0, NULL, until);
+	return !QueryCancelPending && !ProcDiePending;
+}
+
 /*
  * Waits with interrupts held until one of the sockets, which are not those of
  * sessions, has what is waited for, and notes which have.  False when the

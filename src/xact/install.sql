@@ -42,7 +42,7 @@ COMMENT ON FUNCTION tessera_internal.use_snapshot(bigint, bigint)
 CREATE FUNCTION tessera_internal.transaction_outcome(mark text)
 	RETURNS text LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transaction_outcome';
 COMMENT ON FUNCTION tessera_internal.transaction_outcome(text)
-	IS 'committed, aborted, or NULL if unknown; ends the session that the transaction was to be in';
+	IS 'committed (and rows of its last statement), aborted, or NULL if unknown; ends the session that the transaction was to be in';
 
 CREATE FUNCTION tessera_internal.await_transaction(id xid)
 	RETURNS void LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_transaction_await';

@@ -80,6 +80,19 @@ raise_unknown(const TessRemote *writer, const char *cause)
 				 "Look whether the changes are there before you run the transaction again.")));
 }
 
+/* It has committed, and there is nothing to show for it. */
+static void
+raise_lost_rows(const TessRemote *writer, const char *cause)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+			 errmsg("node \"%s\" has committed the transaction, but the rows that it returned were lost",
+					tess_session_node_name(writer->session)),
+			 cause ? errdetail_internal("%s", cause) : 0,
+			 errhint(
+				 "Look at what was changed; do not run the transaction again.")));
+}
+
 static void
 raise_rolled_back(const TessRemote *writer, const char *cause)
 {
@@ -143,44 +156,71 @@ read_answers(TessRemote *writer, TimestampTz *deadline)
 	return interrupt;
 }
 
+/* The connection was lost, or given up: asks in another one, and raises unless
+ * it has committed and all rows are there. */
+static void
+ask_outcome(TessRemote *writer, TimestampTz deadline, const char *cause)
+{
+	switch (tess_outcome_ask(writer, deadline))
+	{
+		case TESS_OUTCOME_UNKNOWN:
+			raise_unknown(writer, cause);
+			break;
+		case TESS_OUTCOME_ROLLED_BACK:
+			raise_rolled_back(writer, cause);
+			break;
+		case TESS_OUTCOME_COMMITTED:
+			/* rows come before the answer to their statement */
+			if (writer->take_rows != NULL && !writer->answered)
+				writer->lost_rows = true;
+			break;
+	}
+}
+
 /*
  * Waits until the node has said that it committed, or raises an error.  If the
- * connection is lost it is asked in another one.
+ * connection is lost it is asked in another one.  False if a statement that was
+ * alone has left its transaction open.
  */
-void
-tess_one_phase_finish(TessRemote *writer)
+static bool
+finish(TessRemote *writer)
 {
 	TimestampTz deadline;
 	ErrorData *interrupt = read_answers(writer, &deadline);
+	const char *cause = writer->error ? writer->error->message : NULL;
 
-	if (!has_committed(writer))
+	if (cause == NULL && interrupt != NULL)
+		cause = interrupt->message;
+	if (has_committed(writer) && tess_session_in_block(writer->session))
 	{
-		const char *cause = writer->error ? writer->error->message : NULL;
-
-		if (has_refused(writer))
-		{
-			writer->phase = TESS_PHASE_ENDED;
-			if (interrupt != NULL)
-				ReThrowError(interrupt);
-			tess_remote_raise_reply(writer);
-		}
-		if (cause == NULL && interrupt != NULL)
-			cause = interrupt->message;
-		switch (tess_outcome_ask(writer, deadline))
-		{
-			case TESS_OUTCOME_UNKNOWN:
-				raise_unknown(writer, cause);
-				break;
-			case TESS_OUTCOME_ROLLED_BACK:
-				raise_rolled_back(writer, cause);
-				break;
-			case TESS_OUTCOME_COMMITTED:
-				break;
-		}
+		writer->phase = TESS_PHASE_OPEN;
+		if (interrupt != NULL)
+			ReThrowError(interrupt);
+		return false;
 	}
+	if (has_refused(writer))
+	{
+		writer->phase = TESS_PHASE_ENDED;
+		if (interrupt != NULL)
+			ReThrowError(interrupt);
+		tess_remote_raise_reply(writer);
+	}
+	if (!has_committed(writer))
+		ask_outcome(writer, deadline, cause);
 	writer->phase = TESS_PHASE_ENDED;
+	if (writer->lost_rows)
+		raise_lost_rows(writer, cause);
 	tess_xact_hold_interrupts();
 	tess_barrier_wait_windows();
+	return true;
+}
+
+/* COMMIT was sent. */
+void
+tess_one_phase_finish(TessRemote *writer)
+{
+	if (!finish(writer))
+		elog(ERROR, "the transaction is still open after COMMIT");
 }
 
 /* See xact.h. */
@@ -211,16 +251,21 @@ tess_xact_may_run_alone(void)
 
 /* See xact.h. */
 uint64
-tess_xact_run_alone(int32 node_id, Oid role, const char *sql,
-					const TessParams *params, bool comes_again)
+tess_xact_run_alone(const TessAloneWrite *write)
 {
-	TessRemote *remote = tess_remote_join(node_id, role);
+	TessRemote *remote = tess_remote_join(write->node_id, write->role);
 
 	tess_sequences_flush();
 	tess_session_claim(remote->session, NULL, NULL);
 	tess_round_begin();
 	remote->phase = TESS_PHASE_COMMITTING;
-	tess_round_send_alone(remote, sql, params, comes_again);
-	tess_one_phase_finish(remote);
+	tess_round_send_alone(remote, write);
+	if (!finish(remote))
+	{
+		/* as if BEGIN had come before it */
+		remote->begun_level = 1;
+		remote->wrote_level = 1;
+		remote->savepoint_level = 1;
+	}
 	return remote->processed;
 }

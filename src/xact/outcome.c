@@ -12,19 +12,21 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
-#include "storage/latch.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#include "utils/wait_event.h"
 
 #include "base/base.h"
 #include "tessera.h"
 #include "xact/ticket.h"
 #include "xact/xact_internal.h"
 
-/* Between attempts to reach a node that is just starting. */
+/* Between attempts to reach a node that refuses to be connected to. */
 #define ATTEMPT_WAIT_MS 50
+
+/* What the node says; how many rows were processed stands behind it. */
+#define SAYS_COMMITTED "committed "
 
 /* That of the transaction that is begun, or about to be. */
 uint64
@@ -72,7 +74,7 @@ tess_ticket_add(const TessParams *params, const TessRemote *remote)
 /* A question on its way. */
 typedef struct Question
 {
-	const TessRemote *remote;
+	TessRemote *remote;
 	const char *session_name;
 	TimestampTz deadline;
 	TessOutcome outcome;
@@ -86,14 +88,22 @@ milliseconds_left(TimestampTz deadline)
 					 INT_MAX / 2);
 }
 
-static TessOutcome
-read_outcome(const PGresult *result)
+/* TessTakeAnswer */
+static void
+read_outcome(void *arg, const PGresult *result)
 {
+	Question *question = arg;
+	const char *says;
+
 	if (PQntuples(result) != 1 || PQgetisnull(result, 0, 0))
-		return TESS_OUTCOME_UNKNOWN;
-	return strcmp(PQgetvalue(result, 0, 0), "committed") == 0
-			   ? TESS_OUTCOME_COMMITTED
-			   : TESS_OUTCOME_ROLLED_BACK;
+		return;
+	says = PQgetvalue(result, 0, 0);
+	question->outcome = TESS_OUTCOME_ROLLED_BACK;
+	if (strncmp(says, SAYS_COMMITTED, strlen(SAYS_COMMITTED)) != 0)
+		return;
+	question->outcome = TESS_OUTCOME_COMMITTED;
+	question->remote->processed = strtou64(says + strlen(SAYS_COMMITTED), NULL,
+										   10);
 }
 
 /* Errors if the node cannot be asked. */
@@ -103,6 +113,7 @@ ask(void *arg)
 	Question *question = arg;
 	const TessRemote *remote = question->remote;
 	TessSession *session;
+	ErrorData *error;
 	int settings = NewGUCNestLevel();
 
 	(void) set_config_option("tessera.connect_timeout",
@@ -113,32 +124,14 @@ ask(void *arg)
 	tess_net_acquire(1, &remote->node_id, remote->role, &session);
 	AtEOXact_GUC(true, settings);
 
-	tess_session_queue(session,
-					   psprintf("SELECT tessera_internal.transaction_outcome('%s." UINT64_FORMAT
-								"')",
-								question->session_name,
-								tess_remote_ticket(remote)),
-					   NULL, false, false, question);
-	tess_session_flush(session);
-	for (;;)
-	{
-		PGresult *result;
-		void *tag;
-		ErrorData *error;
-		TessPoll poll = tess_session_poll_quiet(session, &result, &tag, &error);
-
-		if (error != NULL)
-			ThrowErrorData(error);
-		if (poll == TESS_POLL_IDLE)
-			break;
-		if (poll == TESS_POLL_WAIT)
-		{
-			if (!tess_net_wait_held(1, &session, question->deadline))
-				break;
-		}
-		else if (tag == question && result != NULL)
-			question->outcome = read_outcome(result);
-	}
+	error = tess_net_ask_held(session,
+							  psprintf("SELECT tessera_internal.transaction_outcome('%s." UINT64_FORMAT
+									   "')",
+									   question->session_name,
+									   tess_remote_ticket(remote)),
+							  question->deadline, read_outcome, question);
+	if (error != NULL)
+		ThrowErrorData(error);
 	tess_net_release(session);
 }
 
@@ -153,23 +146,21 @@ ask_until_known(Question *question)
 	while (tess_attempt(ask, question) != NULL)
 	{
 		InterruptHoldoffCount = holdoff + 1;
-		if (QueryCancelPending || ProcDiePending ||
-			milliseconds_left(question->deadline) == 0)
+		if (milliseconds_left(question->deadline) == 0 ||
+			!tess_net_pause(ATTEMPT_WAIT_MS))
 			break;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 ATTEMPT_WAIT_MS, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
 	}
 	InterruptHoldoffCount = holdoff;
 }
 
 /*
  * What became of the transaction that was to commit in a session which is lost
- * now.  Waits for the node until the deadline; a cancel or a termination ends
- * the wait.  No errors.
+ * now; if it is committed, remote->processed is what its last statement did.
+ * Waits for the node until the deadline; a cancel or a termination ends the
+ * wait.  No errors.
  */
 TessOutcome
-tess_outcome_ask(const TessRemote *remote, TimestampTz deadline)
+tess_outcome_ask(TessRemote *remote, TimestampTz deadline)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;

@@ -51,12 +51,14 @@ typedef struct Living
 	uint64 serial; /* 0: none */
 	int pid;
 	pg_atomic_uint64 committed; /* its last ticket; 0: none */
+	uint64 processed;			/* rows of that; read by itself alone */
 } Living;
 
 typedef struct Ended
 {
 	uint64 serial; /* 0: none yet */
 	uint64 committed;
+	uint64 processed;
 } Ended;
 
 typedef struct Tickets
@@ -74,7 +76,8 @@ static struct
 	Tickets *shared;
 	Living *own; /* NULL: works for no other server, or not asked yet */
 	char name[NAMEDATALEN];
-	uint64 taken; /* by the transaction that is open; 0: none */
+	uint64 taken;	  /* by the transaction that is open; 0: none */
+	uint64 processed; /* rows, by its last statement */
 } tickets;
 
 static Size
@@ -118,6 +121,7 @@ end_session(int code, Datum arg)
 	ended = &shared->ended[shared->ended_count++ % ENDED_COUNT];
 	ended->serial = own->serial;
 	ended->committed = pg_atomic_read_u64(&own->committed);
+	ended->processed = own->processed;
 	own->serial = 0;
 	LWLockRelease(shared->lock);
 	ConditionVariableBroadcast(&shared->somebody_ended);
@@ -193,12 +197,29 @@ tess_ticket_read(const char *begin)
 		take(strtou64(comment + strlen(TESS_TICKET_COMMENT), NULL, 10));
 }
 
+/* See xact.h. */
+bool
+tess_ticket_is_taken(void)
+{
+	return tickets.taken != 0;
+}
+
+/* See xact.h. */
+void
+tess_ticket_note_rows(uint64 processed)
+{
+	tickets.processed = processed;
+}
+
 /* The transaction has ended. */
 void
 tess_ticket_end(bool committed)
 {
 	if (tickets.taken != 0 && committed)
+	{
+		tickets.own->processed = tickets.processed;
 		pg_atomic_write_u64(&tickets.own->committed, tickets.taken);
+	}
 	tickets.taken = 0;
 }
 
@@ -226,17 +247,16 @@ read_mark(const char *text)
 }
 
 /*
- * Looks for a session.  *pid: of the one that lives; 0: it has ended, or is not
- * known any more (false).  *committed is its last ticket.
+ * Looks for a session.  *pid: of the one that lives; 0: it has ended, as *ended
+ * says, or is not known any more (false).
  */
 static bool
-find_session(uint64 serial, int *pid, uint64 *committed)
+find_session(uint64 serial, int *pid, Ended *ended)
 {
 	const Tickets *shared = tickets.shared;
 	bool found = false;
 
 	*pid = 0;
-	*committed = 0;
 	LWLockAcquire(shared->lock, LW_SHARED);
 	for (int i = 0; i < MaxBackends && !found; i++)
 	{
@@ -252,15 +272,15 @@ find_session(uint64 serial, int *pid, uint64 *committed)
 		if (shared->ended[i].serial != serial)
 			continue;
 		found = true;
-		*committed = shared->ended[i].committed;
+		*ended = shared->ended[i];
 	}
 	LWLockRelease(shared->lock);
 	return found;
 }
 
 /*
- * tessera_internal.transaction_outcome(mark): 'committed', 'aborted', or NULL if
- * that cannot be told.  The session is ended first: nobody is there to read its
+ * tessera_internal.transaction_outcome(mark): 'committed' and how many rows its
+ * last statement processed, 'aborted', or NULL if that cannot be told.  The session is ended first: nobody is there to read its
  * answers, and it may not have come to the transaction yet.
  */
 Datum
@@ -268,14 +288,14 @@ tess_transaction_outcome(PG_FUNCTION_ARGS)
 {
 	Mark mark = read_mark(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	bool is_asked = false;
-	uint64 committed;
+	Ended ended = {0};
 	bool found;
 	int pid;
 
 	if (mark.serial == 0 || mark.boot != tess_slots_boot())
 		PG_RETURN_NULL();
 	ConditionVariablePrepareToSleep(&tickets.shared->somebody_ended);
-	while ((found = find_session(mark.serial, &pid, &committed)) && pid != 0)
+	while ((found = find_session(mark.serial, &pid, &ended)) && pid != 0)
 	{
 		if (!is_asked)
 			(void) DirectFunctionCall2(pg_terminate_backend, Int32GetDatum(pid),
@@ -287,8 +307,10 @@ tess_transaction_outcome(PG_FUNCTION_ARGS)
 	ConditionVariableCancelSleep();
 	if (!found)
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(
-		cstring_to_text(committed == mark.ticket ? "committed" : "aborted"));
+	PG_RETURN_TEXT_P(cstring_to_text(
+		ended.committed == mark.ticket
+			? psprintf("committed " UINT64_FORMAT, ended.processed)
+			: "aborted"));
 }
 
 /*

@@ -68,17 +68,32 @@ extern void tess_xact_note_held_cursor(const char *name);
  * it may be committed by one node.
  */
 extern void tess_xact_note_sequences(void);
+/* A write that is the transaction. */
+typedef struct TessAloneWrite
+{
+	int32 node_id;
+	Oid role; /* as in tess_xact_sessions */
+	const char *sql;
+	const TessParams *params;
+	bool comes_again; /* as in tess_session_queue_again */
+
+	/* Gets the rows of RETURNING as they come, part by part; it must not fail,
+	 * and neither may what is done with them later.  NULL: there are none. */
+	TessTakeAnswer take_rows;
+	void *arg;
+	bool binary_rows;
+} TessAloneWrite;
+
 /*
- * Runs a write, and commits it, in one round trip, where the above is true;
- * role as in tess_xact_sessions, comes_again as in
- * tess_session_queue_again.  Returns how many rows it processed.  From
- * then on interrupts are held to the end of the transaction, which cannot fail
- * any more, and in which nodes must not be used again.
- * Errors: those of the node; 08006 (it is rolled back) and 08007 (nobody knows)
- * if the connection is lost.
+ * Runs a write, and commits it, in one round trip, where the above is true.
+ * Returns how many rows it processed.  From then on interrupts are held to the
+ * end of the transaction, which cannot fail any more, and in which nodes must not
+ * be used again.  But if there are too many rows to be sure of them (answer_size.c
+ * of exec/) the transaction is still open, and commits at its end.
+ * Errors: those of the node; 08006 (it is rolled back) and 08007 (nobody knows,
+ * or its rows are lost) if the connection is lost.
  */
-extern uint64 tess_xact_run_alone(int32 node_id, Oid role, const char *sql,
-								  const TessParams *params, bool comes_again);
+extern uint64 tess_xact_run_alone(const TessAloneWrite *write);
 
 /*
  * Where tess_xact_may_end_here() was true before the sessions were got, and what
@@ -130,6 +145,10 @@ extern void tess_snapshot_note_import(void);
  * ticket. */
 extern void tess_ticket_take(const ParamListInfoData *params);
 extern void tess_ticket_read(const char *begin);
+/* It did. */
+extern bool tess_ticket_is_taken(void);
+/* How many rows its last statement has processed. */
+extern void tess_ticket_note_rows(uint64 processed);
 
 /* node_snapshot.c: on a node, what the coordinator wants the client's
  * statements to read under; InvalidSnapshot: each has its own. */

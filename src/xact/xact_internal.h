@@ -44,12 +44,15 @@ typedef struct TessRemote
 	int64 used_snapshot; /* see node_snapshot.c; 0: none, -1: not known */
 
 	/* The statement that is under way in a round, see xact_round.c */
-	const char *command;  /* NULL: takes no part in the round */
-	const char *expected; /* its command tag, NULL: any */
-	bool answered;		  /* done as expected */
-	bool finished;		  /* answered, failed, or given up */
-	uint64 processed;	  /* rows, as its tag says */
-	ErrorData *error;	  /* why it is not answered, NULL: no answer */
+	const char *command;	  /* NULL: takes no part in the round */
+	const char *expected;	  /* its command tag, NULL: any */
+	bool answered;			  /* done as expected */
+	bool finished;			  /* answered, failed, or given up */
+	uint64 processed;		  /* rows, as its tag says */
+	ErrorData *error;		  /* why it is not answered, NULL: no answer */
+	TessTakeAnswer take_rows; /* of the statement; NULL: nobody */
+	void *take_arg;
+	bool lost_rows; /* they could not be taken */
 
 	/* Made before the decision, because after it nothing may be allocated. */
 	char *prepare;
@@ -73,8 +76,8 @@ extern void tess_swallow_error(uint32 holdoff);
 extern void tess_round_begin(void);
 extern void tess_round_send(TessRemote *remote, const char *command,
 							const char *expected);
-extern void tess_round_send_alone(TessRemote *remote, const char *sql,
-								  const TessParams *params, bool comes_again);
+extern void tess_round_send_alone(TessRemote *remote,
+								  const TessAloneWrite *write);
 extern void tess_round_finish(void);
 extern void tess_round_finish_held(TimestampTz deadline);
 extern bool tess_round_lost_connection(const TessRemote *remote);
@@ -120,8 +123,7 @@ typedef enum TessOutcome
 extern uint64 tess_remote_ticket(const TessRemote *remote);
 extern const TessParams *tess_ticket_add(const TessParams *params,
 										 const TessRemote *remote);
-extern TessOutcome tess_outcome_ask(const TessRemote *remote,
-									TimestampTz deadline);
+extern TessOutcome tess_outcome_ask(TessRemote *remote, TimestampTz deadline);
 
 /* dirty.c */
 extern uint64 tess_node_marks(void);

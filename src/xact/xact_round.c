@@ -42,6 +42,8 @@ tess_round_begin(void)
 		remotes[i]->processed = 0;
 		remotes[i]->finished = false;
 		remotes[i]->error = NULL;
+		remotes[i]->take_rows = NULL;
+		remotes[i]->lost_rows = false;
 	}
 }
 
@@ -75,17 +77,33 @@ tess_round_send(TessRemote *remote, const char *command, const char *expected)
 /* A statement outside a transaction block, which its node commits: done only
  * when the remote is answered, finished, and has no error. */
 void
-tess_round_send_alone(TessRemote *remote, const char *sql,
-					  const TessParams *params, bool comes_again)
+tess_round_send_alone(TessRemote *remote, const TessAloneWrite *write)
 {
-	remote->command = sql;
+	remote->command = write->sql;
 	remote->expected = NULL;
+	remote->take_rows = write->take_rows;
+	remote->take_arg = write->arg;
 	tess_remote_number(remote);
-	(comes_again ? tess_session_queue_again
-				 : tess_session_queue)(remote->session, sql,
-									   tess_ticket_add(params, remote), false,
-									   false, remote);
+	/* rows one by one, because libpq would else hold all of them */
+	(write->comes_again
+		 ? tess_session_queue_again
+		 : tess_session_queue)(remote->session, write->sql,
+							   tess_ticket_add(write->params, remote),
+							   write->binary_rows, write->take_rows != NULL,
+							   remote);
 	tess_session_flush(remote->session);
+}
+
+/* Rows of a statement that is alone. */
+static void
+take_rows(TessRemote *remote, const PGresult *result)
+{
+	if (remote->take_rows == NULL || remote->lost_rows || result == NULL ||
+		PQntuples(result) == 0)
+		return;
+	remote->lost_rows = true; /* should it fail after all */
+	remote->take_rows(remote->take_arg, result);
+	remote->lost_rows = false;
 }
 
 static void
@@ -124,7 +142,9 @@ read_replies(TessRemote *remote)
 			case TESS_POLL_WAIT:
 				return;
 			case TESS_POLL_ROWS:
-				break; /* left over from a scan that is gone */
+				if (tag == remote) /* else left over from a scan that is gone */
+					take_rows(remote, result);
+				break;
 			case TESS_POLL_DONE:
 				if (error != NULL)
 				{
@@ -132,7 +152,10 @@ read_replies(TessRemote *remote)
 						remote->error = error;
 				}
 				else if (tag == remote)
+				{
+					take_rows(remote, result);
 					note_reply(remote, result);
+				}
 				break;
 			case TESS_POLL_IDLE:
 				remote->finished = true;

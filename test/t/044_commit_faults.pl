@@ -250,6 +250,7 @@ sub standby
 	return $cluster->node_query(1, 'SELECT pg_reload_conf()');
 }
 my $deposit = "UPDATE account SET balance = balance + 1 WHERE id = $from;";
+my $deposit_returning = "UPDATE account SET balance = balance + 1 WHERE id = $from RETURNING balance;";
 for my $sql ($deposit, "BEGIN;\n$deposit\nCOMMIT;")
 {
 	my $before = $cluster->query("SELECT balance FROM account WHERE id = $from");
@@ -260,10 +261,18 @@ for my $sql ($deposit, "BEGIN;\n$deposit\nCOMMIT;")
 	$cluster->gives("SELECT balance - $before FROM account WHERE id = $from", '1', 'and is there');
 }
 
+# How many rows it was is told as well; the rows themselves are lost.
+standby('nobody');
+is(lost_answer("$deposit\n\\echo :ROW_COUNT", "wait_event = 'SyncRep'"), '1', 'the number of rows is known');
+like(lost_answer($deposit_returning, "wait_event = 'SyncRep'"),
+	qr/ERROR:  08007: .*has committed the transaction, but the rows that it returned were lost/,
+	'rows of a commit that happened are lost: an error that says so');
+standby('');
+
 # One that waits for another transaction to commit or not is ended: it is rolled back.
 my $shard = $cluster->query("SELECT 'public_' || (tessera.shard_of('once', $from)).shard_id");
 my $single = "INSERT INTO once VALUES ($from, 1);";
-for my $sql ($single, "BEGIN;\n$single\nCOMMIT;")
+for my $sql ($single, $single =~ s/;/ RETURNING id;/r, "BEGIN;\n$single\nCOMMIT;")
 {
 	my $other = TesseraClient->new($cluster->node(1)->connstr($TesseraCluster::DATABASE));
 
@@ -277,7 +286,7 @@ for my $sql ($single, "BEGIN;\n$single\nCOMMIT;")
 $cluster->query("ALTER SYSTEM SET tessera.commit_wait = '300ms'");
 $cluster->query('SELECT pg_reload_conf()');
 my $client = $cluster->client;
-for my $sql ($deposit, "BEGIN;\n$deposit\nCOMMIT;")
+for my $sql ($deposit, $deposit_returning, "BEGIN;\n$deposit\nCOMMIT;")
 {
 	$client->ask('SELECT count(*) FROM account');
 	standby('nobody');

@@ -40,6 +40,7 @@ sub costs
 my ($first, $second, $other) = map { "UPDATE t SET v = v + 1 WHERE k = $_" } $a, $b, $c;
 
 costs('a write of one shard', 1, $first);
+costs('a write of one shard that returns rows', 1, "$first RETURNING *");
 costs('a read of one shard', 1, "SELECT v FROM t WHERE k = $a");
 costs('a read of all shards', 1, 'SELECT sum(v) FROM t');
 costs('a write of two nodes', 2, 'UPDATE t SET v = v + 1');

@@ -50,13 +50,37 @@ costs("DELETE FROM t WHERE k = $a;", 1, 'a DELETE of one shard');
 costs("INSERT INTO t VALUES ($a, 1);", 1, 'an INSERT of a row');
 costs("INSERT INTO t VALUES ($a, 1) ON CONFLICT (k) DO UPDATE SET v = t.v + 1;", 1, 'an INSERT with ON CONFLICT');
 costs("SELECT v FROM t WHERE k = $a;", 1, 'a read of one shard');
-costs("UPDATE t SET v = v + 1 WHERE k = $a RETURNING v;", 2, 'rows of RETURNING may fail here: COMMIT comes after them');
 costs('SELECT count(*) FROM t;', 2, 'a read of two nodes: one each');
 costs('SELECT (SELECT count(*) FROM t), (SELECT sum(v) FROM t);', 8, 'two scans of two nodes: the snapshot, both, and the end');
 costs('SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM counted);', 6, 'one scan, and a table of this server');
 costs('UPDATE t SET v = v + 1;', 4, 'a write of two nodes: two each');
 costs('UPDATE t SET v = v + 1 RETURNING v;', 4, 'and with RETURNING');
 costs('INSERT INTO t SELECT i FROM generate_series(201, 220) i;', 4, 'rows for two nodes: two each');
+
+# RETURNING: the node commits at once where its rows cannot fail here any more.
+$cluster->query(q{
+	CREATE TABLE returned (k int PRIMARY KEY, n numeric(8, 2), s varchar(20), a int[], at timestamptz, j jsonb, b text);
+	SELECT tessera.create_distributed_table('returned', 'k', colocate_with => 't');
+	CREATE FUNCTION bump(int) RETURNS int LANGUAGE sql AS 'UPDATE t SET v = v + 1 WHERE k = $1 RETURNING v'});
+my $insert = "INSERT INTO returned VALUES ($a, 1.5, 'x', '{1}', now(), '{}')";
+my $returned = 'RETURNING k, n, s, a, at';
+costs("UPDATE t SET v = v + 1 WHERE k = $a RETURNING *;", 1, 'RETURNING');
+costs("DELETE FROM t WHERE k = $a RETURNING v + 1;", 1, 'RETURNING what the node computes');
+costs("INSERT INTO t VALUES ($a, 1), ($a, 2) ON CONFLICT DO NOTHING RETURNING *;", 1, 'rows of one shard, RETURNING');
+costs("INSERT INTO t VALUES ($a, 1) ON CONFLICT (k) DO UPDATE SET v = t.v + 1 RETURNING v;", 1, 'an upsert, RETURNING');
+costs("$insert $returned;", 1, 'types whose values can always be read and written');
+costs("UPDATE returned SET n = 2 WHERE k = $a RETURNING j;", 2, 'not what may be nested too deeply');
+costs("UPDATE returned SET n = 2 WHERE k = $a RETURNING returned;", 2, 'nor rows');
+costs("UPDATE returned SET b = repeat('x', 40000) WHERE k = $a RETURNING k;", 1, 'a large row');
+costs("UPDATE returned SET n = 2 WHERE k = $a RETURNING b;", 2, 'if it is returned the node waits for COMMIT');
+costs("SET client_encoding = 'latin1'; UPDATE t SET v = v + 1 WHERE k = $a RETURNING v;", 2, 'a client that may not be able to read them');
+costs("SET work_mem = '64kB'; UPDATE t SET v = v + 1 WHERE k = $a RETURNING v;", 2, 'and a session that has no memory for them');
+costs("WITH x AS (UPDATE t SET v = v + 1 WHERE k = $a RETURNING v) SELECT * FROM x;", 2, 'a part of WITH');
+costs("SELECT bump($a);", 2, 'a function');
+costs("BEGIN; UPDATE t SET v = v + 1 WHERE k = $a RETURNING v; COMMIT;", 2, 'a block');
+$cluster->refused("INSERT INTO deferred VALUES ($a, 1), ($a, 1) RETURNING k", '23505', qr/duplicate key/, 'a node that refuses to commit');
+is($cluster->client->ask("INSERT INTO deferred VALUES ($a, 1), ($a, 1) RETURNING 'returned'") =~ /^returned/m, '', 'shows no row');
+$cluster->gives('SELECT count(*) FROM deferred', '0', 'and keeps none');
 
 # What the node needs beside the statement goes along with it.
 counts('statements', "UPDATE t SET v = v + 1 WHERE k = $a;", 1, 'a write that is the transaction is one statement');
@@ -101,6 +125,9 @@ sub bound_costs
 }
 bound_costs("UPDATE t SET v = v + 1 WHERE k = $a;", 1, 'a bound write of one shard');
 bound_costs("INSERT INTO t VALUES ($a, 1) ON CONFLICT (k) DO NOTHING;", 1, 'a bound INSERT');
+bound_costs("UPDATE t SET v = v + 1 WHERE k = $a RETURNING v;", 1, 'a bound write, RETURNING');
+bound_costs("\\startpipeline\nUPDATE t SET v = v + 1 WHERE k = $a RETURNING v;\nSELECT 1;\n\\endpipeline",
+	2, 'one in a pipeline with others is not the last');
 bound_costs("\\startpipeline\nUPDATE t SET v = v + 1 WHERE k = $a;\nUPDATE t SET v = v + 1 WHERE k = $b;\n\\endpipeline",
 	3, 'two in a pipeline are one transaction');
 
@@ -135,11 +162,12 @@ sub decides
 my $rows = "($a), ($a), ($a)";
 decides(0, "INSERT INTO numbered DEFAULT VALUES;\n" x 100, 100, 'a hundred rows with serial keys');
 decides(0, "INSERT INTO identified VALUES $rows;\n" x 40, 40, 'rows of a shard with an identity column');
-decides(0, "INSERT INTO identified VALUES ($a) RETURNING id;\n" x 40, 80, 'RETURNING what was given');
+decides(0, "INSERT INTO identified VALUES ($a) RETURNING id;\n" x 40, 40, 'RETURNING what was given');
+decides(0, "INSERT INTO identified VALUES ($a) RETURNING id + 1;\n" x 40, 80, 'what is computed from it here may fail');
 decides(40, "INSERT INTO identified VALUES ($a), ($c);\n" x 40, 160, 'rows for two nodes');
 decides(3, "INSERT INTO identified VALUES ($a) RETURNING note(id);\n" x 3,
 	9, 'a function that writes here');
-$cluster->gives('SELECT count(*), count(DISTINCT id) FROM identified', '243|243', 'each has its own');
+$cluster->gives('SELECT count(*), count(DISTINCT id) FROM identified', '283|283', 'each has its own');
 
 # What the node says at its own end of the transaction is an error of ours.
 $cluster->refused("INSERT INTO deferred VALUES ($a, 1), ($a, 1)", '23505', qr/duplicate key/, 'a constraint that is checked when the node commits');
