@@ -120,5 +120,58 @@ SELECT tessera.create_distributed_table('many', 'k');
 COPY many FROM PROGRAM 'seq 1 200000 | sed "s/.*/&\t&-&-&-&-&-&-&/"';
 SELECT count(*), count(DISTINCT k), sum(k), sum(length(filler)) FROM many;
 
+-- errors of nodes name the line of the input, in whatever way its rows went there, and the
+-- first of several errors of a shard comes first, also before those that are found here
+SET tessera.shard_count = 1;
+CREATE TABLE narrow (k int PRIMARY KEY, v varchar(5), n int CHECK (n < 5), at timestamptz);
+SELECT tessera.create_distributed_table('narrow', 'k');
+INSERT INTO narrow VALUES (0);
+COPY narrow FROM PROGRAM 'printf "1\tone\t1\t\\\\N\n2\ttwo\t2\n"';
+COPY narrow FROM PROGRAM 'printf "1,one,1,\n2,two,2,,3\n"' (FORMAT csv);
+COPY narrow FROM PROGRAM 'printf "k,v,n,at\n1,\"o\nne\",1,\n2,\"t\nw\",2,\n3,threee,x,\nx,,,\n"' (FORMAT csv, HEADER);
+COPY narrow FROM PROGRAM 'printf "1,one,1,now\n2,two,5,\nx,,,\n"' (FORMAT csv);
+COPY narrow FROM PROGRAM 'printf "1,one,1,\nx,,,,\n"' (FORMAT csv);
+COPY narrow FROM PROGRAM 'printf "1,one,1,never\n"' (FORMAT csv);
+COPY narrow FROM PROGRAM 'seq 5000 -1 0 | sed "s/.*/&,,,/"' (FORMAT csv);
+COPY narrow FROM PROGRAM 'seq 5000 -1 0 | sed "s/.*/&,,,/"' (FORMAT csv) WHERE k % 2 = 0;
+SELECT count(*) FROM narrow;
+-- a time in words is that of this transaction, on all nodes
+RESET tessera.shard_count;
+CREATE TABLE moments (k int, at timestamptz, d date);
+SELECT tessera.create_distributed_table('moments', 'k', colocate_with => 'none');
+BEGIN;
+COPY moments FROM PROGRAM 'printf "%s\tnow\t%s\n" 1 today 2 tomorrow 3 " 2 Jan 2024"';
+SELECT count(*) FROM moments WHERE at = now();
+SELECT k, CASE WHEN k < 3 THEN d - current_date END AS days, CASE WHEN k = 3 THEN d END AS d FROM moments ORDER BY k;
+ROLLBACK;
+-- the zone and the order of day and month are the session's
+SET datestyle = 'German';
+SET timezone = 'Asia/Tokyo';
+COPY moments FROM PROGRAM 'printf "1\t03.02.2024 10:00\t03.02.2024\n2\t3 Feb 2024 10:00 UTC\t4 Feb 2024\n"';
+RESET datestyle;
+SET timezone = 'UTC';
+SELECT * FROM moments ORDER BY k;
+RESET timezone;
+-- constants of columns that are left out are the shards' own, what is volatile is not
+CREATE TABLE filled (k int, c text DEFAULT 'constant', s serial, g int GENERATED ALWAYS AS (k + 1) STORED);
+SELECT tessera.create_distributed_table('filled', 'k');
+COPY filled (k, s) FROM PROGRAM 'seq 1 3 | sed "s/.*/&\t7/"';
+COPY filled (k) FROM PROGRAM 'seq 4 6';
+SELECT * FROM filled ORDER BY k;
+-- in other encodings too
+COPY filled (k, s, c) FROM PROGRAM 'printf "7\t7\tcaf\\351\n"' (ENCODING 'LATIN1');
+SELECT k, c FROM filled WHERE k = 7;
+COPY filled (k, s, c) FROM PROGRAM 'printf "8\t7\tx\n9\t7\tcaf\\351\n"' (ENCODING 'UTF8');
+-- what depends on settings that nodes have not is read here
+CREATE TABLE sets (k int, i interval, m mood, l text[]);
+SELECT tessera.create_distributed_table('sets', 'k');
+SET intervalstyle = 'sql_standard';
+COPY sets FROM PROGRAM 'printf "1\t-1 2:00:00\tsad\t{null}\n"';
+RESET intervalstyle;
+SET array_nulls = off;
+COPY sets FROM PROGRAM 'printf "2\t-1 2:00:00\tglad\t{null}\n"';
+RESET array_nulls;
+SELECT k, extract(epoch FROM i) AS seconds, m, l[1] IS NULL AS is_null FROM sets ORDER BY k;
+
 SET client_min_messages = warning;
 DROP SCHEMA command_copy CASCADE;

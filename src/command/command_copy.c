@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "commands/copy.h"
+#include "commands/copyfrom_internal.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -38,8 +39,10 @@ static Node *transform_where(ParseState *pstate, ParseNamespaceItem *item,
 							 CopyStmt *copy);
 static uint64 copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 						const TessTable *table, List *where);
-static uint64 read_rows(CopyFromState input, Relation rel, List *where,
-						TessStream *stream);
+static uint64 read_rows(CopyFromState input, Relation rel,
+						const TessTable *table, List *where);
+static bool read_row(CopyFromState input, TupleTableSlot *slot, ExprState *qual,
+					 EState *estate);
 
 /* Runs COPY ... FROM if its table is ours; else false. */
 bool
@@ -165,58 +168,79 @@ copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 	CopyFromState input = BeginCopyFrom(pstate, rel, NULL, copy->filename,
 										copy->is_program, NULL, copy->attlist,
 										copy->options);
-	ErrorContextCallback context;
-	TessStream *stream;
 	uint64 rows;
 
-	stream = tess_stream_begin(table,
-							   tess_stream_columns(RelationGetDescr(rel)), true);
-	context.callback = CopyFromErrorCallback;
-	context.arg = input;
-	context.previous = error_context_stack;
-	error_context_stack = &context;
-	rows = read_rows(input, rel, where, stream);
-	error_context_stack = context.previous;
-	(void) tess_stream_end(stream);
+	if (where == NIL && tess_raw_is_possible(input, table))
+		rows = tess_raw_copy(input, table, copy->options);
+	else
+		rows = read_rows(input, rel, table, where);
 	EndCopyFrom(input);
 	return rows;
 }
 
+/* Core reads and converts each row. */
 static uint64
-read_rows(CopyFromState input, Relation rel, List *where, TessStream *stream)
+read_rows(CopyFromState input, Relation rel, const TessTable *table, List *where)
 {
 	EState *estate = CreateExecutorState();
-	ExprContext *econtext = GetPerTupleExprContext(estate);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
 													&TTSOpsVirtual);
 	ExprState *qual = where ? ExecInitQual(where, NULL) : NULL;
-	MemoryContext caller = CurrentMemoryContext;
+	TessStream *stream;
 	uint64 rows = 0;
 
+	stream = tess_stream_begin(table,
+							   tess_stream_columns(RelationGetDescr(rel)), true);
 	slot->tts_tableOid = RelationGetRelid(rel);
-	econtext->ecxt_scantuple = slot;
-	for (;;)
+	GetPerTupleExprContext(estate)->ecxt_scantuple = slot;
+	while (read_row(input, slot, qual, estate))
 	{
+		tess_stream_put(stream, slot, input->cur_lineno);
+		tess_progress_rows(++rows);
+	}
+	tess_stream_end(stream);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+	return rows;
+}
+
+/*
+ * The next row of the input that passes the condition; false at its end.  The
+ * line that core has read is the context of errors in here alone: those of
+ * nodes are about other lines.
+ */
+static bool
+read_row(CopyFromState input, TupleTableSlot *slot, ExprState *qual,
+		 EState *estate)
+{
+	ExprContext *econtext = GetPerTupleExprContext(estate);
+	ErrorContextCallback context = {.callback = CopyFromErrorCallback,
+									.arg = input,
+									.previous = error_context_stack};
+	bool passes = false;
+
+	error_context_stack = &context;
+	while (!passes)
+	{
+		MemoryContext caller;
 		bool got_row;
 
 		CHECK_FOR_INTERRUPTS();
 		ResetPerTupleExprContext(estate);
 		ExecClearTuple(slot);
-		MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+		caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
 		got_row = NextCopyFrom(input, econtext, slot->tts_values,
 							   slot->tts_isnull);
 		MemoryContextSwitchTo(caller);
 		if (!got_row)
 			break;
 		ExecStoreVirtualTuple(slot);
-		if (qual && !ExecQual(qual, econtext))
-			continue;
-		tess_stream_put(stream, slot);
-		rows++;
+		passes = qual == NULL || ExecQual(qual, econtext);
+		if (!passes)
+			tess_progress_row_excluded();
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	FreeExecutorState(estate);
-	return rows;
+	error_context_stack = context.previous;
+	return passes;
 }
 
 /*

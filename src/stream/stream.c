@@ -1,102 +1,107 @@
 /*
- * stream.c - rows are dealt out to queues, and queues are sent as COPY.
+ * stream.c - rows and lines are dealt out to queues, and queues are sent as
+ * pieces.
  *
  * A queue is a shard, or for reference tables all copies together.  Rows are
  * first kept as they are and written to the queues in batches, because what
- * writing depends on has to be pinned for it.  Of each node one COPY may be
- * unfinished while rows go on being read here; it is finished before the
- * session is used again.
+ * writing depends on has to be pinned for it; lines of an input go there as
+ * they came.
  */
 #include "postgres.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/base.h"
-#include "net/net.h"
 #include "route/route.h"
 #include "stream/stream_internal.h"
-#include "xact/xact.h"
 
 #define BATCH_ROWS 1000
 #define BATCH_BYTES (256 * 1024)
-#define QUEUE_BYTES (1024 * 1024)
-#define ALL_QUEUES_BYTES (32 * 1024 * 1024)
-
-typedef struct RowQueue
-{
-	StringInfoData bytes; /* data NULL: nothing queued */
-	char *copy_sql;
-	int node_count;
-	const int32 *node_ids;
-	Oid local_relation; /* filled in process, or InvalidOid */
-} RowQueue;
-
-/* A node's session while a COPY of ours is unfinished on it. */
-typedef struct NodeCopy
-{
-	int32 node_id;
-	TessSession *session;
-} NodeCopy;
+/* A buffer of a megabyte is not doubled for it. */
+#define PIECE_BYTES (1024 * 1024 - 32 * 1024)
+/* Of memory, which is up to twice what the queues hold. */
+#define ALL_PIECES_BYTES (32 * 1024 * 1024)
 
 struct TessStream
 {
 	const TessTable *table;
-	TessRowWriter *writer;
 	List *column_names; /* of String */
-	int queue_count;
-	RowQueue *queues;
-	Size queued_bytes;
-	int copy_count;
-	NodeCopy *copies;
-	uint64 rows;
+	List *options;		/* of the COPY that fills a shard, of DefElem */
+	char *options_text; /* the same as SQL; "" without any */
+	TessSender *sender;
+	int piece_count;
+	TessPiece *pieces;
+	Size allocated_bytes; /* of all pieces */
+	MemoryContext context;
 
+	/* rows; NULL if lines come */
+	TessRowWriter *writer;
 	MinimalTuple *batch; /* in batch_context */
+	uint64 *batch_lines; /* of the input; 0: from none */
 	int batch_count;
 	Size batch_bytes;
 	TupleTableSlot *batch_slot;
-	MemoryContext context;
 	MemoryContext batch_context;
 };
 
-static TessStream *make_stream(const TessTable *table, List *attnums);
+static TessStream *make_row_stream(const TessTable *table, List *attnums);
+static TessStream *make_stream(const TessTable *table, TupleDesc desc,
+							   List *attnums);
+static void add_queues(TessStream *stream, bool include_local);
 static void add_shard_queues(TessStream *stream);
 static Oid local_shard(const TessTable *table, int64 shard_id);
 static void add_copy_queue(TessStream *stream, List *nodes, bool include_local);
+static void prepare_piece(const TessStream *stream, TessPiece *piece,
+						  const char *relation);
 static char *copy_text(const TessStream *stream, const char *relation);
 static void write_batch(TessStream *stream);
-static RowQueue *queue_of_row(TessStream *stream, TupleTableSlot *slot);
-static RowQueue *largest_queue(TessStream *stream);
-static void send_queue(TessStream *stream, RowQueue *queue);
-static void send_to_node(TessStream *stream, RowQueue *queue, int32 node_id);
-static NodeCopy *copy_of_node(TessStream *stream, int32 node_id);
-static void finish_copy(NodeCopy *copy);
-static void drain_copy(void *owner, TessSession *session);
+static int queue_of_row(const TessStream *stream, TupleTableSlot *slot);
+static Size allocated(const TessPiece *piece);
+static bool is_full(const TessStream *stream, const TessPiece *piece);
+static void send_full(TessStream *stream, TessPiece *piece);
+static TessPiece *largest_piece(TessStream *stream);
+static void send_piece(TessStream *stream, TessPiece *piece);
 
 TessStream *
 tess_stream_begin(const TessTable *table, List *attnums, bool include_local)
 {
-	TessStream *stream = make_stream(table, attnums);
+	TessStream *stream = make_row_stream(table, attnums);
 
-	if (table->kind == TESS_REFERENCE)
-		add_copy_queue(stream, tess_meta_remote_nodes(), include_local);
-	else
-		add_shard_queues(stream);
+	add_queues(stream, include_local);
 	return stream;
 }
 
 TessStream *
 tess_stream_begin_node(const TessTable *table, List *attnums, int32 node_id)
 {
-	TessStream *stream = make_stream(table, attnums);
+	TessStream *stream = make_row_stream(table, attnums);
 	const TessNode *node = tess_meta_node(node_id);
 
 	add_copy_queue(stream, list_make1(unconstify(TessNode *, node)), false);
+	return stream;
+}
+
+/* A stream of lines of an input, in the server's encoding, that nodes read with
+ * these options (of DefElem, and as SQL). */
+TessStream *
+tess_stream_begin_lines(const TessTable *table, TupleDesc desc, List *attnums,
+						List *options, char *options_text)
+{
+	TessStream *stream = make_stream(table, desc, attnums);
+	Node *encoding = (Node *) makeString(pstrdup(GetDatabaseEncodingName()));
+
+	stream->options = lappend(list_copy(options),
+							  makeDefElem("encoding", encoding, -1));
+	stream->options_text = options_text;
+	add_queues(stream, true);
 	return stream;
 }
 
@@ -116,18 +121,39 @@ tess_stream_columns(TupleDesc desc)
 }
 
 static TessStream *
-make_stream(const TessTable *table, List *attnums)
+make_row_stream(const TessTable *table, List *attnums)
 {
-	TessStream *stream = palloc0(sizeof(TessStream));
 	Relation rel = table_open(table->relation, NoLock);
 	TupleDesc desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
-	int node_count;
-	ListCell *lc;
+	TessStream *stream = make_stream(table, desc, attnums);
 
 	table_close(rel, NoLock);
+	stream->writer = tess_row_writer_make(desc, attnums);
+	stream->options_text = "";
+	if (tess_row_writer_is_binary(stream->writer))
+	{
+		stream->options = list_make1(
+			makeDefElem("format", (Node *) makeString(pstrdup("binary")), -1));
+		stream->options_text = " (FORMAT binary)";
+	}
+	stream->batch_slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	stream->batch = palloc(sizeof(MinimalTuple) * BATCH_ROWS);
+	stream->batch_lines = palloc(sizeof(uint64) * BATCH_ROWS);
+	stream->batch_context = AllocSetContextCreate(CurrentMemoryContext,
+												  "tessera stream batch",
+												  ALLOCSET_DEFAULT_SIZES);
+	return stream;
+}
+
+static TessStream *
+make_stream(const TessTable *table, TupleDesc desc, List *attnums)
+{
+	TessStream *stream = palloc0(sizeof(TessStream));
+	ListCell *lc;
+
 	stream->table = table;
 	stream->context = CurrentMemoryContext;
-	stream->writer = tess_row_writer_make(desc, attnums);
+	stream->sender = tess_sender_make(table->name);
 	foreach(lc, attnums)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, lfirst_int(lc) - 1);
@@ -136,14 +162,16 @@ make_stream(const TessTable *table, List *attnums)
 									   makeString(pstrdup(
 										   NameStr(attribute->attname))));
 	}
-	(void) tess_meta_nodes(&node_count);
-	stream->copies = palloc0(sizeof(NodeCopy) * Max(node_count, 1));
-	stream->batch_slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	stream->batch = palloc(sizeof(MinimalTuple) * BATCH_ROWS);
-	stream->batch_context = AllocSetContextCreate(CurrentMemoryContext,
-												  "tessera stream batch",
-												  ALLOCSET_DEFAULT_SIZES);
 	return stream;
+}
+
+static void
+add_queues(TessStream *stream, bool include_local)
+{
+	if (stream->table->kind == TESS_REFERENCE)
+		add_copy_queue(stream, tess_meta_remote_nodes(), include_local);
+	else
+		add_shard_queues(stream);
 }
 
 static void
@@ -152,22 +180,21 @@ add_shard_queues(TessStream *stream)
 	const TessTable *table = stream->table;
 	const TessGroup *group = table->group;
 
-	stream->queue_count = group->shard_count;
-	stream->queues = palloc0(sizeof(RowQueue) * group->shard_count);
+	stream->piece_count = group->shard_count;
+	stream->pieces = palloc0(sizeof(TessPiece) * group->shard_count);
 	for (int i = 0; i < group->shard_count; i++)
 	{
 		const TessShard *shard = &group->shards[i];
-		RowQueue *queue = &stream->queues[i];
+		TessPiece *piece = &stream->pieces[i];
 
-		queue->copy_sql = copy_text(stream,
-									tess_meta_shard_relation(table,
-															 shard->shard_id));
-		queue->node_count = shard->node_count;
-		queue->node_ids = shard->node_ids;
+		prepare_piece(stream, piece,
+					  tess_meta_shard_relation(table, shard->shard_id));
+		piece->node_count = shard->node_count;
+		piece->node_ids = shard->node_ids;
 		for (int j = 0; j < shard->node_count; j++)
 		{
 			if (tess_meta_node(shard->node_ids[j])->is_local)
-				queue->local_relation = local_shard(table, shard->shard_id);
+				piece->local_relation = local_shard(table, shard->shard_id);
 		}
 	}
 }
@@ -193,18 +220,28 @@ add_copy_queue(TessStream *stream, List *nodes, bool include_local)
 {
 	const TessTable *table = stream->table;
 	int32 *node_ids = palloc(sizeof(int32) * Max(list_length(nodes), 1));
-	RowQueue *queue = palloc0(sizeof(RowQueue));
+	TessPiece *piece = palloc0(sizeof(TessPiece));
 	ListCell *lc;
 
 	foreach(lc, nodes)
-		node_ids[queue->node_count++] = ((const TessNode *) lfirst(lc))->node_id;
-	queue->node_ids = node_ids;
-	queue->copy_sql = copy_text(stream, tess_quote_qualified(table->schema,
-															 table->name));
+		node_ids[piece->node_count++] = ((const TessNode *) lfirst(lc))->node_id;
+	prepare_piece(stream, piece,
+				  tess_quote_qualified(table->schema, table->name));
+	piece->node_ids = node_ids;
 	if (include_local)
-		queue->local_relation = table->relation;
-	stream->queue_count = 1;
-	stream->queues = queue;
+		piece->local_relation = table->relation;
+	stream->piece_count = 1;
+	stream->pieces = piece;
+}
+
+static void
+prepare_piece(const TessStream *stream, TessPiece *piece, const char *relation)
+{
+	tess_lines_reset(&piece->lines);
+	piece->copy_sql = copy_text(stream, relation);
+	piece->column_names = stream->column_names;
+	piece->options = stream->options;
+	piece->writer = stream->writer;
 }
 
 static char *
@@ -222,19 +259,18 @@ copy_text(const TessStream *stream, const char *relation)
 						 quote_identifier(strVal(lfirst(lc))));
 	if (stream->column_names != NIL)
 		appendStringInfoChar(&sql, ')');
-	appendStringInfoString(&sql, " FROM STDIN");
-	if (tess_row_writer_is_binary(stream->writer))
-		appendStringInfoString(&sql, " (FORMAT binary)");
+	appendStringInfo(&sql, " FROM STDIN%s", stream->options_text);
 	return sql.data;
 }
 
 void
-tess_stream_put(TessStream *stream, TupleTableSlot *slot)
+tess_stream_put(TessStream *stream, TupleTableSlot *slot, uint64 line)
 {
 	MemoryContext caller = MemoryContextSwitchTo(stream->batch_context);
 	MinimalTuple tuple = ExecCopySlotMinimalTuple(slot);
 
 	MemoryContextSwitchTo(caller);
+	stream->batch_lines[stream->batch_count] = line;
 	stream->batch[stream->batch_count++] = tuple;
 	stream->batch_bytes += tuple->t_len;
 	if (stream->batch_count == BATCH_ROWS || stream->batch_bytes >= BATCH_BYTES)
@@ -250,154 +286,150 @@ write_batch(TessStream *stream)
 
 	for (int i = 0; i < stream->batch_count; i++)
 	{
-		RowQueue *queue;
-		int length;
+		TessPiece *piece;
+		Size before;
 
 		ExecStoreMinimalTuple(stream->batch[i], stream->batch_slot, false);
-		queue = queue_of_row(stream, stream->batch_slot);
-		if (queue->bytes.data == NULL)
+		piece = &stream->pieces[queue_of_row(stream, stream->batch_slot)];
+		before = allocated(piece);
+		if (piece->bytes.data == NULL)
 		{
-			initStringInfo(&queue->bytes);
-			tess_row_writer_start(stream->writer, &queue->bytes);
-			stream->queued_bytes += queue->bytes.len;
+			initStringInfo(&piece->bytes);
+			tess_row_writer_start(stream->writer, &piece->bytes);
 		}
-		length = queue->bytes.len;
-		tess_row_writer_put(stream->writer, stream->batch_slot, &queue->bytes);
-		stream->queued_bytes += queue->bytes.len - length;
-		if (queue->bytes.len < QUEUE_BYTES &&
-			stream->queued_bytes < ALL_QUEUES_BYTES)
+		tess_row_writer_put(stream->writer, stream->batch_slot, &piece->bytes);
+		if (stream->batch_lines[i] > 0)
+			tess_lines_add(&piece->lines, stream->batch_lines[i], 1);
+		stream->allocated_bytes += allocated(piece) - before;
+		if (!is_full(stream, piece))
 			continue;
 		/* The session sees the user's settings, not the pinned ones. */
 		tess_row_writer_unpin(level);
-		send_queue(stream, queue->bytes.len >= QUEUE_BYTES
-							   ? queue
-							   : largest_queue(stream));
+		send_full(stream, piece);
 		level = tess_row_writer_pin(stream->writer);
 	}
 	tess_row_writer_unpin(level);
 	ExecClearTuple(stream->batch_slot);
-	stream->rows += stream->batch_count;
 	stream->batch_count = 0;
 	stream->batch_bytes = 0;
 	MemoryContextReset(stream->batch_context);
 	MemoryContextSwitchTo(caller);
 }
 
-static RowQueue *
-queue_of_row(TessStream *stream, TupleTableSlot *slot)
+static int
+queue_of_row(const TessStream *stream, TupleTableSlot *slot)
 {
-	const TessTable *table = stream->table;
-	Datum key;
-	bool isnull;
+	Datum key = (Datum) 0;
+	bool isnull = true;
 
-	if (table->kind == TESS_REFERENCE)
-		return &stream->queues[0];
-	key = slot_getattr(slot, table->key_attnum, &isnull);
-	return &stream->queues[tess_route_value(table->group, key, isnull,
-											table->key_type)];
+	if (stream->table->kind == TESS_DISTRIBUTED)
+		key = slot_getattr(slot, stream->table->key_attnum, &isnull);
+	return tess_stream_queue(stream, key, isnull);
 }
 
-static RowQueue *
-largest_queue(TessStream *stream)
+/* The column that decides about queues; 0: there is but one queue. */
+AttrNumber
+tess_stream_key(const TessStream *stream)
 {
-	RowQueue *largest = &stream->queues[0];
+	return stream->table->key_attnum;
+}
 
-	for (int i = 1; i < stream->queue_count; i++)
+/* The queue of rows with this key. */
+int
+tess_stream_queue(const TessStream *stream, Datum key, bool isnull)
+{
+	const TessTable *table = stream->table;
+
+	if (table->kind == TESS_REFERENCE)
+		return 0;
+	return tess_route_value(table->group, key, isnull, table->key_type);
+}
+
+/* A line of the input, without what ends it, for a queue.  What is in quotes of
+ * it may have ends of lines, which the node counts too. */
+void
+tess_stream_put_line(TessStream *stream, int queue, const char *text,
+					 int length, const TessRawNumber *number)
+{
+	TessPiece *piece = &stream->pieces[queue];
+	MemoryContext caller = MemoryContextSwitchTo(stream->context);
+	Size before = allocated(piece);
+	int node_lines;
+
+	/* As core counts: what ends lines is known once the first one has ended. */
+	node_lines = 1 + (piece->bytes.data == NULL ? number->quoted_returns
+												: number->quoted_newlines);
+	if (piece->bytes.data == NULL)
+		initStringInfo(&piece->bytes);
+	appendBinaryStringInfo(&piece->bytes, text, length);
+	appendStringInfoChar(&piece->bytes, '\n');
+	tess_lines_add(&piece->lines, number->line, node_lines);
+	stream->allocated_bytes += allocated(piece) - before;
+	if (is_full(stream, piece))
+		send_full(stream, piece);
+	MemoryContextSwitchTo(caller);
+}
+
+static Size
+allocated(const TessPiece *piece)
+{
+	return (piece->bytes.data ? piece->bytes.maxlen : 0) +
+		   (piece->lines.bytes.data ? piece->lines.bytes.maxlen : 0);
+}
+
+static bool
+is_full(const TessStream *stream, const TessPiece *piece)
+{
+	return piece->bytes.len >= PIECE_BYTES ||
+		   stream->allocated_bytes >= ALL_PIECES_BYTES;
+}
+
+/* This one, or one that is worth more if all together are too large. */
+static void
+send_full(TessStream *stream, TessPiece *piece)
+{
+	send_piece(stream,
+			   piece->bytes.len >= PIECE_BYTES ? piece : largest_piece(stream));
+}
+
+static TessPiece *
+largest_piece(TessStream *stream)
+{
+	TessPiece *largest = &stream->pieces[0];
+
+	for (int i = 1; i < stream->piece_count; i++)
 	{
-		if (stream->queues[i].bytes.data != NULL &&
+		if (stream->pieces[i].bytes.data != NULL &&
 			(largest->bytes.data == NULL ||
-			 stream->queues[i].bytes.len > largest->bytes.len))
-			largest = &stream->queues[i];
+			 stream->pieces[i].bytes.len > largest->bytes.len))
+			largest = &stream->pieces[i];
 	}
 	return largest;
 }
 
-/* This server's own copy first: writers of reference tables meet there. */
 static void
-send_queue(TessStream *stream, RowQueue *queue)
+send_piece(TessStream *stream, TessPiece *piece)
 {
 	CHECK_FOR_INTERRUPTS();
-	stream->queued_bytes -= queue->bytes.len;
-	tess_row_writer_finish(stream->writer, &queue->bytes);
-	if (OidIsValid(queue->local_relation))
-	{
-		int level = tess_row_writer_pin(stream->writer);
-
-		(void) tess_stream_fill_local(queue->local_relation, stream->column_names,
-									  tess_row_writer_is_binary(stream->writer),
-									  &queue->bytes);
-		tess_row_writer_unpin(level);
-	}
-	for (int i = 0; i < queue->node_count; i++)
-	{
-		if (!tess_meta_node(queue->node_ids[i])->is_local)
-			send_to_node(stream, queue, queue->node_ids[i]);
-	}
-	pfree(queue->bytes.data);
-	queue->bytes.data = NULL;
+	stream->allocated_bytes -= allocated(piece);
+	if (stream->writer)
+		tess_row_writer_finish(stream->writer, &piece->bytes);
+	tess_sender_send(stream->sender, piece);
 }
 
-static void
-send_to_node(TessStream *stream, RowQueue *queue, int32 node_id)
-{
-	NodeCopy *copy = copy_of_node(stream, node_id);
-
-	finish_copy(copy);
-	copy->session = tess_xact_session(node_id, InvalidOid, TESS_WRITE);
-	tess_session_claim(copy->session, copy, drain_copy);
-	tess_session_copy_begin(copy->session, queue->copy_sql);
-	tess_session_copy_put(copy->session, queue->bytes.data, queue->bytes.len);
-}
-
-static NodeCopy *
-copy_of_node(TessStream *stream, int32 node_id)
-{
-	NodeCopy *copy;
-
-	for (int i = 0; i < stream->copy_count; i++)
-	{
-		if (stream->copies[i].node_id == node_id)
-			return &stream->copies[i];
-	}
-	copy = &stream->copies[stream->copy_count++];
-	copy->node_id = node_id;
-	return copy;
-}
-
-static void
-finish_copy(NodeCopy *copy)
-{
-	TessSession *session = copy->session;
-
-	if (session == NULL)
-		return;
-	copy->session = NULL;
-	(void) tess_session_copy_end(session);
-	tess_session_unclaim(session, copy);
-}
-
-/* Someone else needs the session. */
-static void
-drain_copy(void *owner, TessSession *session)
-{
-	NodeCopy *copy = owner;
-
-	copy->session = NULL;
-	(void) tess_session_copy_end(session);
-}
-
-uint64
+void
 tess_stream_end(TessStream *stream)
 {
-	write_batch(stream);
-	for (int i = 0; i < stream->queue_count; i++)
+	if (stream->writer)
+		write_batch(stream);
+	for (int i = 0; i < stream->piece_count; i++)
 	{
-		if (stream->queues[i].bytes.data != NULL)
-			send_queue(stream, &stream->queues[i]);
+		if (stream->pieces[i].bytes.data != NULL)
+			send_piece(stream, &stream->pieces[i]);
 	}
-	for (int i = 0; i < stream->copy_count; i++)
-		finish_copy(&stream->copies[i]);
+	tess_sender_finish(stream->sender);
+	if (stream->writer == NULL)
+		return;
 	ExecDropSingleTupleTableSlot(stream->batch_slot);
 	MemoryContextDelete(stream->batch_context);
-	return stream->rows;
 }

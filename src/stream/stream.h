@@ -3,14 +3,15 @@
  * rows, and the way back.
  *
  * Rows queue per shard in COPY binary format (text where a type cannot travel
- * in binary); a queue that reaches 1 MB, or the largest one when all together
- * exceed 32 MB, is sent as one COPY statement.  Shards on this server are
- * filled in process by core's CopyFrom, so constraints, indexes and triggers
- * of the shard are honoured everywhere.
+ * in binary), lines of text and csv as they came; a queue that reaches 1 MB, or
+ * the largest one when all together take 32 MB, is sent as one COPY statement.
+ * Shards on this server are filled in process by core's CopyFrom, so
+ * constraints, indexes and triggers of the shard are honoured everywhere.
  */
 #ifndef TESS_STREAM_H
 #define TESS_STREAM_H
 
+#include "commands/copy.h"
 #include "executor/tuptable.h"
 #include "nodes/pg_list.h"
 
@@ -32,9 +33,29 @@ extern TessStream *tess_stream_begin(const TessTable *table, List *attnums,
 /* A stream into one node's copy of a reference table. */
 extern TessStream *tess_stream_begin_node(const TessTable *table, List *attnums,
 										  int32 node_id);
-/* The slot has the relation's own descriptor. */
-extern void tess_stream_put(TessStream *stream, TupleTableSlot *slot);
-/* Sends what is left; the number of rows. */
-extern uint64 tess_stream_end(TessStream *stream);
+/* The slot has the relation's own descriptor.  line: that of the input which it
+ * is from, for errors of nodes; 0: from none. */
+extern void tess_stream_put(TessStream *stream, TupleTableSlot *slot,
+							uint64 line);
+/* Sends what is left. */
+extern void tess_stream_end(TessStream *stream);
+
+/* raw_check.c, raw_copy.c: text and csv whose lines go to the shards unread ---- */
+
+/* True if lines of the input say the same to all servers, and no row has to be
+ * looked at here but for its key. */
+extern bool tess_raw_is_possible(CopyFromState input, const TessTable *table);
+/* Sends all lines of the input, of a COPY with these options; how many rows
+ * they were. */
+extern uint64 tess_raw_copy(CopyFromState input, const TessTable *table,
+							List *options);
+
+/* progress.c ------------------------------------------------------------------ */
+
+/* What pg_stat_progress_copy tells of this backend: rows that have been read so
+ * far.  Cheap. */
+extern void tess_progress_rows(uint64 rows);
+/* One more that a condition has left out. */
+extern void tess_progress_row_excluded(void);
 
 #endif

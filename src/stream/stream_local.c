@@ -7,7 +7,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "commands/copy.h"
-#include "nodes/makefuncs.h"
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
 #include "utils/rel.h"
@@ -21,20 +20,18 @@ static StringInfo source;
 static int read_source(void *outbuf, int minread, int maxread);
 static uint64 copy_into(Relation rel, List *column_names, List *options);
 
-/* Complete data of a COPY into a table of this server.  The number of rows.
- * Constraints are checked and foreign keys looked up before it returns. */
+/* Complete data of a COPY into a table of this server, with these options (of
+ * DefElem).  The number of rows.  Constraints are checked and foreign keys
+ * looked up before it returns.  What pg_stat_progress_copy says of this backend
+ * is lost. */
 uint64
-tess_stream_fill_local(Oid relation, List *column_names, bool binary,
+tess_stream_fill_local(Oid relation, List *column_names, List *options,
 					   StringInfo copy_data)
 {
 	Relation rel = table_open(relation, RowExclusiveLock);
 	StringInfo outer = source;
-	List *options = NIL;
 	uint64 rows;
 
-	if (binary)
-		options = list_make1(
-			makeDefElem("format", (Node *) makeString(pstrdup("binary")), -1));
 	copy_data->cursor = 0;
 	PG_TRY();
 	{

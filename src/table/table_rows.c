@@ -70,14 +70,15 @@ scan_into(Relation rel, TessStream *stream)
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
-	uint64 rows;
+	uint64 rows = 0;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		tess_stream_put(stream, slot);
+		tess_stream_put(stream, slot, 0);
+		rows++;
 	}
-	rows = tess_stream_end(stream);
+	tess_stream_end(stream);
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);

@@ -1,0 +1,129 @@
+# COPY FROM of text and csv gives what it gives for a local table: the same rows, or the
+# same error with the same context. Inputs are random and often damaged (CopyGenerator); a
+# table of one shard has the first of several errors as its error, as a local one has.
+# TESS_SEED tries another seed, TESS_COPIES another number of inputs.
+use strict;
+use warnings;
+use CopyGenerator;
+use PostgreSQL::Test::Utils;
+use TesseraCluster;
+use Test::More;
+
+my $cluster = TesseraCluster->new(nodes => 2);
+my $folder = $PostgreSQL::Test::Utils::tmp_check;
+my @twins = ('here', 'one', 'many');
+
+for my $twin (@twins)
+{
+	my $count = $twin eq 'one' ? 1 : 5;
+
+	$cluster->query("CREATE SCHEMA $twin");
+	for my $table (sort keys %CopyGenerator::TABLES)
+	{
+		$cluster->query("CREATE TABLE $twin.$table ($CopyGenerator::TABLES{$table}{definition})");
+		$cluster->query("SELECT tessera.create_distributed_table('$twin.$table', 'k', shard_count => $count)")
+		  if $twin ne 'here';
+	}
+}
+
+# What psql says to the script, without what only nodes say.
+sub output
+{
+	my ($script) = @_;
+	my ($out, $err);
+	my $file = "$folder/script.sql";
+
+	open my $handle, '>', $file or die "$file: $!";
+	print $handle $script;
+	close $handle;
+	IPC::Run::run([ 'psql', '-XqAt', '-v', 'VERBOSITY=verbose', '-f', $file, '-d',
+			$cluster->coordinator->connstr($TesseraCluster::DATABASE) ], '>', \$out, '2>&1');
+	$out =~ s/^LOCATION: .*\n//mg;
+	$out =~ s/\non node "node\d"$//mg;
+	$out =~ s/^psql:\S*: //mg;
+	return $out;
+}
+
+# The copies in a transaction each, as each twin has them.
+sub script
+{
+	my ($twin, $cases, $from) = @_;
+	my $script = "SET search_path = $twin;\n";
+
+	for my $number (0 .. $#$cases)
+	{
+		my $case = $cases->[$number];
+		my $source = sprintf $from, "$folder/copy$number";
+
+		$script .= "\\echo == $number\nBEGIN;\n"
+		  . ($source =~ /^\\/ ? '\\copy' : 'COPY')
+		  . " $case->{table} ($case->{columns}) FROM " . ($source =~ s/^\\//r) . " $case->{options}"
+		  . ($source =~ /^\\/ ? "\n" : ";\n")
+		  . "SELECT '<' || t::text || '>' FROM $case->{table} t ORDER BY t::text COLLATE \"C\";\nROLLBACK;\n"
+		  . "SELECT count(*) FROM $case->{table};\n";
+	}
+	return $script;
+}
+
+sub answers
+{
+	my ($twin, $cases, $from) = @_;
+	my (undef, @answers) = split /^== \d+\n/m, output(script($twin, $cases, $from));
+	return @answers;
+}
+
+# The line that an error is about; '' if there is none.
+sub line { return $_[0] =~ /^(?:CONTEXT:  )?COPY \w+, line (\d+)/m ? $1 : ''; }
+
+my ($succeeded, $failed, $other) = (0, 0, 0);
+
+sub compare
+{
+	my ($name, $cases, $from) = @_;
+	my @differences;
+
+	for my $number (0 .. $#$cases)
+	{
+		my $file = "$folder/copy$number";
+		open my $handle, '>:raw', $file or die "$file: $!";
+		print $handle $cases->[$number]{input};
+		close $handle;
+	}
+	my %answers = map { $_ => [ answers($_, $cases, $from) ] } @twins;
+	for my $number (0 .. $#$cases)
+	{
+		my ($here, $one, $many) = map { $answers{$_}[$number] } @twins;
+		my $fails = $here =~ /^ERROR:/m;
+
+		$fails ? $failed++ : $succeeded++;
+		push @differences, "$cases->[$number]{table} $cases->[$number]{options}\n-- input\n$cases->[$number]{input}\n-- here\n$here\n-- one\n$one"
+		  if $here ne $one;
+		if ($fails && $many =~ /^ERROR:/m && line($many) ne line($here))
+		{
+			# several lines are wrong
+			$other++;
+			next;
+		}
+		push @differences, "$cases->[$number]{table} $cases->[$number]{options}\n-- input\n$cases->[$number]{input}\n-- here\n$here\n-- many\n$many"
+		  if $here ne $many;
+	}
+	is(scalar @differences, 0, "$name: no differences");
+	diag(substr join("\n=====\n", @differences[ 0 .. ($#differences > 2 ? 2 : $#differences) ]), 0, 6000) if @differences;
+	return;
+}
+
+my $seed = $ENV{TESS_SEED} // 1;
+my $copies = $ENV{TESS_COPIES} // 160;
+my $generator = CopyGenerator->new($seed);
+
+compare("seed $seed, files", [ map { $generator->case(12) } 1 .. $copies ], q{'%s'});
+compare("seed $seed, the client", [ map { $generator->case(12) } 1 .. $copies / 2 ], q{\\'%s'});
+# larger than the buffer that an input is read into
+compare("seed $seed, long files", [ map { $generator->case(6000) } 1 .. $copies / 20 ], q{'%s'});
+compare("seed $seed, a program", [ map { $generator->case(6000) } 1 .. $copies / 50 ], q{PROGRAM 'cat %s'});
+note "$succeeded succeeded, $failed failed, of which $other with another line of several";
+cmp_ok($succeeded, '>', 0.3 * $copies, 'many succeeded');
+cmp_ok($failed, '>', 0.3 * $copies, 'and many failed');
+cmp_ok($other, '<', 0.2 * $failed, 'mostly with the same line');
+
+done_testing();
