@@ -49,17 +49,16 @@ is_numbered(const TessWrite *write)
 	return write->returns && write->command != CMD_INSERT;
 }
 
-/* The text of a statement for so many rows. */
-static char *
-statement_text(const Batch *batch)
+/* See exec_internal.h. */
+char *
+tess_write_sql(const TessWrite *write, int64 shard_id, int rows, int tail_params)
 {
-	const TessWrite *write = batch->batches->write;
-	int param = batch->batches->args->count;
+	int param = tail_params;
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, tess_template_sql(write->head, batch->shard_id));
-	for (int row = 0; row < batch->rows; row++)
+	appendStringInfoString(&sql, tess_template_sql(write->head, shard_id));
+	for (int row = 0; row < rows; row++)
 	{
 		const char *separator = row == 0 ? "(" : ", (";
 		ListCell *cell;
@@ -77,8 +76,17 @@ statement_text(const Batch *batch)
 		}
 		appendStringInfoChar(&sql, ')');
 	}
-	appendStringInfoString(&sql, tess_template_sql(write->tail, batch->shard_id));
+	appendStringInfoString(&sql, tess_template_sql(write->tail, shard_id));
 	return sql.data;
+}
+
+static char *
+statement_text(const Batch *batch)
+{
+	const TessBatches *batches = batch->batches;
+
+	return tess_write_sql(batches->write, batch->shard_id, batch->rows,
+						  batches->args->count);
 }
 
 /* The parameters of a batch's statement.  In the current context. */

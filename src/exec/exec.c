@@ -116,26 +116,35 @@ tess_exec_is_last_act(EState *estate, const Plan *plan)
 static void
 start(QueryDesc *query_desc, int eflags)
 {
+	TessDirect *run;
+
 	if (tess_xact_depth == 0)
 		tess_ticket_take(query_desc->params);
 	/* checks of foreign keys have snapshots of their own */
 	if (!InNoForceRLSOperation() || call.for_foreign_key)
 		tess_statement_choose_snapshot(query_desc, eflags);
+	run = tess_direct_start(query_desc, eflags);
 	if (hooks.next_start)
 		hooks.next_start(query_desc, eflags);
 	else
 		standard_ExecutorStart(query_desc, eflags);
+	if (run != NULL)
+		tess_direct_started(run);
 }
 
 static void
 end(QueryDesc *query_desc)
 {
+	TessDirect *run = tess_direct_find(query_desc);
+
 	if (tess_xact_depth == 0 && query_desc->estate != NULL)
 		tess_ticket_note_rows(query_desc->estate->es_processed);
 	if (hooks.next_end)
 		hooks.next_end(query_desc);
 	else
 		standard_ExecutorEnd(query_desc);
+	if (run != NULL)
+		tess_direct_end(run);
 	tess_snapshot_sweep(query_desc->snapshot);
 	if (tess_xact_depth == 0)
 		tess_answer_end();

@@ -265,6 +265,10 @@ extern int tess_write_route(const TessWrite *write, const TessGroup *group,
 							TupleTableSlot *slot);
 extern void tess_batches_add(TessBatches *batches, int shard_index, int64 ordinal,
 							 const Datum *values, const bool *nulls);
+/* The text of a write's statement for so many rows, whose parameters come after
+ * those of the tail. */
+extern char *tess_write_sql(const TessWrite *write, int64 shard_id, int rows,
+							int tail_params);
 extern bool tess_batches_are_waiting(const TessBatches *batches);
 extern void tess_batches_send(TessBatches *batches);
 extern uint64 tess_batches_finish(TessBatches *batches, bool is_last_act,
@@ -368,6 +372,15 @@ extern void tess_capture_end(TessCapture *capture);
 extern bool tess_rows_need_one_statement(const TriggerDesc *triggers);
 extern void tess_rows_repeat(const TessFragment *fragment, TessCapture *capture,
 							 bool at_once, TessScanFigures *figures);
+
+/* direct.c: statements of one shard that is here ---------------------------- */
+typedef struct TessDirect TessDirect;
+
+extern TessDirect *tess_direct_start(QueryDesc *query_desc, int eflags);
+extern void tess_direct_started(TessDirect *run);
+extern TessDirect *tess_direct_find(const QueryDesc *query_desc);
+extern void tess_direct_end(TessDirect *run);
+extern int64 tess_direct_count(void);
 
 /* scan_node.c, modify_node.c, repeat_node.c -------------------------------- */
 extern const CustomScanMethods tess_scan_methods;

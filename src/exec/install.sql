@@ -141,3 +141,9 @@ CREATE FUNCTION tessera_internal.stash_rows(stash bigint, VARIADIC columns "any"
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tess_stash_rows';
 COMMENT ON FUNCTION tessera_internal.stash_rows(bigint, "any")
 	IS 'keeps rows from arrays, one a column, for tessera_internal.shipped_rows, until the transaction ends';
+
+CREATE FUNCTION tessera_internal.runs_in_process(OUT direct bigint, OUT nested bigint)
+RETURNS record LANGUAGE c VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tess_runs_in_process';
+COMMENT ON FUNCTION tessera_internal.runs_in_process() IS
+'how many statements of shards this session has run in the place of its own ones, and within them';

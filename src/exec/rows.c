@@ -251,6 +251,21 @@ tess_row_receiver_make(void *owner, TessSlotSink put)
 	return &receiver->dest;
 }
 
+/* Statements that tess_exec_here has run in this session. */
+static int64 nested_count = 0;
+
+PG_FUNCTION_INFO_V1(tess_runs_in_process);
+
+/* tessera_internal.runs_in_process(): one row. */
+PGDLLEXPORT Datum
+tess_runs_in_process(PG_FUNCTION_ARGS)
+{
+	Datum values[] = {Int64GetDatum(tess_direct_count()),
+					  Int64GetDatum(nested_count)};
+
+	return tess_result_row(fcinfo, lengthof(values), values);
+}
+
 /* See exec_internal.h.  On error, the abort puts the user back. */
 uint64
 tess_exec_here(const char *sql, ParamListInfo params, Snapshot snapshot,
@@ -265,6 +280,7 @@ tess_exec_here(const char *sql, ParamListInfo params, Snapshot snapshot,
 		SetUserIdAndSecContext(role,
 							   saved_context | SECURITY_LOCAL_USERID_CHANGE);
 
+	nested_count++;
 	/* Foreign keys are seen to when all copies and shards are changed. */
 	processed = tess_local_execute(sql, params, snapshot, !writes, writes, dest);
 

@@ -33,6 +33,7 @@
 typedef struct Kept
 {
 	uint64 hash; /* of text, types and options; key of the table, so it comes first */
+	uint64 serial; /* no other statement has ever had it; 0: there is none */
 	CachedPlanSource *source;
 	dlist_node link; /* by last use, the latest first */
 } Kept;
@@ -42,6 +43,7 @@ static struct
 	HTAB *table; /* NULL: nothing was kept yet */
 	dlist_head by_use;
 	int count;
+	uint64 last_serial;
 	int planning; /* calls of PostgreSQL's cache that have not returned */
 	const char *planned_text;
 	int guc_level; /* of the pinned settings in such a call; 0: not pinned */
@@ -92,6 +94,7 @@ evict(void)
 	CachedPlanSource *source = oldest->source;
 
 	dlist_delete(&oldest->link);
+	oldest->serial = 0;
 	(void) hash_search(kept.table, &oldest->hash, HASH_REMOVE, NULL);
 	kept.count--;
 	DropCachedPlan(source);
@@ -145,7 +148,7 @@ make_source(const char *sql, const ParamListInfoData *params, int cursor_options
 	return source;
 }
 
-static void
+static Kept *
 keep(uint64 hash, CachedPlanSource *source)
 {
 	Kept *entry;
@@ -161,9 +164,11 @@ keep(uint64 hash, CachedPlanSource *source)
 	}
 	entry = hash_search(kept.table, &hash, HASH_ENTER, NULL);
 	SaveCachedPlan(source);
+	entry->serial = ++kept.last_serial;
 	entry->source = source;
 	dlist_push_head(&kept.by_use, &entry->link);
 	kept.count++;
+	return entry;
 }
 
 /*
@@ -208,40 +213,80 @@ get_plan(CachedPlanSource *source, ParamListInfo params)
 	return plan;
 }
 
-/*
- * The plan of a statement that is kept, or is to be from now on; NULL: it comes
- * for the first time, or is a command.  ReleaseCachedPlan, with the resource owner that is current
- * now, gives it back.  Needs an active snapshot.
- */
-CachedPlan *
-tess_kept_plan(const char *sql, ParamListInfo params, bool read_only)
+/* The entry of a statement that is kept, or is to be from now on; NULL: it comes
+ * for the first time, or is a command. */
+static Kept *
+find_or_keep(const char *sql, ParamListInfo params, bool read_only)
 {
 	int cursor_options = read_only ? CURSOR_OPT_PARALLEL_OK : 0;
 	uint64 hash = hash_of(sql, params, cursor_options);
 	Kept *entry = NULL;
+	CachedPlanSource *source;
 
 	if (kept.table != NULL)
 		entry = hash_search(kept.table, &hash, HASH_FIND, NULL);
-	if (entry == NULL)
+	if (entry != NULL)
 	{
-		CachedPlanSource *source;
-
-		if (kept.seen[hash % SEEN_COUNT] != hash)
-		{
-			kept.seen[hash % SEEN_COUNT] = hash;
+		if (!is_of(entry->source, sql, params, cursor_options))
 			return NULL;
-		}
-		source = make_source(sql, params, cursor_options);
-		if (source == NULL)
-			return NULL;
-		keep(hash, source);
-		/* one that is being planned, by who called a function that is here, stays */
-		while (kept.count > KEPT_COUNT && kept.planning == 0)
-			evict();
-		return get_plan(source, params);
+		dlist_move_head(&kept.by_use, &entry->link);
+		return entry;
 	}
-	if (!is_of(entry->source, sql, params, cursor_options))
+	if (kept.seen[hash % SEEN_COUNT] != hash)
+	{
+		kept.seen[hash % SEEN_COUNT] = hash;
 		return NULL;
-	dlist_move_head(&kept.by_use, &entry->link);
-	return get_plan(entry->source, params);
+	}
+	source = make_source(sql, params, cursor_options);
+	if (source == NULL)
+		return NULL;
+	entry = keep(hash, source);
+	/* one that is being planned, by who called a function that is here, stays */
+	while (kept.count > KEPT_COUNT && kept.planning == 0)
+		evict();
+	return entry;
+}
+
+/*
+ * The plan of a statement that is kept; NULL: it is not, or yet.
+ * ReleaseCachedPlan, with the resource owner that is current now, gives it back.
+ * Needs an active snapshot.
+ */
+CachedPlan *
+tess_kept_plan(const char *sql, ParamListInfo params, bool read_only)
+{
+	Kept *entry = find_or_keep(sql, params, read_only);
+
+	return entry != NULL ? get_plan(entry->source, params) : NULL;
+}
+
+/* See local.h. */
+bool
+tess_local_is_kept(const TessKeptPlace *place)
+{
+	/* memory of the table's entries is never given back */
+	return place->kept != NULL && place->kept->serial == place->serial;
+}
+
+/* See local.h. */
+CachedPlan *
+tess_local_plan(TessKeptPlace *place, const char *sql, ParamListInfo params,
+				bool read_only, TupleDesc *desc)
+{
+	CachedPlan *plan;
+	Kept *entry = place->kept;
+
+	if (sql == NULL)
+		dlist_move_head(&kept.by_use, &entry->link);
+	else
+	{
+		entry = find_or_keep(sql, params, read_only);
+		if (entry == NULL)
+			return NULL;
+		place->kept = entry;
+		place->serial = entry->serial;
+	}
+	plan = get_plan(entry->source, params);
+	*desc = entry->source->resultDesc;
+	return plan;
 }

@@ -6,6 +6,7 @@
 #ifndef TESS_LOCAL_H
 #define TESS_LOCAL_H
 
+#include "access/tupdesc.h"
 #include "nodes/params.h"
 #include "nodes/pg_list.h"
 #include "tcop/dest.h"
@@ -26,6 +27,26 @@ extern void tess_local_run(List *commands);
 extern uint64 tess_local_execute(const char *sql, ParamListInfo params,
 								 Snapshot snapshot, bool read_only,
 								 bool later_triggers, DestReceiver *dest);
+
+/* Where a kept statement was found, for who will ask for it again; all 0: it was
+ * not. */
+typedef struct TessKeptPlace
+{
+	struct Kept *kept;
+	uint64 serial; /* of the statement that stood there */
+} TessKeptPlace;
+
+/* True if the statement is there still. */
+extern bool tess_local_is_kept(const TessKeptPlace *place);
+
+/* The plan of a statement that tess_local_execute would keep, for who runs
+ * it himself: sql NULL for the one at place, which is valid; otherwise it
+ * gets the place.  NULL: it is not kept, or yet.  *desc: its columns, NULL if it gives
+ * none.  Needs an active snapshot; ReleaseCachedPlan with the current resource
+ * owner gives it back. */
+extern struct CachedPlan *tess_local_plan(TessKeptPlace *place, const char *sql,
+										  ParamListInfo params, bool read_only,
+										  TupleDesc *desc);
 
 /* An EXPLAIN of one statement, without ANALYZE; its output goes to dest.  types
  * of its parameters: InvalidOid is inferred.  params NULL: they have no values,

@@ -34,11 +34,13 @@
 #include "base/base.h"
 #include "net/net_internal.h"
 
-/* How a value becomes bytes; the fixed ones need no function call. */
+/* How a value becomes bytes; those after the first two need no function of the
+ * type, and so no look at the catalogs. */
 typedef enum WireForm
 {
 	WIRE_TEXT,
 	WIRE_BINARY, /* by send and receive */
+	WIRE_STRING,
 	WIRE_BOOL,
 	WIRE_INT2,
 	WIRE_INT4,
@@ -101,6 +103,42 @@ needs_text(Oid type)
 	}
 }
 
+/* The form of a (base) type that travels in binary. */
+static WireForm
+binary_form(Oid type)
+{
+	switch (type)
+	{
+		case TEXTOID:
+			return WIRE_STRING;
+		case BOOLOID:
+			return WIRE_BOOL;
+		case INT2OID:
+			return WIRE_INT2;
+		case INT4OID:
+		case FLOAT4OID:
+		case DATEOID:
+			return WIRE_INT4;
+		case INT8OID:
+		case FLOAT8OID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case TIMEOID:
+			return WIRE_INT8;
+		case UUIDOID:
+			return WIRE_UUID;
+		default:
+			return WIRE_BINARY;
+	}
+}
+
+/* True for types of which all is known without a look at the catalogs. */
+static bool
+is_plain(Oid type)
+{
+	return binary_form(type) != WIRE_BINARY;
+}
+
 /* Can values travel in binary between servers whose users' OIDs differ? */
 static bool
 travels_binary(Oid type)
@@ -111,6 +149,8 @@ travels_binary(Oid type)
 	Oid element;
 	bool has_functions;
 
+	if (is_plain(type))
+		return true;
 	type = getBaseType(type);
 	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	if (!HeapTupleIsValid(tuple))
@@ -147,6 +187,8 @@ travels_binary(Oid type)
 Oid
 tess_type_wire_oid(Oid type)
 {
+	if (is_plain(type))
+		return type;
 	if (!is_builtin(type) || type == UNKNOWNOID ||
 		get_typtype(type) == TYPTYPE_PSEUDO)
 		return InvalidOid;
@@ -162,33 +204,6 @@ tess_types_travel_binary(int count, const Oid *types)
 			return false;
 	}
 	return true;
-}
-
-/* The form of a (base) type that travels in binary. */
-static WireForm
-binary_form(Oid type)
-{
-	switch (type)
-	{
-		case BOOLOID:
-			return WIRE_BOOL;
-		case INT2OID:
-			return WIRE_INT2;
-		case INT4OID:
-		case FLOAT4OID:
-		case DATEOID:
-			return WIRE_INT4;
-		case INT8OID:
-		case FLOAT8OID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-		case TIMEOID:
-			return WIRE_INT8;
-		case UUIDOID:
-			return WIRE_UUID;
-		default:
-			return WIRE_BINARY;
-	}
 }
 
 /*
@@ -258,11 +273,18 @@ tess_encoder_make(int count, const Oid *types)
 	for (int i = 0; i < count; i++)
 	{
 		WireColumn *column = &encoder->columns[i];
-		Oid type = getBaseType(types[i]);
+		Oid type = types[i];
 		Oid function;
 		bool is_varlena;
 
-		encoder->types[i] = tess_type_wire_oid(types[i]);
+		encoder->types[i] = tess_type_wire_oid(type);
+		if (is_plain(type))
+		{
+			column->form = binary_form(type);
+			encoder->formats[i] = 1;
+			continue;
+		}
+		type = getBaseType(type);
 		if (travels_binary(type))
 		{
 			column->form = binary_form(type);
@@ -317,6 +339,10 @@ encode_value(WireColumn *column, Datum value, int *length)
 			return encode_bytes(&qword, sizeof(qword), length);
 		case WIRE_UUID:
 			return encode_bytes(DatumGetUUIDP(value), UUID_LEN, length);
+		case WIRE_STRING:
+			bytes = DatumGetByteaPP(value);
+			return encode_bytes(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes),
+								length);
 		case WIRE_BINARY:
 			bytes = SendFunctionCall(&column->function, value);
 			*length = VARSIZE(bytes) - VARHDRSZ;
@@ -387,11 +413,16 @@ tess_decoder_make(int count, const Oid *types, const int32 *typmods, bool binary
 	for (int i = 0; i < count; i++)
 	{
 		WireColumn *column = &decoder->columns[i];
-		Oid type;
+		Oid type = types[i];
 		Oid function;
 
 		column->typmod = typmods ? typmods[i] : -1;
-		type = getBaseTypeAndTypmod(types[i], &column->typmod);
+		if (binary && is_plain(type))
+		{
+			column->form = binary_form(type);
+			continue;
+		}
+		type = getBaseTypeAndTypmod(type, &column->typmod);
 		if (binary)
 		{
 			column->form = binary_form(type);
@@ -466,6 +497,11 @@ decode_value(WireColumn *column, char *bytes, int length)
 			uuid = palloc(sizeof(pg_uuid_t));
 			memcpy(uuid->data, bytes, UUID_LEN);
 			return UUIDPGetDatum(uuid);
+		case WIRE_STRING:
+			return PointerGetDatum(
+				cstring_to_text_with_len(pg_any_to_server(bytes, length,
+														  GetDatabaseEncoding()),
+										 length));
 		case WIRE_BINARY:
 		case WIRE_TEXT:
 			break;

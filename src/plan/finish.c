@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -174,4 +175,106 @@ tess_expressions_finish(List *exprs, PlannedStmt *stmt)
 		stmt->invalItems = list_concat(stmt->invalItems, items);
 	}
 	return finished;
+}
+
+static bool
+is_users_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/* What has to be evaluated by the executor that runs the plan, or may run
+ * statements of users. */
+static bool
+needs_executor_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind != PARAM_EXTERN;
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
+		IsA(node, CoerceToDomain))
+		return true;
+	return check_functions_in_node(node, is_users_function, NULL) ||
+		   expression_tree_walker(node, needs_executor_walker, context);
+}
+
+static bool
+may_be_early(List *exprs)
+{
+	return !needs_executor_walker((Node *) exprs, NULL) &&
+		   !contain_volatile_functions((Node *) exprs);
+}
+
+/* A statement that is sent to one shard as it is, and whose columns are those
+ * that the shard gives. */
+static bool
+is_whole_scan(const CustomScan *scan, const TessFragment *fragment,
+			  const PlannedStmt *stmt)
+{
+	ListCell *cell;
+
+	if (fragment->target != TESS_TO_ONE_SHARD || fragment->sources != NIL ||
+		fragment->frame != NIL || fragment->shipped != NIL ||
+		fragment->command != stmt->commandType ||
+		(fragment->changed != NIL && !fragment->sets_count) ||
+		list_length(scan->custom_scan_tlist) !=
+			list_length(scan->scan.plan.targetlist))
+		return false;
+	foreach(cell, scan->scan.plan.targetlist)
+	{
+		const TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		const Var *var = (const Var *) entry->expr;
+
+		if (entry->resjunk || !IsA(var, Var) || var->varno != INDEX_VAR ||
+			var->varattno != foreach_current_index(cell) + 1)
+			return false;
+	}
+	return true;
+}
+
+/* An INSERT of one row, that gives none. */
+static bool
+is_insert_of_row(const CustomScan *scan, const TessFragment *fragment)
+{
+	const TessModifySpec *spec = fragment->modify;
+	const Result *row;
+	const TessWrite *write;
+
+	if (fragment->target != TESS_TO_SHARDS || spec->has_returning ||
+		spec->finds_rows || spec->resolves_conflicts ||
+		list_length(spec->writes) != 1 || !fragment->sets_count ||
+		list_length(scan->custom_plans) != 1 ||
+		!IsA(linitial(scan->custom_plans), Result))
+		return false;
+	write = linitial(spec->writes);
+	row = linitial(scan->custom_plans);
+	return write->command == CMD_INSERT && write->counts && !write->returns &&
+		   row->plan.lefttree == NULL && row->plan.qual == NIL &&
+		   row->plan.initPlan == NIL && row->resconstantqual == NULL &&
+		   may_be_early(row->plan.targetlist);
+}
+
+/* Gives the fragment that a finished plan consists of a number, if a shard of
+ * this server may run it as a statement of its own. */
+void
+tess_number_whole(PlannedStmt *stmt)
+{
+	static int64 last_number = 0;
+	const CustomScan *scan = (const CustomScan *) stmt->planTree;
+	TessFragment *fragment;
+	bool is_whole = false;
+
+	if (!IsA(scan, CustomScan) || stmt->hasModifyingCTE || !stmt->canSetTag ||
+		stmt->subplans != NIL || stmt->rowMarks != NIL ||
+		scan->scan.plan.qual != NIL || scan->scan.plan.initPlan != NIL ||
+		!may_be_early(scan->custom_exprs))
+		return;
+	fragment = linitial(scan->custom_private);
+	if (strcmp(scan->methods->CustomName, TESS_SCAN_METHODS) == 0)
+		is_whole = is_whole_scan(scan, fragment, stmt);
+	else if (strcmp(scan->methods->CustomName, TESS_MODIFY_METHODS) == 0)
+		is_whole = is_insert_of_row(scan, fragment);
+	if (is_whole)
+		fragment->number = ++last_number;
 }

@@ -220,6 +220,7 @@ tess_plan_in_frame(TessJob *job, bool is_open)
 	if (inner.scans != NIL)
 		stmt->parallelModeNeeded = false;
 	tess_columns_name_shards(stmt, inner.scans);
+	tess_number_whole(stmt);
 	return stmt;
 }
 

@@ -75,6 +75,8 @@ extern CustomScan *tess_scan_make(const char *methods, TessFragment *fragment,
 extern PlannedStmt *tess_statement_make(TessJob *job, Plan *plan);
 /* Expressions ready to be executed; what the plan depends on goes to stmt. */
 extern List *tess_expressions_finish(List *exprs, PlannedStmt *stmt);
+/* Says of a fragment that is the whole plan that it is. */
+extern void tess_number_whole(PlannedStmt *stmt);
 
 /* modify.c: what all changes share ------------------------------------------- */
 

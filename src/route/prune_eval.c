@@ -334,3 +334,46 @@ tess_prune_estimate(Expr *expr, ParamListInfo params, const TessGroup *group,
 	*exact = source.exact;
 	return shards;
 }
+
+/* An equality; nothing equals NULL. */
+static int
+shard_of_equality(const OpExpr *equality, TessValueOf value_of, void *arg,
+				  const TessGroup *group)
+{
+	Expr *comparand = other_argument(equality->args);
+	bool isnull;
+	Datum value = value_of(comparand, arg, &isnull);
+
+	if (isnull)
+		return -1;
+	return tess_route_value(group, value, false, exprType((Node *) comparand));
+}
+
+bool
+tess_prune_one(Expr *expr, TessValueOf value_of, void *arg,
+			   const TessGroup *group, int *shard_index)
+{
+	ListCell *cell;
+
+	if (IsA(expr, OpExpr))
+	{
+		*shard_index = shard_of_equality((OpExpr *) expr, value_of, arg, group);
+		return true;
+	}
+	if (!IsA(expr, BoolExpr) || ((BoolExpr *) expr)->boolop != AND_EXPR)
+		return false;
+	foreach(cell, ((BoolExpr *) expr)->args)
+	{
+		OpExpr *equality = lfirst(cell);
+		int found;
+
+		if (!IsA(equality, OpExpr))
+			return false;
+		found = shard_of_equality(equality, value_of, arg, group);
+		if (foreach_current_index(cell) == 0)
+			*shard_index = found;
+		else if (found != *shard_index)
+			*shard_index = -1;
+	}
+	return true;
+}

@@ -58,4 +58,13 @@ extern Bitmapset *tess_prune_eval(TessPruneState *state, ExprContext *econtext,
 extern Bitmapset *tess_prune_estimate(Expr *expr, ParamListInfo params,
 									  const TessGroup *group, bool *exact);
 
+/* The value of a comparand. */
+typedef Datum (*TessValueOf)(Expr *expr, void *arg, bool *isnull);
+
+/* For an expression of equalities alone, without an executor: true with the
+ * only shard that can hold such a row in *shard_index, -1 if none can.  False if
+ * the expression is another one. */
+extern bool tess_prune_one(Expr *expr, TessValueOf value_of, void *arg,
+						   const TessGroup *group, int *shard_index);
+
 #endif

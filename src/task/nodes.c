@@ -16,6 +16,7 @@
 typedef enum FieldKind
 {
 	FIELD_INT, /* int and enums of its size */
+	FIELD_INT64,
 	FIELD_OID,
 	FIELD_BOOL,
 	FIELD_NODE /* any node or list, may be NULL */
@@ -66,6 +67,7 @@ static const Field fragment_fields[] =
 	 FIELD(TessFragment, calls_functions, FIELD_BOOL),
 	 FIELD(TessFragment, sets_count, FIELD_BOOL),
 	 FIELD(TessFragment, role, FIELD_OID),
+	 FIELD(TessFragment, number, FIELD_INT64),
 	 FIELD(TessFragment, modify, FIELD_NODE),
 	 {NULL}};
 
@@ -210,6 +212,9 @@ copy_node(ExtensibleNode *target, const ExtensibleNode *source)
 			case FIELD_INT:
 				*(int *) to = *(int *) from;
 				break;
+			case FIELD_INT64:
+				*(int64 *) to = *(int64 *) from;
+				break;
 			case FIELD_OID:
 				*(Oid *) to = *(Oid *) from;
 				break;
@@ -236,6 +241,9 @@ equal_nodes(const ExtensibleNode *a, const ExtensibleNode *b)
 		{
 			case FIELD_INT:
 				same = *(int *) left == *(int *) right;
+				break;
+			case FIELD_INT64:
+				same = *(int64 *) left == *(int64 *) right;
 				break;
 			case FIELD_OID:
 				same = *(Oid *) left == *(Oid *) right;
@@ -265,6 +273,9 @@ out_node(struct StringInfoData *out, const ExtensibleNode *node)
 		{
 			case FIELD_INT:
 				appendStringInfo(out, "%d", *(int *) from);
+				break;
+			case FIELD_INT64:
+				appendStringInfo(out, INT64_FORMAT, *(int64 *) from);
 				break;
 			case FIELD_OID:
 				appendStringInfo(out, "%u", *(Oid *) from);
@@ -297,6 +308,8 @@ read_node(ExtensibleNode *node)
 		token = pg_strtok(&length);
 		if (field->kind == FIELD_INT)
 			*(int *) to = atoi(token);
+		else if (field->kind == FIELD_INT64)
+			*(int64 *) to = strtoi64(token, NULL, 10);
 		else if (field->kind == FIELD_OID)
 			*(Oid *) to = (Oid) strtoul(token, NULL, 10);
 		else

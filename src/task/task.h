@@ -133,6 +133,13 @@ typedef struct TessFragment
 	bool sets_count; /* es_processed is the sum of the nodes' counts */
 	Oid role;		 /* InvalidOid: who starts the statement */
 
+	/*
+	 * Not 0: the plan is this fragment and nothing else, for one shard, which may
+	 * run it as a statement of its own.  The number is the plan's in this
+	 * backend; its copies have the same, and the same text.
+	 */
+	int64 number;
+
 	/* Modify only: see TessFragment use in modify plans below. */
 	struct TessModifySpec *modify; /* NULL for scans; copied with the node */
 } TessFragment;

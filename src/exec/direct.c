@@ -1,0 +1,459 @@
+/*
+ * direct.c - a statement for one shard of this server runs as the shard's own.
+ *
+ * Where a plan is one fragment and nothing else, and its shard is here, the
+ * executor is started with the plan that local/ keeps for the shard: no
+ * executor within an executor, and rows go to who asked for them as they are.  To
+ * everybody else the statement stays what it was: rights are those of the shell
+ * too, and the query description has its own plan again as soon as the
+ * executor has started.
+ *
+ * Whatever is not plain goes the ordinary way (scan_node.c, modify_node.c): the
+ * first execution, EXPLAIN, cursors that go backward, statements of foreign
+ * keys, another role.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "exec/exec_internal.h"
+#include "executor/executor.h"
+#include "lib/ilist.h"
+#include "local/local.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "route/route.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/snapmgr.h"
+
+#define PLACE_COUNT 1024
+
+/* Where the statement of a plan for a shard was found; a newer one takes an
+ * older one's place. */
+typedef struct Place
+{
+	int64 number; /* of the plan */
+	int64 shard_id;
+	TessKeptPlace kept;
+	const struct TupleDescData *desc; /* was found to be the plan's own */
+	bool differs; /* no: rows of the table are of its type */
+} Place;
+
+/* An execution; in the context in which the executor was started. */
+struct TessDirect
+{
+	dlist_node link;
+	bool listed;
+	QueryDesc *query_desc;
+	MemoryContextCallback callback;
+	CachedPlan *kept;
+	ResourceOwner owner; /* of the reference to it */
+	PlannedStmt stmt;	 /* the shard's plan, under the statement's own name */
+	ParamListInfo params;
+
+	PlannedStmt *own_stmt;
+	ParamListInfo own_params;
+};
+
+/* What is evaluated before there is an executor. */
+typedef struct Evaluation
+{
+	const PlannedStmt *stmt;
+	bool is_allowed;	   /* rights were checked */
+	ParamListInfo params;  /* of the statement */
+	ExprContext *econtext; /* for what is not a plain value; made when needed */
+} Evaluation;
+
+static struct
+{
+	Place *places; /* NULL: none yet */
+	dlist_head running;
+	int64 count; /* ever */
+} direct = {.running = DLIST_STATIC_INIT(direct.running)};
+
+/* Rights on the shells; errors without.  Nothing is done for who has none. */
+static void
+check_rights(Evaluation *evaluation)
+{
+	if (!evaluation->is_allowed)
+		(void) ExecCheckRTPerms(evaluation->stmt->rtable, true);
+	evaluation->is_allowed = true;
+}
+
+/* Values ----------------------------------------------------------------------- */
+
+static Datum
+evaluate(Evaluation *evaluation, Expr *expr, bool *isnull)
+{
+	ExprState *state;
+
+	check_rights(evaluation);
+	state = ExecInitExprWithParams(expr, evaluation->params);
+	if (evaluation->econtext == NULL)
+	{
+		evaluation->econtext = CreateStandaloneExprContext();
+		evaluation->econtext->ecxt_param_list_info = evaluation->params;
+	}
+	/* in the current context: the value is needed as long as the statement */
+	return ExecEvalExpr(state, evaluation->econtext, isnull);
+}
+
+/* TessValueOf */
+static Datum
+value_of(Expr *expr, void *arg, bool *isnull)
+{
+	Evaluation *evaluation = arg;
+	ParamListInfo params = evaluation->params;
+	const Param *param = (const Param *) expr;
+	ParamExternData space;
+	const ParamExternData *bound;
+
+	if (IsA(expr, Const))
+	{
+		*isnull = ((const Const *) expr)->constisnull;
+		return ((const Const *) expr)->constvalue;
+	}
+	if (!IsA(expr, Param) || params == NULL || param->paramid <= 0 ||
+		param->paramid > params->numParams)
+		return evaluate(evaluation, expr, isnull);
+	bound = params->paramFetch != NULL
+				? params->paramFetch(params, param->paramid, false, &space)
+				: &params->params[param->paramid - 1];
+	if (bound->ptype != param->paramtype)
+		return evaluate(evaluation, expr, isnull); /* which raises */
+	*isnull = bound->isnull;
+	return bound->value;
+}
+
+static void
+set_param(ParamListInfo params, int i, Oid type, Expr *expr,
+		  Evaluation *evaluation)
+{
+	ParamExternData *param = &params->params[i];
+
+	param->value = value_of(expr, evaluation, &param->isnull);
+	param->ptype = type;
+	param->pflags = PARAM_FLAG_CONST;
+}
+
+static const TessWrite *
+write_of(const TessFragment *fragment)
+{
+	return fragment->modify != NULL ? linitial(fragment->modify->writes) : NULL;
+}
+
+/* The row of an INSERT. */
+static List *
+row_of(const CustomScan *scan)
+{
+	return linitial_node(Result, scan->custom_plans)->plan.targetlist;
+}
+
+/* The parameters of the shard's statement; NULL: it has none. */
+static ParamListInfo
+make_params(const CustomScan *scan, const TessFragment *fragment,
+			Evaluation *evaluation)
+{
+	const TessWrite *write = write_of(fragment);
+	int count = list_length(fragment->param_types);
+	int row_count = write != NULL ? list_length(write->positions) : 0;
+	ParamListInfo params;
+
+	if (count + row_count == 0)
+		return NULL;
+	params = makeParamList(count + row_count);
+	for (int i = 0; i < count; i++)
+		set_param(params, i, list_nth_oid(fragment->param_types, i),
+				  list_nth(scan->custom_exprs, i), evaluation);
+	for (int i = 0; i < row_count; i++)
+	{
+		TargetEntry *entry = list_nth(row_of(scan),
+									  list_nth_int(write->positions, i));
+
+		set_param(params, count + i, list_nth_oid(write->row_types, i),
+				  entry->expr, evaluation);
+	}
+	return params;
+}
+
+/* The shard ------------------------------------------------------------------------ */
+
+/* The shard of the statement if it is on this server; NULL if not, or if only an
+ * execution tells. */
+static const TessShard *
+shard_here(const CustomScan *scan, const TessFragment *fragment,
+		   Evaluation *evaluation)
+{
+	const TessGroup *group = tess_exec_table(fragment)->group;
+	const TessWrite *write = write_of(fragment);
+	const TessShard *shard;
+	int shard_index = -1;
+
+	if (write != NULL && write->key_position >= 0)
+	{
+		TargetEntry *entry = list_nth(row_of(scan), write->key_position);
+		bool isnull;
+		Datum value = value_of(entry->expr, evaluation, &isnull);
+
+		shard_index = tess_route_value(group, value, isnull,
+									   exprType((Node *) entry->expr));
+	}
+	else if (write == NULL &&
+			 (!fragment->has_prune ||
+			  !tess_prune_one(llast(scan->custom_exprs), value_of, evaluation,
+							  group, &shard_index)))
+		return NULL;
+
+	/* that of NULL, where no row can be */
+	if (shard_index < 0)
+		shard_index = tess_route_value(group, (Datum) 0, true, InvalidOid);
+	shard = &group->shards[shard_index];
+	if (shard->node_count == 0 || !tess_meta_node(shard->node_ids[0])->is_local)
+		return NULL;
+	return shard;
+}
+
+/* The shard's plan -------------------------------------------------------------- */
+
+static char *
+statement_sql(const TessFragment *fragment, const TessShard *shard)
+{
+	const TessWrite *write = write_of(fragment);
+
+	if (write != NULL)
+		return tess_write_sql(write, shard->shard_id, 1,
+							  list_length(fragment->param_types));
+	return tess_template_sql(fragment->template, shard->shard_id);
+}
+
+static Place *
+place_of(const TessFragment *fragment, const TessShard *shard)
+{
+	uint64 hash = hash_combine64(fragment->number, shard->shard_id);
+	Place *place;
+
+	if (direct.places == NULL)
+		direct.places = MemoryContextAllocZero(TopMemoryContext,
+											   PLACE_COUNT * sizeof(Place));
+	place = &direct.places[hash % PLACE_COUNT];
+	if (place->number != fragment->number || place->shard_id != shard->shard_id)
+	{
+		memset(place, 0, sizeof(Place));
+		place->number = fragment->number;
+		place->shard_id = shard->shard_id;
+	}
+	return place;
+}
+
+/* True if the shard's statement gives the columns that the plan gives, under the
+ * same names. */
+static bool
+gives_columns(Place *place, const CustomScan *scan, TupleDesc desc)
+{
+	TupleDesc own;
+
+	if (desc == NULL || scan->scan.plan.targetlist == NIL)
+		return desc == NULL && scan->scan.plan.targetlist == NIL;
+	if (desc == place->desc)
+		return true;
+	own = ExecCleanTypeFromTL(scan->scan.plan.targetlist);
+	place->differs = !equalTupleDescs(own, desc);
+	if (!place->differs)
+		place->desc = desc;
+	FreeTupleDesc(own);
+	return !place->differs;
+}
+
+/* The one plan of the shard that stands for stmt; NULL: there is none. */
+static const PlannedStmt *
+only_plan(CachedPlan *kept, const PlannedStmt *stmt)
+{
+	const PlannedStmt *plan = linitial_node(PlannedStmt, kept->stmt_list);
+
+	if (list_length(kept->stmt_list) != 1 ||
+		plan->commandType != stmt->commandType ||
+		plan->hasReturning != stmt->hasReturning || plan->hasModifyingCTE ||
+		plan->parallelModeNeeded)
+		return NULL;
+	return plan;
+}
+
+/* Puts the shard's plan in the place of the statement's; false: there is none,
+ * or none yet. */
+static bool
+install(TessDirect *run, const TessFragment *fragment, const TessShard *shard)
+{
+	QueryDesc *query_desc = run->query_desc;
+	PlannedStmt *own = query_desc->plannedstmt;
+	Place *place = place_of(fragment, shard);
+	char *sql = NULL;
+	const PlannedStmt *plan;
+	TupleDesc desc;
+
+	if (!tess_local_is_kept(&place->kept))
+	{
+		sql = statement_sql(fragment, shard);
+		place->desc = NULL;
+		place->differs = false;
+	}
+	else if (place->differs)
+		return false;
+	run->kept = tess_local_plan(&place->kept, sql, run->params,
+								fragment->changed == NIL, &desc);
+	if (sql != NULL)
+		pfree(sql);
+	if (run->kept == NULL)
+		return false;
+	run->owner = CurrentResourceOwner;
+	plan = only_plan(run->kept, own);
+	if (plan == NULL ||
+		!gives_columns(place, (const CustomScan *) own->planTree, desc))
+	{
+		ReleaseCachedPlan(run->kept, run->owner);
+		return false;
+	}
+
+	memcpy(&run->stmt, plan, sizeof(PlannedStmt));
+	run->stmt.queryId = own->queryId;
+	run->stmt.stmt_location = own->stmt_location;
+	run->stmt.stmt_len = own->stmt_len;
+	run->own_stmt = own;
+	run->own_params = query_desc->params;
+	query_desc->plannedstmt = &run->stmt;
+	query_desc->params = run->params;
+	return true;
+}
+
+/* The execution ------------------------------------------------------------------ */
+
+/* The fragment of a statement that may run so; NULL if it may not. */
+static const TessFragment *
+fragment_of(const QueryDesc *query_desc, int eflags)
+{
+	const CustomScan *scan = (const CustomScan *) query_desc->plannedstmt->planTree;
+	const TessFragment *fragment;
+
+	if (scan == NULL || !IsA(scan, CustomScan) ||
+		(scan->methods != &tess_scan_methods &&
+		 scan->methods != &tess_modify_methods))
+		return NULL;
+	fragment = linitial(scan->custom_private);
+	if (fragment->number == 0 || (eflags & ~EXEC_FLAG_SKIP_TRIGGERS) != 0 ||
+		query_desc->instrument_options != 0 || !ActiveSnapshotSet() ||
+		query_desc->snapshot == InvalidSnapshot || IsInParallelMode() ||
+		InNoForceRLSOperation() ||
+		(OidIsValid(fragment->role) && fragment->role != GetUserId()))
+		return NULL;
+	/* which statement is refused, and why, is the plan's own to say */
+	if (fragment->changed != NIL && XactReadOnly)
+		return NULL;
+	return fragment;
+}
+
+/*
+ * Before the executor starts: NULL if the statement goes the ordinary way.
+ * Otherwise the query description has the shard's plan, and tess_direct_started
+ * has to be called when the executor has started.  Errors as the statement
+ * would, without rights or with values that cannot be computed.
+ */
+TessDirect *
+tess_direct_start(QueryDesc *query_desc, int eflags)
+{
+	const TessFragment *fragment = fragment_of(query_desc, eflags);
+	CustomScan *scan = (CustomScan *) query_desc->plannedstmt->planTree;
+	Evaluation evaluation = {query_desc->plannedstmt, false, query_desc->params};
+	const TessShard *shard;
+	TessDirect *run;
+	bool installed = false;
+
+	if (fragment == NULL)
+		return NULL;
+	run = palloc0(sizeof(TessDirect));
+	shard = shard_here(scan, fragment, &evaluation);
+	if (shard != NULL)
+	{
+		check_rights(&evaluation);
+		run->query_desc = query_desc;
+		run->params = make_params(scan, fragment, &evaluation);
+		installed = install(run, fragment, shard);
+	}
+	if (evaluation.econtext != NULL)
+		FreeExprContext(evaluation.econtext, true);
+	if (!installed)
+	{
+		pfree(run);
+		return NULL;
+	}
+	if (fragment->changed == NIL)
+		tess_exec_check_snapshot(fragment, query_desc->snapshot);
+	else
+	{
+		if (IsolationUsesXactSnapshot())
+			tess_exec_check_snapshot(fragment, GetTransactionSnapshot());
+		tess_order_write(fragment, 0, 0);
+	}
+	return run;
+}
+
+static void
+forget(void *arg)
+{
+	TessDirect *run = arg;
+
+	if (run->listed)
+		dlist_delete(&run->link);
+	run->listed = false;
+}
+
+/* The statement is its own again, for all but the executor that runs. */
+void
+tess_direct_started(TessDirect *run)
+{
+	QueryDesc *query_desc = run->query_desc;
+
+	query_desc->plannedstmt = run->own_stmt;
+	query_desc->params = run->own_params;
+	direct.count++;
+	dlist_push_head(&direct.running, &run->link);
+	run->listed = true;
+	run->callback.func = forget;
+	run->callback.arg = run;
+	MemoryContextRegisterResetCallback(query_desc->estate->es_query_cxt,
+									   &run->callback);
+}
+
+/* How many statements have run so in this session. */
+int64
+tess_direct_count(void)
+{
+	return direct.count;
+}
+
+/* The run of a statement that is about to end; NULL: it went the ordinary way. */
+TessDirect *
+tess_direct_find(const QueryDesc *query_desc)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &direct.running)
+	{
+		TessDirect *run = dlist_container(TessDirect, link, iter.cur);
+
+		if (run->query_desc == query_desc)
+			return run;
+	}
+	return NULL;
+}
+
+/* The executor has ended: nobody looks at the shard's plan any more. */
+void
+tess_direct_end(TessDirect *run)
+{
+	forget(run);
+	ReleaseCachedPlan(run->kept, run->owner);
+	if (run->params != NULL)
+		pfree(run->params);
+	pfree(run);
+}
