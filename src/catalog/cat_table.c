@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "catalog/catalog_internal.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "utils/builtins.h"
@@ -229,4 +230,34 @@ tess_cat_table_delete(Oid relation)
 	tess_cat_dependency_remove(relation);
 	tess_cat_relation_changed(relation);
 	tess_cat_changed(CATALOG_NAME);
+}
+
+/* The key column is being renamed: both are seen from the next command on. */
+void
+tess_cat_table_rename_key(Oid relation, const char *key_column)
+{
+	Datum values[Natts_table];
+	bool nulls[Natts_table];
+	NameData name;
+	ScanKeyData key;
+	TessCatScan scan;
+	HeapTuple old;
+
+	ScanKeyInit(&key, Anum_table_relation, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relation));
+	tess_cat_scan_begin(&scan, CATALOG_NAME, "table_pkey", RowExclusiveLock, 1,
+						&key);
+	if ((old = tess_cat_scan_next(&scan)) != NULL)
+	{
+		HeapTuple new;
+
+		heap_deform_tuple(old, RelationGetDescr(scan.relation), values, nulls);
+		namestrcpy(&name, key_column);
+		values[Anum_table_key_column - 1] = NameGetDatum(&name);
+		nulls[Anum_table_key_column - 1] = false;
+		new = heap_form_tuple(RelationGetDescr(scan.relation), values, nulls);
+		CatalogTupleUpdate(scan.relation, &old->t_self, new);
+	}
+	tess_cat_scan_end(&scan);
+	CacheInvalidateRelcacheByRelid(tess_catalog_relation_oid(CATALOG_NAME));
 }

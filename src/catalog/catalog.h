@@ -145,6 +145,9 @@ extern List *tess_cat_tables(void);				   /* all rows */
 extern List *tess_cat_tables_of_group(int32 colocation_id); /* of Oid */
 extern void tess_cat_table_insert(const TessTableRow *row);
 extern void tess_cat_table_delete(Oid relation);
+/* The key column is being renamed: takes effect with the next command, as the
+ * renaming itself does. */
+extern void tess_cat_table_rename_key(Oid relation, const char *key_column);
 
 /* cat_size.c: sizes of distributed tables, for estimates. */
 extern bool tess_cat_size(Oid relation, TessSizeRow *size); /* false: none */

@@ -55,6 +55,11 @@ static void restore_rows(Utility *utility, const TessTable *table);
 static void run_copy(Utility *utility);
 static void run_truncate(Utility *utility);
 static void run_vacuum(Utility *utility);
+static void run_alter(Utility *utility);
+static void run_rename(Utility *utility);
+static void run_on_local(Utility *utility, const RangeVar *name);
+static void pass_on_altering(Utility *utility, const TessAltering *altering);
+static void refuse_race(const TessTable *table);
 static void run_index(Utility *utility);
 static void run_drop(Utility *utility);
 static void run_drop_owned(Utility *utility);
@@ -167,6 +172,12 @@ run_change(Utility *utility)
 	{
 		case T_IndexStmt:
 			run_index(utility);
+			break;
+		case T_AlterTableStmt:
+			run_alter(utility);
+			break;
+		case T_RenameStmt:
+			run_rename(utility);
 			break;
 		case T_GrantStmt:
 			tess_rights_lock(castNode(GrantStmt, statement));
@@ -369,11 +380,81 @@ run_index(Utility *utility)
 	pass_on(utility);
 	if (is_ours)
 		tess_index_after_create(create, old_indexes);
-	else if (tess_command_table(create->relation) != NULL)
+	else
+		refuse_race(tess_command_table(create->relation));
+}
+
+/* Names were looked up without a lock, and PostgreSQL waited for its own: what
+ * was a local table has become one of ours (NULL: it has not). */
+static void
+refuse_race(const TessTable *table)
+{
+	if (table != NULL)
 		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 						errmsg("table \"%s\" was distributed at the same time",
-							   create->relation->relname),
+							   table->name),
 						errhint("Try again.")));
+}
+
+static void
+run_alter(Utility *utility)
+{
+	AlterTableStmt *statement = castNode(AlterTableStmt,
+										 utility->plan->utilityStmt);
+	TessAlter *alter = tess_alter_begin(statement);
+
+	if (alter == NULL)
+	{
+		run_on_local(utility, statement->relation);
+		return;
+	}
+	pass_on_altering(utility, tess_alter_altering(alter));
+	tess_alter_finish(alter);
+}
+
+static void
+run_rename(Utility *utility)
+{
+	RenameStmt *statement = castNode(RenameStmt, utility->plan->utilityStmt);
+	TessRename *rename = tess_rename_begin(statement);
+
+	if (rename == NULL)
+	{
+		run_on_local(utility, statement->relation);
+		return;
+	}
+	pass_on_altering(utility, tess_rename_altering(rename));
+	tess_rename_finish(rename);
+}
+
+/* What alters no table of ours; name may be NULL. */
+static void
+run_on_local(Utility *utility, const RangeVar *name)
+{
+	Oid relation = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+
+	tess_refuse_command(utility->plan->utilityStmt);
+	pass_on(utility);
+	if (OidIsValid(relation) && tess_is_active())
+		refuse_race(tess_meta_table(relation));
+}
+
+static void
+pass_on_altering(Utility *utility, const TessAltering *altering)
+{
+	const TessAltering *outer = tess_effects_expect(altering);
+	Oid outer_relation = tess_plan_note_altered(altering->relation);
+
+	PG_TRY();
+	{
+		pass_on(utility);
+	}
+	PG_FINALLY();
+	{
+		(void) tess_effects_expect(outer);
+		(void) tess_plan_note_altered(outer_relation);
+	}
+	PG_END_TRY();
 }
 
 static void

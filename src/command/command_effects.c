@@ -48,13 +48,16 @@ static struct
 {
 	List *noted; /* of Effect, in TopTransactionContext */
 	object_access_hook_type next_hook;
-	bool acting; /* what happens now is our own doing */
+	bool acting;				  /* what happens now is our own doing */
+	const TessAltering *altering; /* of a statement that the shards get too */
 } effects;
 
 static void note_access(ObjectAccessType access, Oid class_id, Oid object_id,
 						int sub_id, void *arg);
 static void note_drop(Oid class_id, Oid object_id, int sub_id);
 static void note_relation_drop(Oid relation, int sub_id);
+static void note_alter(Oid relation, int sub_id,
+					   const ObjectAccessPostAlter *arg);
 static void refuse_alter(Oid relation, const ObjectAccessPostAlter *arg);
 static Oid constraint_table(Oid constraint);
 static void note(EffectKind kind, Oid relation, Oid part);
@@ -92,7 +95,7 @@ note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 			break;
 		case OAT_POST_ALTER:
 			if (class_id == RelationRelationId)
-				refuse_alter(object_id, arg);
+				note_alter(object_id, sub_id, arg);
 			else if (class_id == ProcedureRelationId)
 				tess_refuse_function_change(object_id);
 			break;
@@ -171,6 +174,32 @@ constraint_table(Oid constraint)
 		ReleaseSysCache(tuple);
 	}
 	return relation;
+}
+
+/* What happens to this table until the end, its shards are told.  To be undone
+ * with what it gives back, also on errors. */
+const TessAltering *
+tess_effects_expect(const TessAltering *altering)
+{
+	const TessAltering *outer = effects.altering;
+
+	effects.altering = altering;
+	return outer;
+}
+
+static void
+note_alter(Oid relation, int sub_id, const ObjectAccessPostAlter *arg)
+{
+	const TessAltering *altering = effects.altering;
+
+	if (altering == NULL ||
+		(relation != altering->relation &&
+		 (get_rel_relkind(relation) != RELKIND_INDEX ||
+		  IndexGetRelation(relation, true) != altering->relation)))
+		refuse_alter(relation, arg);
+	else if (altering->new_key != NULL && relation == altering->relation &&
+			 sub_id == altering->key_attnum)
+		tess_cat_table_rename_key(relation, altering->new_key);
 }
 
 /* The last fence: whatever alters a shell in a way that command_refuse.c does
@@ -252,6 +281,21 @@ tess_effects_forget_part(Oid part)
 		Effect *effect = lfirst(lc);
 
 		if (effect->kind == EFFECT_PART_DROPPED && effect->part == part)
+			effects.noted = foreach_delete_current(effects.noted, lc);
+	}
+}
+
+/* What the table has lost is lost by its shards as well. */
+void
+tess_effects_forget_parts(Oid relation)
+{
+	ListCell *lc;
+
+	foreach(lc, effects.noted)
+	{
+		Effect *effect = lfirst(lc);
+
+		if (effect->kind == EFFECT_PART_DROPPED && effect->relation == relation)
 			effects.noted = foreach_delete_current(effects.noted, lc);
 	}
 }

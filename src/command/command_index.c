@@ -79,7 +79,7 @@ tess_index_after_create(const IndexStmt *create, const List *old_indexes)
 	if (table == NULL)
 		return;
 	rel = table_open(table->relation, NoLock);
-	tess_table_check_indexes(rel);
+	tess_table_check_constraints(rel);
 	if (table->kind == TESS_DISTRIBUTED)
 		tess_statistics_restore_size(rel);
 	table_close(rel, NoLock);

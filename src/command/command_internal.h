@@ -6,6 +6,7 @@
 
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "tcop/cmdtag.h"
 
 #include "meta/meta.h"
@@ -20,6 +21,30 @@ extern void tess_effects_init(void);
 extern void tess_effects_finish(void);
 extern List *tess_effects_take_truncated(void);
 extern void tess_effects_forget_part(Oid part);
+extern void tess_effects_forget_parts(Oid relation);
+
+/* A table that is altered together with its shards. */
+typedef struct TessAltering
+{
+	Oid relation;
+	AttrNumber key_attnum;
+	const char *new_key; /* NULL: the key keeps its name */
+} TessAltering;
+
+extern const TessAltering *tess_effects_expect(const TessAltering *altering);
+
+/* command_alter.c: ALTER TABLE and ALTER INDEX */
+typedef struct TessAlter TessAlter;
+extern Oid tess_alter_lock(const RangeVar *name, LOCKMODE lockmode);
+extern TessAlter *tess_alter_begin(const AlterTableStmt *statement);
+extern const TessAltering *tess_alter_altering(const TessAlter *alter);
+extern void tess_alter_finish(TessAlter *alter);
+
+/* command_rename.c: ALTER TABLE ... RENAME, of what belongs to a table, too */
+typedef struct TessRename TessRename;
+extern TessRename *tess_rename_begin(const RenameStmt *statement);
+extern const TessAltering *tess_rename_altering(const TessRename *rename);
+extern void tess_rename_finish(TessRename *rename);
 
 /* command_copy.c */
 extern bool tess_copy_from(CopyStmt *copy, const char *query_string,
@@ -57,6 +82,9 @@ extern char *tess_names_join(List *names);
 extern void tess_names_add(List **all, const TessNodeWork *node,
 						   const TessTable *table, const char *suffix);
 extern TessWork *tess_names_work(List *all, const char *head);
+extern List *tess_repeat_template(const TessTable *table, const char *head,
+								  const char *object, const char *tail);
+extern void tess_repeat_needed_objects(TessWork *work, Oid relation);
 extern void tess_comment_repeat(const CommentStmt *comment);
 
 /* command_constraints.c */

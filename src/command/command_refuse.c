@@ -155,12 +155,12 @@ refuse_name(List *name, Node *statement)
 		refuse_relation(makeRangeVarFromNameList(name), statement);
 }
 
+/* Local tables that one of ours would become a parent or a part of. */
 static void
 refuse_alter_table(AlterTableStmt *alter)
 {
 	ListCell *lc;
 
-	refuse_relation(alter->relation, (Node *) alter);
 	foreach(lc, alter->cmds)
 	{
 		AlterTableCmd *command = lfirst(lc);
@@ -214,7 +214,9 @@ refuse_rename(RenameStmt *rename)
 		refuse_schema(rename->subname, (Node *) rename);
 	else if (rename->renameType == OBJECT_STATISTIC_EXT)
 		refuse_statistics(castNode(List, rename->object), (Node *) rename);
-	else
+	else if (rename->renameType == OBJECT_TRIGGER ||
+			 rename->renameType == OBJECT_RULE ||
+			 rename->renameType == OBJECT_POLICY)
 		refuse_relation(rename->relation, (Node *) rename);
 }
 

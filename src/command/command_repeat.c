@@ -9,7 +9,9 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
+#include "base/base.h"
 #include "command/command_internal.h"
+#include "deparse/deparse.h"
 
 /* The names of one node. */
 typedef struct NodeNames
@@ -86,6 +88,35 @@ tess_names_work(List *all, const char *head)
 		work->nodes[foreach_current_index(lc)].commands = list_make1(
 			psprintf("%s %s", head, ((NodeNames *) lfirst(lc))->text.data));
 	return work;
+}
+
+/* "head schema.object tail", for tess_work_add_templates. */
+List *
+tess_repeat_template(const TessTable *table, const char *head,
+					 const char *object, const char *tail)
+{
+	if (table->kind == TESS_REFERENCE)
+		return list_make1(makeString(
+			psprintf("%s%s%s", head,
+					 tess_quote_qualified(table->schema, object), tail)));
+	return list_make3(makeString(pstrdup(head)),
+					  list_make1(makeString(pstrdup(table->schema))),
+					  makeString(
+						  psprintf(".%s%s", quote_identifier(object), tail)));
+}
+
+/* What the table needs on other servers, roles too.  This one has it. */
+void
+tess_repeat_needed_objects(TessWork *work, Oid relation)
+{
+	List *objects = tess_ddl_needed_objects(relation);
+
+	for (int i = 0; i < work->count; i++)
+	{
+		if (!work->nodes[i].is_local)
+			work->nodes[i].commands = list_concat(work->nodes[i].commands,
+												  objects);
+	}
 }
 
 /* COMMENT ON TABLE and ON COLUMN. */

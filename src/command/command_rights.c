@@ -34,7 +34,6 @@
 static void repeat_schema_grant(const GrantStmt *grant);
 static List *granted_tables(const GrantStmt *grant);
 static const TessTable *locked_table(Oid relation);
-static void add_needed_objects(TessWork *work, Oid relation);
 static char *rights_text(const GrantStmt *grant, const char *objects);
 static char *grant_head(const GrantStmt *grant);
 static char *grant_tail(const GrantStmt *grant, List *grantees);
@@ -85,7 +84,7 @@ tess_rights_repeat(const GrantStmt *grant)
 			continue;
 		work = tess_work_of_table(table);
 		if (grant->is_grant)
-			add_needed_objects(work, table->relation);
+			tess_repeat_needed_objects(work, table->relation);
 		for (int i = 0; i < work->count; i++)
 		{
 			TessNodeWork *node = &work->nodes[i];
@@ -103,20 +102,6 @@ locked_table(Oid relation)
 {
 	LockRelationOid(relation, AccessShareLock);
 	return tess_meta_table(relation);
-}
-
-/* Roles that were granted something have to be there. */
-static void
-add_needed_objects(TessWork *work, Oid relation)
-{
-	List *objects = tess_ddl_needed_objects(relation);
-
-	for (int i = 0; i < work->count; i++)
-	{
-		if (!work->nodes[i].is_local)
-			work->nodes[i].commands = list_concat(work->nodes[i].commands,
-												  objects);
-	}
 }
 
 /*
@@ -149,7 +134,7 @@ repeat_schema_grant(const GrantStmt *grant)
 		done = lappend(done, mark);
 		work = tess_work_of_table(table);
 		if (grant->is_grant)
-			add_needed_objects(work, relation);
+			tess_repeat_needed_objects(work, relation);
 		for (int i = 0; i < work->count; i++)
 		{
 			TessNodeWork *node = &work->nodes[i];

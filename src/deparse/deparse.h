@@ -65,6 +65,22 @@ extern List *tess_template_from_sql(const char *sql);
 extern List *tess_ddl_table_pre_data(Oid relation, bool as_reference);
 extern List *tess_ddl_table_post_data(Oid relation, bool as_reference);
 
+/* Parts of these, for tables that are altered; names of tables are not slots
+ * yet. */
+
+/* True if a default may stand on a shard as well: it takes nothing from a
+ * sequence, and names no object inside a string. */
+extern bool tess_default_travels(Node *expr);
+/* An expression over the table's columns. */
+extern char *tess_ddl_expression(Relation rel, Node *expr);
+/* A column as ADD COLUMN has it, with this DEFAULT instead of its own (NULL:
+ * none), which a generated column keeps. */
+extern char *tess_ddl_column(Relation rel, AttrNumber attnum, const char *fill);
+/* Its type, and its collation if that is not the type's. */
+extern char *tess_ddl_column_type(Relation rel, AttrNumber attnum);
+/* A constraint as ADD has it, with its name.  NULL: shards do not have it. */
+extern char *tess_ddl_constraint(Relation rel, Oid constraint);
+
 /* objects.c -------------------------------------------------------------- */
 
 /* The objects a table needs on a node, in dependency order: schemas, types

@@ -133,12 +133,6 @@ extern char *tess_ddl_role(Oid role);
 /* The access list of a catalog's column; NULL if it is the default. */
 extern Acl *tess_ddl_acl(Datum datum, bool isnull);
 
-/* table_ddl.c */
-
-/* True if a default may stand on a shard as well: it takes nothing from a
- * sequence, and names no object inside a string. */
-extern bool tess_default_travels(Node *expr);
-
 /* type_ddl.c */
 
 /* CREATE TYPE or CREATE DOMAIN as this server has it.  Errors with 0A000 for

@@ -191,7 +191,8 @@ names_walker(Node *node, NamesContext *context)
 
 			/* others hold names that are no tables, or options */
 			if (definition != NULL &&
-				(IsA(definition, Constraint) || IsA(definition, ColumnDef)))
+				(IsA(definition, Constraint) || IsA(definition, ColumnDef) ||
+				 ((AlterTableCmd *) node)->subtype == AT_ColumnDefault))
 				return names_walker(definition, context);
 			return false;
 		}

@@ -71,46 +71,96 @@ tess_default_travels(Node *expr)
 	return !stays_here_walker(expr, NULL);
 }
 
-/* DEFAULT or GENERATED of a column. */
-static void
-write_default(TessDdl *ddl, const FormData_pg_attribute *column)
+static char *
+expression_text(Relation rel, Node *expr)
+{
+	return deparse_expression(expr,
+							  deparse_context_for(RelationGetRelationName(rel),
+												  RelationGetRelid(rel)),
+							  false, false);
+}
+
+char *
+tess_ddl_expression(Relation rel, Node *expr)
+{
+	int settings = tess_settings_pin();
+	char *text = expression_text(rel, expr);
+
+	AtEOXact_GUC(true, settings);
+	return text;
+}
+
+/* The default that shards have; NULL: none. */
+static char *
+own_default(Relation rel, const FormData_pg_attribute *column)
 {
 	Node *expr;
-	char *text;
 
 	if (!column->atthasdef || column->attidentity != '\0')
-		return;
-	expr = build_column_default(ddl->rel, column->attnum);
+		return NULL;
+	expr = build_column_default(rel, column->attnum);
 	if (expr == NULL ||
 		(column->attgenerated == '\0' && !tess_default_travels(expr)))
-		return;
-	text = deparse_expression(expr,
-							  deparse_context_for(ddl->name,
-												  RelationGetRelid(ddl->rel)),
-							  false, false);
-	if (column->attgenerated != '\0')
-		appendStringInfo(&ddl->text, " GENERATED ALWAYS AS (%s) STORED", text);
-	else
-		appendStringInfo(&ddl->text, " DEFAULT %s", text);
+		return NULL;
+	return expression_text(rel, expr);
 }
 
 static void
-write_column(TessDdl *ddl, const FormData_pg_attribute *column)
+write_collation(StringInfo text, const FormData_pg_attribute *column)
 {
-	appendStringInfo(&ddl->text, "%s %s",
-					 quote_identifier(NameStr(column->attname)),
+	if (OidIsValid(column->attcollation) &&
+		column->attcollation != get_typcollation(column->atttypid))
+		appendStringInfo(text, " COLLATE %s",
+						 generate_collation_name(column->attcollation));
+}
+
+/* value: of its DEFAULT or GENERATED, NULL: none */
+static void
+write_column(StringInfo text, const FormData_pg_attribute *column,
+			 const char *value)
+{
+	appendStringInfo(text, "%s %s", quote_identifier(NameStr(column->attname)),
 					 format_type_with_typemod(column->atttypid,
 											  column->atttypmod));
 	if (CompressionMethodIsValid(column->attcompression))
-		appendStringInfo(&ddl->text, " COMPRESSION %s",
+		appendStringInfo(text, " COMPRESSION %s",
 						 GetCompressionMethodName(column->attcompression));
-	if (OidIsValid(column->attcollation) &&
-		column->attcollation != get_typcollation(column->atttypid))
-		appendStringInfo(&ddl->text, " COLLATE %s",
-						 generate_collation_name(column->attcollation));
-	write_default(ddl, column);
+	write_collation(text, column);
+	if (value != NULL && column->attgenerated != '\0')
+		appendStringInfo(text, " GENERATED ALWAYS AS (%s) STORED", value);
+	else if (value != NULL)
+		appendStringInfo(text, " DEFAULT %s", value);
 	if (column->attnotnull)
-		appendStringInfoString(&ddl->text, " NOT NULL");
+		appendStringInfoString(text, " NOT NULL");
+}
+
+char *
+tess_ddl_column(Relation rel, AttrNumber attnum, const char *fill)
+{
+	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	int settings = tess_settings_pin();
+	StringInfoData text;
+
+	initStringInfo(&text);
+	write_column(&text, column,
+				 column->attgenerated != '\0' ? own_default(rel, column) : fill);
+	AtEOXact_GUC(true, settings);
+	return text.data;
+}
+
+char *
+tess_ddl_column_type(Relation rel, AttrNumber attnum)
+{
+	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	int settings = tess_settings_pin();
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, format_type_with_typemod(column->atttypid,
+														   column->atttypmod));
+	write_collation(&text, column);
+	AtEOXact_GUC(true, settings);
+	return text.data;
 }
 
 /* CHECK constraints that hold for all rows; the others must not refuse the
@@ -180,7 +230,8 @@ add_create_table(TessDdl *ddl)
 		if (TupleDescAttr(columns, i)->attisdropped)
 			continue;
 		appendStringInfoString(&ddl->text, separator);
-		write_column(ddl, TupleDescAttr(columns, i));
+		write_column(&ddl->text, TupleDescAttr(columns, i),
+					 own_default(ddl->rel, TupleDescAttr(columns, i)));
 		separator = ", ";
 	}
 	write_checks(ddl, separator);

@@ -72,10 +72,9 @@ constraint_definition(TessDdl *ddl, const FormData_pg_constraint *constraint)
 	return command + strlen(prefix);
 }
 
-/* True if the constraint can be kept by each shard on its own, and has not
- * been made with the table. */
+/* True if the constraint can be kept by each shard on its own. */
 static bool
-constraint_is_wanted(TessDdl *ddl, const FormData_pg_constraint *constraint)
+constraint_is_kept(TessDdl *ddl, const FormData_pg_constraint *constraint)
 {
 	const TessTable *own;
 	const TessTable *other;
@@ -85,9 +84,8 @@ constraint_is_wanted(TessDdl *ddl, const FormData_pg_constraint *constraint)
 		case CONSTRAINT_PRIMARY:
 		case CONSTRAINT_UNIQUE:
 		case CONSTRAINT_EXCLUSION:
-			return true;
 		case CONSTRAINT_CHECK:
-			return !constraint->convalidated;
+			return true;
 		case CONSTRAINT_FOREIGN:
 			if (constraint->confrelid == RelationGetRelid(ddl->rel))
 				return true;
@@ -102,6 +100,14 @@ constraint_is_wanted(TessDdl *ddl, const FormData_pg_constraint *constraint)
 		default:
 			return false;
 	}
+}
+
+/* A CHECK that holds for all rows has been made with the table. */
+static bool
+constraint_is_wanted(TessDdl *ddl, const FormData_pg_constraint *constraint)
+{
+	return constraint_is_kept(ddl, constraint) &&
+		   (constraint->contype != CONSTRAINT_CHECK || !constraint->convalidated);
 }
 
 /* Calls a function for each constraint of the table, by name. */
@@ -135,6 +141,29 @@ write_constraint(TessDdl *ddl, Form_pg_constraint constraint)
 					 ddl->text.len > 0 ? "," : "",
 					 quote_identifier(NameStr(constraint->conname)),
 					 constraint_definition(ddl, constraint));
+}
+
+char *
+tess_ddl_constraint(Relation rel, Oid constraint)
+{
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	Form_pg_constraint form;
+	char *text = NULL;
+	TessDdl ddl;
+	int settings;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", constraint);
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	settings = tess_settings_pin();
+	tess_ddl_begin(&ddl, rel, false);
+	if (constraint_is_kept(&ddl, form))
+		text = psprintf("CONSTRAINT %s %s",
+						quote_identifier(NameStr(form->conname)),
+						constraint_definition(&ddl, form));
+	AtEOXact_GUC(true, settings);
+	ReleaseSysCache(tuple);
+	return text;
 }
 
 static void

@@ -12,4 +12,8 @@ extern void tess_plan_init(void);
 /* DISCARD PLANS: forgets the plans that are shared. */
 extern void tess_plan_cache_discard(void);
 
+/* Core alters this shell (InvalidOid: none), and what it asks about new foreign
+ * keys of it is not for the shards.  Returns the one before. */
+extern Oid tess_plan_note_altered(Oid relation);
+
 #endif

@@ -15,6 +15,9 @@
 
 static planner_hook_type next_planner = NULL;
 
+/* A shell that core is altering. */
+static Oid altered;
+
 /*
  * A plan that leaves functions to the nodes depends on these, on which nodes
  * there are, and on what they hold.  Core does not see it in the plan.
@@ -224,13 +227,48 @@ tess_plan_in_frame(TessJob *job, bool is_open)
 	return stmt;
 }
 
+Oid
+tess_plan_note_altered(Oid relation)
+{
+	Oid before = altered;
+
+	altered = relation;
+	return before;
+}
+
+/*
+ * Core looks for rows that violate a foreign key of, or to, the shell that it
+ * alters (see RI_Initial_Check).  The shards are not altered yet, and will look
+ * for themselves; a shell has no rows.
+ */
+static bool
+is_check_of_altered(const Query *query)
+{
+	const RangeTblEntry *fk;
+	const RangeTblEntry *pk;
+	const TessTable *table;
+
+	if (!OidIsValid(altered) || query->commandType != CMD_SELECT ||
+		list_length(query->rtable) < 2)
+		return false;
+	fk = linitial_node(RangeTblEntry, query->rtable);
+	pk = lsecond_node(RangeTblEntry, query->rtable);
+	if (fk->alias == NULL || strcmp(fk->alias->aliasname, "fk") != 0 ||
+		fk->inh || pk->alias == NULL || strcmp(pk->alias->aliasname, "pk") != 0 ||
+		pk->inh || (fk->relid != altered && pk->relid != altered))
+		return false;
+	table = tess_meta_table(fk->relid);
+	return table != NULL && table->kind == TESS_DISTRIBUTED;
+}
+
 static PlannedStmt *
 plan_hook(Query *parse, const char *query_string, int cursor_options,
 		  ParamListInfo bound_params)
 {
 	TessJob job = {parse, query_string, cursor_options, bound_params};
 	bool is_open = !tess_local_consume_passthrough() &&
-				   !tess_local_is_planning(query_string) && tess_is_active();
+				   !tess_local_is_planning(query_string) && tess_is_active() &&
+				   !is_check_of_altered(parse);
 	PlannedStmt *stmt = is_open ? tess_plan_shared(&job) : NULL;
 
 	if (stmt == NULL)

@@ -22,9 +22,10 @@ extern void tess_table_copy_references(int32 node_id);
  * comes then sees the nodes as this transaction leaves them. */
 extern void tess_table_lock_references(void);
 
-/* Unique and exclusion constraints of a distributed table that do not contain
- * its key are errors (42P16). */
-extern void tess_table_check_indexes(Relation rel);
+/* Constraints of a table of ours that its shards or copies cannot keep are
+ * errors: unique and exclusion constraints without the key (42P16), foreign keys
+ * to other places (0A000). */
+extern void tess_table_check_constraints(Relation rel);
 
 /* table_work.c: statements for the shards or copies of tables, by node, sent
  * in one round trip. */

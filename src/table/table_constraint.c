@@ -68,18 +68,22 @@ tess_table_check_unique(const TessTableRequest *request)
 
 /* See table.h. */
 void
-tess_table_check_indexes(Relation rel)
+tess_table_check_constraints(Relation rel)
 {
 	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
 	TessTableRequest request = {0};
 
-	if (table == NULL || table->kind != TESS_DISTRIBUTED)
+	if (table->kind == TESS_REFERENCE)
+	{
+		tess_table_check_reference_keys(rel);
 		return;
+	}
 	request.rel = rel;
 	request.key_attnum = table->key_attnum;
 	request.key = get_attname(table->relation, table->key_attnum, false);
 	request.hasher = table->group->hasher;
 	tess_table_check_unique(&request);
+	tess_table_check_foreign_keys(&request, table->group->colocation_id);
 }
 
 static bool

@@ -1,0 +1,406 @@
+/*
+ * command_alter.c - ALTER TABLE and ALTER INDEX, for the shards and copies.
+ *
+ * PostgreSQL alters the shell, which checks the statement and gives names to
+ * what has none; the shards then get one ALTER TABLE with the same
+ * subcommands.  What each of these says there is known to the table of kinds
+ * (command_alter_kinds.c); constraints, which come with several of them, are
+ * read from the catalogs here.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "commands/tablecmds.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/base.h"
+#include "command/command_alter.h"
+#include "deparse/deparse.h"
+#include "objects/objects.h"
+#include "statistics/statistics.h"
+#include "table/table.h"
+
+/* A constraint of the table before the statement. */
+typedef struct OldConstraint
+{
+	Oid oid;
+	char *name;
+	bool goes; /* with the statement */
+} OldConstraint;
+
+static List *old_constraints(const TessAlter *alter);
+static bool goes_by_name(const TessAlter *alter, const char *constraint);
+static bool goes_with_column(const TessAlter *alter, const int16 *columns,
+							 int count);
+static List *new_constraints(const TessAlter *alter, Relation rel);
+
+/* The table that is locked for an ALTER of this relation; InvalidOid if it is
+ * none of ours and cannot become one. */
+static Oid
+table_to_lock(Oid relation)
+{
+	char relkind = get_rel_relkind(relation);
+	Oid table;
+
+	if (relation < FirstNormalObjectId)
+		return InvalidOid;
+	if (relkind == RELKIND_RELATION)
+		return relation;
+	if (relkind != RELKIND_INDEX)
+		return InvalidOid;
+	table = IndexGetRelation(relation, true);
+	return OidIsValid(table) && tess_meta_table(table) ? table : InvalidOid;
+}
+
+/*
+ * The relation of ours that an ALTER is about, locked as core will lock it (an
+ * index: its table); a table that is just being distributed is waited for.
+ * InvalidOid if it is not ours, or core will not let the current user alter it.
+ */
+Oid
+tess_alter_lock(const RangeVar *name, LOCKMODE lockmode)
+{
+	for (;;)
+	{
+		Oid relation = RangeVarGetRelid(name, NoLock, true);
+		Oid table = OidIsValid(relation) ? table_to_lock(relation) : InvalidOid;
+
+		if (!OidIsValid(table) || !pg_class_ownercheck(table, GetUserId()))
+			return InvalidOid;
+		LockRelationOid(table, lockmode);
+		if (RangeVarGetRelid(name, NoLock, true) == relation)
+			return tess_meta_table(table) ? relation : InvalidOid;
+		UnlockRelationOid(table, lockmode);
+	}
+}
+
+/* NULL if no table of ours is altered.  Errors with 0A000 before anything has
+ * changed if it cannot be done to the shards. */
+TessAlter *
+tess_alter_begin(const AlterTableStmt *statement)
+{
+	Oid relation = tess_alter_lock(statement->relation,
+								   AlterTableGetLockLevel(statement->cmds));
+	TessAlter *alter;
+	ListCell *lc;
+
+	if (!OidIsValid(relation))
+		return NULL;
+	alter = palloc0(sizeof(TessAlter));
+	alter->statement = copyObject(unconstify(AlterTableStmt *, statement));
+	alter->altering.relation = relation;
+	if (get_rel_relkind(relation) == RELKIND_INDEX)
+	{
+		alter->index = relation;
+		alter->altering.relation = IndexGetRelation(relation, false);
+	}
+	foreach(lc, alter->statement->cmds)
+	{
+		TessAlterPart *part = palloc0(sizeof(TessAlterPart));
+
+		part->command = lfirst(lc);
+		part->kind = tess_alter_kind(tess_alter_table(alter),
+									 part->command->subtype);
+		if (part->kind->before != NULL)
+			part->kind->before(alter, part);
+		alter->parts = lappend(alter->parts, part);
+	}
+	alter->constraints = old_constraints(alter);
+	return alter;
+}
+
+const TessAltering *
+tess_alter_altering(const TessAlter *alter)
+{
+	return &alter->altering;
+}
+
+/* The table, as it is now. */
+const TessTable *
+tess_alter_table(const TessAlter *alter)
+{
+	return tess_meta_table(alter->altering.relation);
+}
+
+bool
+tess_alter_is_key(const TessAlter *alter, const char *column)
+{
+	const TessTable *table = tess_alter_table(alter);
+
+	return table->kind == TESS_DISTRIBUTED &&
+		   tess_alter_column(alter, column) == table->key_attnum;
+}
+
+/* InvalidAttrNumber if there is no such column. */
+AttrNumber
+tess_alter_column(const TessAlter *alter, const char *column)
+{
+	return get_attnum(alter->altering.relation, column);
+}
+
+/* Does the table have a row anywhere? */
+bool
+tess_alter_has_rows(const TessAlter *alter)
+{
+	bool has_rows;
+	char *sql = psprintf("SELECT 1 FROM ONLY %s LIMIT 1",
+						 tess_relation_qualified_name(alter->altering.relation));
+
+	SPI_connect();
+	if (SPI_execute(sql, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for rows of a table");
+	has_rows = SPI_processed > 0;
+	SPI_finish();
+	return has_rows;
+}
+
+/* List of OldConstraint *. */
+static List *
+old_constraints(const TessAlter *alter)
+{
+	Relation catalog = table_open(ConstraintRelationId, AccessShareLock);
+	List *constraints = NIL;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(alter->altering.relation));
+	scan = systable_beginscan(catalog, ConstraintRelidTypidNameIndexId, true,
+							  NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+		OldConstraint *constraint = palloc0(sizeof(OldConstraint));
+		bool isnull;
+		Datum columns = heap_getattr(tuple, Anum_pg_constraint_conkey,
+									 RelationGetDescr(catalog), &isnull);
+
+		constraint->oid = form->oid;
+		constraint->name = pstrdup(NameStr(form->conname));
+		constraint->goes = goes_by_name(alter, constraint->name);
+		if (!isnull)
+		{
+			ArrayType *array = DatumGetArrayTypeP(columns);
+
+			if (goes_with_column(alter, (const int16 *) ARR_DATA_PTR(array),
+								 ARR_DIMS(array)[0]))
+				constraint->goes = true;
+		}
+		constraints = lappend(constraints, constraint);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return constraints;
+}
+
+static bool
+goes_by_name(const TessAlter *alter, const char *constraint)
+{
+	ListCell *lc;
+
+	foreach(lc, alter->statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst(lc);
+
+		if (command->subtype == AT_DropConstraint &&
+			strcmp(command->name, constraint) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+goes_with_column(const TessAlter *alter, const int16 *columns, int count)
+{
+	ListCell *lc;
+
+	foreach(lc, alter->statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst(lc);
+		AttrNumber attnum;
+
+		if (command->subtype != AT_DropColumn)
+			continue;
+		attnum = tess_alter_column(alter, command->name);
+		for (int i = 0; i < count; i++)
+		{
+			if (columns[i] == attnum)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* PostgreSQL makes a constraint anew, under its name, when a column of it gets
+ * another type; so will the nodes. */
+static bool
+is_made_anew(const TessAlter *alter, const char *name)
+{
+	ListCell *lc;
+
+	foreach(lc, alter->constraints)
+	{
+		const OldConstraint *old = lfirst(lc);
+
+		if (!old->goes && strcmp(old->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_constraint(const List *constraints, Oid oid)
+{
+	ListCell *lc;
+
+	foreach(lc, constraints)
+	{
+		if (((const OldConstraint *) lfirst(lc))->oid == oid)
+			return true;
+	}
+	return false;
+}
+
+/* The index of ADD ... USING INDEX becomes this constraint. */
+static bool
+is_of_index(const TessAlter *alter, const char *name)
+{
+	ListCell *lc;
+
+	foreach(lc, alter->statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst(lc);
+		const Constraint *constraint = (const Constraint *) command->def;
+
+		if (command->subtype == AT_AddConstraint &&
+			constraint->indexname != NULL &&
+			strcmp(constraint->conname ? constraint->conname
+									   : constraint->indexname,
+				   name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "ADD CONSTRAINT ..." for each that the shell has got. */
+static List *
+new_constraints(const TessAlter *alter, Relation rel)
+{
+	TessAlter now = *alter;
+	List *texts = NIL;
+	ListCell *lc;
+
+	foreach(lc, old_constraints(&now))
+	{
+		const OldConstraint *constraint = lfirst(lc);
+		char *text;
+
+		if (has_constraint(alter->constraints, constraint->oid) ||
+			is_made_anew(alter, constraint->name) ||
+			is_of_index(alter, constraint->name))
+			continue;
+		text = tess_ddl_constraint(rel, constraint->oid);
+		if (text != NULL)
+			texts = lappend(texts, psprintf("ADD %s", text));
+	}
+	return texts;
+}
+
+/* The statement over the shell, as a template. */
+static List *
+alter_template(const TessAlter *alter, const TessTable *table, const char *texts)
+{
+	List *template;
+	char *sql;
+	int settings;
+
+	if (OidIsValid(alter->index))
+		return tess_repeat_template(table, "ALTER INDEX ",
+									get_rel_name(alter->index),
+									psprintf(" %s", texts));
+	sql = psprintf("ALTER TABLE %s %s",
+				   tess_quote_qualified(table->schema, table->name), texts);
+	if (table->kind == TESS_REFERENCE)
+		return list_make1(makeString(sql));
+	settings = tess_settings_pin();
+	template = tess_template_from_sql(sql);
+	AtEOXact_GUC(true, settings);
+	return template;
+}
+
+/* What the shards are told, as templates. */
+static List *
+alter_templates(TessAlter *alter, const TessTable *table, Relation rel)
+{
+	List *now = NIL;
+	List *later = NIL;
+	List *templates = NIL;
+	ListCell *lc;
+
+	foreach(lc, alter->parts)
+	{
+		TessAlterPart *part = lfirst(lc);
+
+		if (part->kind->after != NULL && !part->is_void)
+			part->kind->after(alter, rel, part);
+		if (part->text != NULL)
+			now = lappend(now, part->text);
+		if (part->later != NULL)
+			later = lappend(later, part->later);
+	}
+	now = list_concat(now, new_constraints(alter, rel));
+	if (now != NIL)
+		templates = lappend(templates,
+							alter_template(alter, table, tess_names_join(now)));
+	if (later != NIL)
+		templates = lappend(templates, alter_template(alter, table,
+													  tess_names_join(later)));
+	return templates;
+}
+
+/* The shell has been altered: its shards. */
+void
+tess_alter_finish(TessAlter *alter)
+{
+	const TessTable *table;
+	TessWork *work;
+	Relation rel;
+	List *templates;
+
+	CommandCounterIncrement();
+	tess_effects_forget_parts(alter->altering.relation);
+	table = tess_alter_table(alter);
+	rel = table_open(table->relation, NoLock);
+	tess_table_check_constraints(rel);
+	if (table->kind == TESS_DISTRIBUTED)
+		tess_statistics_restore_size(rel);
+	templates = alter_templates(alter, table, rel);
+	table_close(rel, NoLock);
+	if (templates == NIL)
+		return;
+
+	work = tess_work_of_table(table);
+	if (alter->needs_objects)
+		tess_repeat_needed_objects(work, table->relation);
+	tess_work_add_templates(work, templates);
+	tess_work_run(work);
+	if (alter->needs_objects)
+		tess_objects_bring_for_table(alter->altering.relation);
+}
