@@ -24,6 +24,7 @@
 typedef struct Knock
 {
 	TessSession *session;
+	bool cancels;  /* with an answer, its statement is cancelled */
 	pgsocket sock; /* PGINVALID_SOCKET: done, or failed */
 	bool asked;	   /* connected, and the request is sent */
 	bool answered;
@@ -125,12 +126,40 @@ finish_knocks(int count, Knock *knocks, TimestampTz deadline)
 			if (!waits[i].ready)
 				continue;
 			go_on(waiting[i]);
-			if (waiting[i]->answered)
+			if (waiting[i]->answered && waiting[i]->cancels)
 				waiting[i]->answered = request_cancel(waiting[i]->session);
 		}
 	}
 	pfree(waits);
 	pfree(waiting);
+}
+
+/* Sessions whose nodes have not answered until the deadline are broken. */
+static void
+knock(int count, TessSession *const *sessions, bool cancels, TimestampTz deadline)
+{
+	Knock *knocks = palloc(sizeof(Knock) * count);
+
+	for (int i = 0; i < count; i++)
+	{
+		start_knock(&knocks[i], sessions[i]);
+		knocks[i].cancels = cancels;
+	}
+	finish_knocks(count, knocks, deadline);
+	for (int i = 0; i < count; i++)
+	{
+		end_knock(&knocks[i]);
+		if (!knocks[i].answered)
+			tess_session_break(sessions[i], _("The node did not answer."));
+	}
+	pfree(knocks);
+}
+
+void
+tess_net_knock(int count, TessSession *const *sessions)
+{
+	knock(count, sessions, false,
+		  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), KNOCK_TIMEOUT_MS));
 }
 
 /*
@@ -141,23 +170,12 @@ finish_knocks(int count, Knock *knocks, TimestampTz deadline)
 void
 tess_cancel_send(int count, TessSession *const *sessions, TimestampTz deadline)
 {
-	Knock *knocks = palloc(sizeof(Knock) * count);
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz knock_deadline;
 
 	/* Time is left for those who answer, to end their transactions. */
 	knock_deadline = TimestampTzPlusMilliseconds(now, KNOCK_TIMEOUT_MS);
-	knock_deadline = Min(knock_deadline, now + (deadline - now) / 2);
-	for (int i = 0; i < count; i++)
-		start_knock(&knocks[i], sessions[i]);
-	finish_knocks(count, knocks, knock_deadline);
-	for (int i = 0; i < count; i++)
-	{
-		end_knock(&knocks[i]);
-		if (!knocks[i].answered)
-			tess_session_break(sessions[i], _("The node did not answer."));
-	}
-	pfree(knocks);
+	knock(count, sessions, true, Min(knock_deadline, now + (deadline - now) / 2));
 }
 
 void

@@ -182,11 +182,22 @@ build_params(TessSession *session, ConnectParams *params)
 		refuse_without_password(session, params->user);
 }
 
-/* Until when to wait for a connection that is asked for now. */
 TimestampTz
 tess_connect_deadline(void)
 {
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), connect_timeout_ms);
+}
+
+int
+tess_net_hurry(int limit_ms)
+{
+	int level = NewGUCNestLevel();
+
+	if (connect_timeout_ms > limit_ms)
+		(void) set_config_option("tessera.connect_timeout",
+								 psprintf("%d", limit_ms), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
 }
 
 /*
@@ -235,6 +246,7 @@ complete(TessSession *session)
 	session->connecting = PGRES_POLLING_OK;
 	tess_net_counters.connections++;
 	tess_slot_note_connected(session);
+	tess_node_note_heard(session->node_id);
 }
 
 /*
@@ -284,6 +296,15 @@ wait_for_sockets(int count, TessSession *const *sessions, long timeout_ms)
 	pfree(events);
 }
 
+/* The time is over. */
+static void
+note_silent(int count, TessSession *const *sessions)
+{
+	for (int i = 0; i < count; i++)
+		if (sessions[i]->connecting != PGRES_POLLING_OK)
+			tess_node_note_silent(sessions[i]->node_id);
+}
+
 /*
  * Waits until all these sessions (NULL: none) are open.  Errors as
  * tess_net_acquire; the caller closes what is not open then.
@@ -315,6 +336,8 @@ tess_connect_finish(int count, TessSession *const *sessions)
 		timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 													 deadline);
 		if (timeout_ms <= 0)
+		{
+			note_silent(count, sessions);
 			ereport(ERROR,
 					(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
 					 errmsg("could not connect to node \"%s\"",
@@ -323,6 +346,7 @@ tess_connect_finish(int count, TessSession *const *sessions)
 							   connect_timeout_ms),
 					 errhint(
 						 "Check that the node is running and can be reached, or raise tessera.connect_timeout.")));
+		}
 		wait_for_sockets(count, sessions, timeout_ms);
 		CHECK_FOR_INTERRUPTS();
 	}

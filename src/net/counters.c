@@ -44,6 +44,7 @@ tess_net_init(void)
 {
 	tess_connect_init();
 	tess_slot_init();
+	tess_silence_init();
 	tess_pool_init();
 	tess_session_init();
 	tess_origin_init();

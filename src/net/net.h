@@ -40,6 +40,20 @@ extern void tess_net_acquire(int count, const int32 *node_ids, Oid role,
 /* Back to the pool; closed if broken, busy, or too many are kept. */
 extern void tess_net_release(TessSession *session);
 
+/* True if the last attempt to reach a node has run into its time limit.  Who can do
+ * without it need not wait for long: see tess_net_hurry. */
+extern bool tess_node_is_silent(int32 node_id);
+extern void tess_node_note_silent(int32 node_id);
+/* Until when to wait for a connection that is asked for now. */
+extern TimestampTz tess_connect_deadline(void);
+/* From now on no connection is waited for longer than limit_ms, until
+ * AtEOXact_GUC(true, what this returns). */
+extern int tess_net_hurry(int limit_ms);
+/* Finds out which nodes are silent, of sessions that have been waited for: theirs
+ * are broken.  Takes half a second.  No errors; interrupts are held, and
+ * end it. */
+extern void tess_net_knock(int count, TessSession *const *sessions);
+
 /* A connection that is not in the pool, to parameters that are not (yet) a
  * node's: add_node and check_nodes use it.  role InvalidOid: the current one.
  * claims: a node that serves another coordinator refuses its statements, as it

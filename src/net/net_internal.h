@@ -91,7 +91,6 @@ struct TessSession
 };
 
 /* connect.c */
-extern TimestampTz tess_connect_deadline(void);
 extern void tess_connect_start(TessSession *session);
 extern void tess_connect_finish(int count, TessSession *const *sessions);
 extern void tess_connect_close(TessSession *session);
@@ -110,6 +109,10 @@ extern void tess_slot_note_use(TessSession *session);
 extern bool tess_slot_note_idle(TessSession *session);
 extern bool tess_slot_is_wanted(const TessSession *session);
 extern void tess_slot_init(void);
+
+/* silence.c */
+extern void tess_node_note_heard(int32 node_id);
+extern void tess_silence_init(void);
 
 /* idle.c */
 extern void tess_idle_look_at(TimestampTz at);

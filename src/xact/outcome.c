@@ -114,13 +114,8 @@ ask(void *arg)
 	const TessRemote *remote = question->remote;
 	TessSession *session;
 	ErrorData *error;
-	int settings = NewGUCNestLevel();
+	int settings = tess_net_hurry(Max(1, milliseconds_left(question->deadline)));
 
-	(void) set_config_option("tessera.connect_timeout",
-							 psprintf("%d", Max(1, milliseconds_left(
-													   question->deadline))),
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-							 0, false);
 	tess_net_acquire(1, &remote->node_id, remote->role, &session);
 	AtEOXact_GUC(true, settings);
 

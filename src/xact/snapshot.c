@@ -413,6 +413,32 @@ unanswered(TessSnapshot *snapshot, TessSession **sessions)
 	return count;
 }
 
+/*
+ * A transaction can do without nodes that are silent, as without those that are
+ * down: the snapshot is of the others.  Who needs one later is told so.
+ */
+static void
+leave_out_silent(TessSnapshot *snapshot)
+{
+	int kept = 0;
+
+	for (int i = 0; i < snapshot->count; i++)
+	{
+		TessRemote *remote = snapshot->members[i].remote;
+
+		if (snapshot->members[i].answered)
+		{
+			snapshot->members[kept++] = snapshot->members[i];
+			continue;
+		}
+		tess_node_note_silent(remote->node_id);
+		tess_session_abandon(remote->session, GetCurrentTimestamp());
+		remote->phase = TESS_PHASE_NONE;
+		remote->replace = true;
+	}
+	snapshot->count = kept;
+}
+
 static void
 wait_for_answers(TessSnapshot *snapshot)
 {
@@ -424,13 +450,16 @@ wait_for_answers(TessSnapshot *snapshot)
 
 	while ((count = unanswered(snapshot, sessions)) > 0)
 	{
-		if (!tess_net_wait(count, sessions, deadline))
+		if (tess_net_wait(count, sessions, deadline))
+			continue;
+		if (snapshot->own != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_CONNECTION_FAILURE),
 					 errmsg("node \"%s\" has not taken its snapshot within %d ms",
 							tess_session_node_name(sessions[0]), timeout_ms),
 					 errhint(
 						 "Commits wait meanwhile. See tessera.snapshot_timeout.")));
+		leave_out_silent(snapshot);
 	}
 	pfree(sessions);
 }
@@ -460,68 +489,6 @@ tess_snapshot_finish(TessSnapshot *snapshot)
 
 /* of a transaction --------------------------------------------------------- */
 
-/* Errors that say that a node is not there, or not now. */
-static bool
-is_absence(int sqlerrcode)
-{
-	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_CONNECTION_EXCEPTION ||
-		   sqlerrcode == ERRCODE_CANNOT_CONNECT_NOW ||
-		   sqlerrcode == ERRCODE_TOO_MANY_CONNECTIONS;
-}
-
-/* Sessions in transactions on the nodes; false if one of them is not there.
- * Without a subtransaction: what failed to connect has cleaned up. */
-static bool
-reach(int count, const int32 *node_ids, TessSession **sessions)
-{
-	MemoryContext context = CurrentMemoryContext;
-	uint32 holdoff = InterruptHoldoffCount;
-	volatile bool reached = true;
-
-	PG_TRY();
-	{
-		tess_xact_sessions(count, node_ids, InvalidOid, TESS_READ_MORE, sessions);
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (!is_absence(error->sqlerrcode))
-			PG_RE_THROW();
-		tess_swallow_error(holdoff);
-		FreeErrorData(error);
-		reached = false;
-	}
-	PG_END_TRY();
-	return reached;
-}
-
-/* The nodes that are there, *count of them. */
-static int32 *
-reach_nodes(int *count)
-{
-	List *nodes = tess_meta_remote_nodes();
-	int total = list_length(nodes);
-	int32 *node_ids = palloc(Max(total, 1) * sizeof(int32));
-	TessSession **sessions = palloc(Max(total, 1) * sizeof(TessSession *));
-
-	for (int i = 0; i < total; i++)
-		node_ids[i] = ((const TessNode *) list_nth(nodes, i))->node_id;
-	*count = total;
-	if (total == 0 || reach(total, node_ids, sessions))
-		return node_ids;
-
-	*count = 0;
-	for (int i = 0; i < total; i++)
-	{
-		if (reach(1, &node_ids[i], sessions))
-			node_ids[(*count)++] = node_ids[i];
-	}
-	return node_ids;
-}
-
 static void
 take_for_transaction(void)
 {
@@ -530,7 +497,7 @@ take_for_transaction(void)
 	int count;
 	TessSession **sessions;
 
-	node_ids = reach_nodes(&count);
+	node_ids = tess_snapshot_reach(&count);
 	snapshot = make_snapshot();
 	snapshot->level = 1;
 	snapshot->guarded = true;

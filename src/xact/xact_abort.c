@@ -14,9 +14,9 @@
 #include "tessera.h"
 #include "xact/xact_internal.h"
 
-/* A savepoint is worth waiting for longer than commit_wait: without its
- * answer the whole transaction is lost. */
-#define SUBABORT_WAIT_MS 10000
+/* A node that has not answered by then, for a savepoint, is asked if it is
+ * there. */
+#define KNOCK_AFTER_MS 200
 
 static bool reaches_level(const TessRemote *remote, int level);
 
@@ -222,11 +222,12 @@ roll_back_to(int level)
 {
 	int count;
 	TessRemote **remotes = tess_remotes(&count);
-	TimestampTz deadline;
+	/* A savepoint is worth waiting for longer than commit_wait: without its
+	 * answer the whole transaction is lost. */
+	TimestampTz deadline = tess_connect_deadline();
+	TimestampTz knock_at;
 	char *command;
 
-	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   SUBABORT_WAIT_MS);
 	make_quiet(level, deadline);
 	tess_round_begin();
 	command = psprintf("ROLLBACK TO SAVEPOINT tessera_%d", level);
@@ -236,6 +237,9 @@ roll_back_to(int level)
 			!tess_session_is_broken(remotes[i]->session))
 			tess_round_send(remotes[i], command, "ROLLBACK");
 	}
+	knock_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), KNOCK_AFTER_MS);
+	tess_round_finish_held(Min(knock_at, deadline));
+	tess_round_knock();
 	tess_round_finish_held(deadline);
 	pfree(command);
 }

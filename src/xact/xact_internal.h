@@ -80,6 +80,7 @@ extern void tess_round_send_alone(TessRemote *remote,
 								  const TessAloneWrite *write);
 extern void tess_round_finish(void);
 extern void tess_round_finish_held(TimestampTz deadline);
+extern void tess_round_knock(void);
 extern bool tess_round_lost_connection(const TessRemote *remote);
 extern TimestampTz tess_round_deadline(void);
 
@@ -142,6 +143,9 @@ extern void tess_snapshot_subend(bool committed, int level);
 extern void tess_snapshot_release_all(void);
 extern void tess_snapshot_forget_all(void);
 extern void tess_snapshot_init(void);
+
+/* snapshot_nodes.c */
+extern int32 *tess_snapshot_reach(int *count);
 
 /* serializable.c */
 extern void tess_serializable_note_empty(void);

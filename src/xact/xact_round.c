@@ -222,6 +222,23 @@ tess_round_finish_held(TimestampTz deadline)
 	pfree(sessions);
 }
 
+/* Finds out which nodes of those that have not answered are there no more: they
+ * are not waited for any longer. */
+void
+tess_round_knock(void)
+{
+	int count;
+	int open;
+	TessSession **sessions;
+
+	(void) tess_remotes(&count);
+	sessions = palloc(sizeof(TessSession *) * Max(count, 1));
+	open = unfinished(sessions);
+	if (open > 0)
+		tess_net_knock(open, sessions);
+	pfree(sessions);
+}
+
 /* True if it is not the node that said no. */
 bool
 tess_round_lost_connection(const TessRemote *remote)

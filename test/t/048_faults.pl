@@ -159,6 +159,28 @@ is($client->ask("SELECT k FROM t WHERE k = $k[1]"), $k[1], 'and the other node c
 $network->pass(1);
 is($client->ask("SELECT k FROM t WHERE k = $k[0]"), $k[0], 'as this one can again');
 
+# A rollback to a savepoint finds out by itself that its node is not there.
+$client->ask("BEGIN;\nSAVEPOINT a;\n$write_both");
+$network->when(1, qr/ROLLBACK TO/, 'silent');
+unlike($client->ask('ROLLBACK TO a'), qr/ERROR/, 'a rollback to a savepoint does not wait for a node that is not there');
+is($client->ask("SELECT k FROM t WHERE k = $k[1]"), $k[1], 'and the transaction goes on without it');
+$client->ask('ROLLBACK');
+$network->pass(1);
+nothing_stays('ROLLBACK TO');
+
+# Transactions that do not need a node do not wait for one that is known to be silent:
+# not for a new connection, nor for one that they have.
+my $others = "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM pg_class WHERE false;\nSELECT k FROM t WHERE k = $k[1]";
+$client->ask($warm);
+$network->silent(1);
+is($client->ask("SET tessera.snapshot_timeout = '300ms';\n$others"), "0\n$k[1]", 'REPEATABLE READ without a node that has become silent');
+like($client->ask("SET tessera.connect_timeout = '300ms';\nSELECT k FROM t WHERE k = $k[0]"), qr/ERROR:  0800[16]: .*node "node1"/,
+	'who needs it is told');
+is($client->ask("ROLLBACK;\nSELECT k FROM t WHERE k = $k[1]"), $k[1], 'the session goes on');
+is($cluster->client->ask("$others;\nCOMMIT"), "0\n$k[1]", 'nor do new sessions wait for it');
+$network->pass(1);
+is($cluster->client->ask("$others;\nSELECT k FROM t WHERE k = $k[0];\nCOMMIT"), "0\n$k[1]\n$k[0]", 'when it is back it takes part');
+
 # A stream of rows to a node that stops reading in the middle of it.
 silence('rows that are sent', at => qr/row 20\d\d /,
 	statement => q{INSERT INTO large SELECT i, 'row ' || i || ' ' || repeat('x', 1000) FROM generate_series(1, 50000) i});
