@@ -256,8 +256,6 @@ ROLLBACK;
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET k = 5;
 DELETE FROM a WHERE ctid = '(0,1)';
 DELETE FROM a x USING a y WHERE x.t = y.t AND x.ctid < y.ctid;
-WITH q AS (UPDATE a SET t = 'x' RETURNING *) DELETE FROM a USING q WHERE a.k = q.k;
-WITH q AS (DELETE FROM a), p AS (UPDATE a SET t = 'x') SELECT 1;
 BEGIN; DECLARE c CURSOR FOR SELECT * FROM a; FETCH 0 FROM c; DELETE FROM a WHERE CURRENT OF c; ROLLBACK;
 INSERT INTO vc VALUES (1, 0, 'x');
 INSERT INTO vc SELECT k, 2 - i, 'many' FROM generate_series(0, 2) i, generate_series(8000, 8009) k;

@@ -47,11 +47,31 @@ WITH i AS (INSERT INTO d SELECT i, i, 'lim' FROM generate_series(1001, 1010) i R
 WITH u AS (UPDATE d SET v = 'changed' WHERE v = 'lim' RETURNING k, v) SELECT DISTINCT u.v AS new, d.v AS old FROM u JOIN d USING (k);
 WITH e AS (DELETE FROM d WHERE v = 'changed' RETURNING k) SELECT count(*) FROM e WHERE k IN (SELECT k FROM d);
 WITH u AS (UPDATE d SET k = k + 100 WHERE id <= 5 RETURNING k, id) SELECT u.k AS new, d.k AS old FROM u JOIN d USING (id) ORDER BY 1;
--- where that would need rows asked for one by one after the write, it is an error, and nothing is written
+-- also what is computed for each row that a part returns, or needs all of them
+BEGIN;
+WITH e AS (DELETE FROM d WHERE id < 14 RETURNING k) SELECT k, (SELECT count(*) FROM d WHERE d.k <= e.k) AS before FROM e ORDER BY k;
+WITH e AS (DELETE FROM d WHERE id < 16 RETURNING k) SELECT k, v FROM d WHERE k = (SELECT max(k) FROM e);
+WITH e AS (DELETE FROM d WHERE id < 18 RETURNING k) SELECT k FROM d ORDER BY k DESC LIMIT (SELECT count(*) FROM e) OFFSET 1;
+WITH i AS (INSERT INTO d SELECT i, i, 'new' FROM generate_series(901, 903) i RETURNING k) SELECT i.k, x.k AS last FROM i, LATERAL (SELECT k FROM d WHERE d.k < i.k ORDER BY k DESC LIMIT 1) x ORDER BY 1;
+WITH u AS (UPDATE d SET v = 'u' WHERE k > 900 RETURNING k) UPDATE plain SET v = (SELECT max(v) FROM d WHERE d.k > plain.id) FROM u WHERE plain.id = u.k - 900 RETURNING plain.*, k;
+WITH u AS (UPDATE d SET v = (SELECT count(*)::text FROM d o WHERE o.k < d.k) WHERE k > 900 RETURNING k, v), e AS (DELETE FROM d WHERE k = 20) SELECT * FROM u ORDER BY k;
+-- in RETURNING
+UPDATE d SET v = 'r' WHERE id > 902 RETURNING k, (SELECT count(*) FROM d o WHERE o.k <= d.k AND o.v = 'r') AS before;
+DELETE FROM d WHERE k > 902 RETURNING k, (SELECT count(*) FROM d o WHERE o.k >= d.k) AS before;
+ROLLBACK;
+-- more of it than fits in memory, and read before and after the write
+BEGIN;
+SET LOCAL work_mem = '64kB';
+INSERT INTO d SELECT i % 7, 10000 + i, repeat('long', 20) FROM generate_series(1, 2000) i;
+WITH e AS (DELETE FROM d WHERE id > 11990 RETURNING k, id) SELECT count(*), sum((SELECT count(*) FROM d WHERE d.k = e.k AND d.id > 10000 AND d.id <= e.id)) FROM e;
+WITH e AS (DELETE FROM d WHERE id > 10980 AND id <= 11000 RETURNING id) SELECT p.id, (SELECT count(*) FROM d WHERE d.id > 10000 + p.id), (SELECT count(*) FROM e WHERE e.id > 10990 + p.id) FROM plain p WHERE p.id < 4 ORDER BY 1;
+ROLLBACK;
+-- rows that are to be locked are chosen by what another part returns: an error, and nothing is written
 \set VERBOSITY sqlstate
-WITH e AS (DELETE FROM d RETURNING k) SELECT (SELECT count(*) FROM d WHERE d.k < e.k) FROM e;
+WITH e AS (UPDATE d SET v = 'x' WHERE id < 14 RETURNING k) DELETE FROM d WHERE k = (SELECT max(k) + 1 FROM e);
+WITH e AS (DELETE FROM d RETURNING k) SELECT k FROM d WHERE k = (SELECT max(k) FROM e) FOR UPDATE;
 \set VERBOSITY default
-SELECT count(*) FROM d;
+SELECT count(*), count(*) FILTER (WHERE v = 'x') FROM d;
 
 -- prepared, and more than once
 PREPARE move(int) AS WITH m AS (DELETE FROM d WHERE id = $1 RETURNING *) INSERT INTO archive SELECT * FROM m RETURNING k, id;
@@ -90,9 +110,28 @@ SELECT id, v, copies() FROM r ORDER BY id;
 WITH e AS (DELETE FROM d RETURNING *) INSERT INTO archive SELECT k, id, (1 / (id - 12))::text FROM e;
 WITH i AS (INSERT INTO archive VALUES (1, 1, 'x')) INSERT INTO d VALUES (12, 12, 'double');
 SELECT (SELECT count(*) FROM d) AS d, (SELECT count(*) FROM archive) AS archive;
--- one table, two parts: not where both change rows of it
-WITH e AS (DELETE FROM d WHERE id = 1), u AS (UPDATE d SET v = 'x' WHERE id = 2) SELECT 1;
+-- one table, two parts: not where one moves rows, or may update those it does not find
+WITH e AS (DELETE FROM d WHERE id = 12), u AS (UPDATE d SET k = k + 1 WHERE id = 13) SELECT 1;
+WITH e AS (DELETE FROM d WHERE id = 12), i AS (INSERT INTO d VALUES (13, 13, 'x') ON CONFLICT (k, id) DO UPDATE SET v = 'x') SELECT 1;
+WITH e AS (DELETE FROM r WHERE id = 102), u AS (UPDATE r SET v = 'x' WHERE id = 103) SELECT 1;
 \set VERBOSITY default
+-- two or more parts change rows in their places, each other ones
+BEGIN;
+WITH e AS (DELETE FROM d WHERE id BETWEEN 12 AND 13 RETURNING id), u AS (UPDATE d SET v = 'u1' WHERE id = 14 RETURNING id, v), w AS (UPDATE d SET v = d.v || p.v FROM plain p WHERE p.id + 11 = d.id AND p.id > 3 RETURNING d.id, d.v)
+SELECT * FROM (SELECT id, 'gone' AS v FROM e UNION ALL TABLE u UNION ALL TABLE w) x ORDER BY id;
+SELECT id, v FROM d WHERE id BETWEEN 12 AND 16 ORDER BY id;
+WITH u AS (UPDATE d SET v = 'u' WHERE id = 14 RETURNING id), e AS (DELETE FROM d WHERE id = 15 RETURNING v) UPDATE d SET v = d.v || e.v || u.id FROM e, u WHERE d.id = 16 RETURNING d.v;
+SELECT id, v FROM d WHERE id BETWEEN 12 AND 16 ORDER BY id;
+ROLLBACK;
+-- of a row that both of them find one does something, the other one nothing
+BEGIN;
+WITH e AS (DELETE FROM d WHERE id BETWEEN 12 AND 15 RETURNING id), u AS (UPDATE d SET v = 'u' WHERE id BETWEEN 14 AND 17 RETURNING id)
+SELECT (SELECT count(*) FROM e) + (SELECT count(*) FROM u) AS changed, EXISTS (SELECT FROM e JOIN u USING (id)) AS "by both";
+WITH u AS (UPDATE d SET v = d.v || '+' RETURNING id) UPDATE d SET v = d.v || '-';
+SELECT count(*) FROM d WHERE v LIKE '%-' AND v NOT LIKE '%+%';
+WITH u AS (UPDATE d SET v = d.v || '*' RETURNING id) DELETE FROM d USING u WHERE u.id = d.id;
+SELECT count(*) > 0 AS "all but the deleted" FROM d WHERE v LIKE '%*';
+ROLLBACK;
 EXPLAIN (COSTS OFF) WITH e AS (DELETE FROM d WHERE id < 3 RETURNING *) SELECT count(*) FROM e;
 -- one of them may add rows, which the other does not see
 BEGIN;

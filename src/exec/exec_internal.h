@@ -233,6 +233,7 @@ extern void tess_reader_end(TessReader *reader);
 extern void tess_reader_check(const TessReader *reader);
 extern void tess_order_write(const TessFragment *fragment, int64 first,
 							 int64 last);
+extern void tess_order_refuse_circle(const TessFragment *fragment);
 
 /* batch.c: rows that were computed here, on their way to their shards ------- */
 

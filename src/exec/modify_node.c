@@ -47,6 +47,7 @@ typedef struct TesseraModifyState
 	int64 last_reader;
 
 	bool done;
+	bool is_running;
 	const TessGroup *group; /* NULL: reference table */
 	HTAB *seen;				/* rows of the target that were found */
 	TessUpsert *upsert;		/* ON CONFLICT is resolved here; or NULL */
@@ -453,10 +454,13 @@ next_tuple(ScanState *node)
 	TesseraModifyState *state = (TesseraModifyState *) node;
 	TupleTableSlot *slot = node->ss_ScanTupleSlot;
 
+	if (state->is_running)
+		tess_order_refuse_circle(state->fragment);
 	if (!state->done)
 	{
-		state->done = true;
+		state->done = state->is_running = true;
 		run(state);
+		state->is_running = false;
 	}
 	if (state->returned == NULL || !tess_returned_next(state->returned, slot))
 		return ExecClearTuple(slot);

@@ -103,6 +103,23 @@ tess_reader_end(TessReader *reader)
 	reader->listed = false;
 }
 
+/*
+ * A part of a statement is asked for the rows it returns while it is about to
+ * write: a scan that has to come before that, of the table it changes, depends
+ * on them.  Fails.
+ */
+void
+tess_order_refuse_circle(const TessFragment *fragment)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot read table %s as it was when the statement began",
+					tess_relation_qualified_name(linitial_oid(fragment->changed))),
+			 errdetail(
+				 "A part of the statement changes it, and which of its rows another part locks depends on the rows which that returns."),
+			 errhint("Use one statement for each change, in one transaction.")));
+}
+
 /* A snapshot sees what earlier commands of its transaction wrote. */
 static bool
 is_older(const TessReader *reader, const WrittenTable *table)

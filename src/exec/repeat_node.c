@@ -19,6 +19,7 @@ typedef struct TesseraRepeatState
 	CustomScanState css;
 	const TessFragment *fragment;
 	bool done;
+	bool is_running;
 	int64 first_reader; /* scans of the child: see order.c */
 	int64 last_reader;
 	TupleTableSlot *stored_slot;
@@ -125,10 +126,13 @@ next_tuple(ScanState *node)
 	TesseraRepeatState *state = (TesseraRepeatState *) node;
 	TupleTableSlot *slot = node->ss_ScanTupleSlot;
 
+	if (state->is_running)
+		tess_order_refuse_circle(state->fragment);
 	if (!state->done)
 	{
-		state->done = true;
+		state->done = state->is_running = true;
 		run(state);
+		state->is_running = false;
 	}
 	if (state->store == NULL ||
 		!tuplestore_gettupleslot(state->store, true, false, state->stored_slot))

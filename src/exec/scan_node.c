@@ -51,6 +51,22 @@ create_state(CustomScan *scan)
 	return (Node *) state;
 }
 
+static TessKeep
+what_to_keep(const TessScanState *state, int eflags)
+{
+	const PlanState *ps = &state->css.ss.ps;
+
+	if (state->passed != NULL)
+		return TESS_KEEP_NOTHING;
+	/* a fragment that writes stores its rows anyway */
+	if ((eflags & EXEC_FLAG_REWIND) || tess_scan_writes(state))
+		return TESS_KEEP_ALL;
+	if (tess_exec_is_never_rescanned(ps->plan, ps->state))
+		return TESS_KEEP_NOTHING;
+	/* these could not be asked for again */
+	return state->fragment->reads_changed ? TESS_KEEP_ALL : TESS_KEEP_SMALL;
+}
+
 static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -87,17 +103,9 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 		state->reader = tess_reader_begin(fragment, estate->es_snapshot,
 										  start_early, state);
 
-	/* a fragment that writes stores its rows anyway */
 	if (eflags & EXEC_FLAG_BACKWARD)
 		state->passed = tess_passed_make(node);
-	if (state->passed != NULL)
-		state->keep = TESS_KEEP_NOTHING;
-	else if ((eflags & EXEC_FLAG_REWIND) || fragment->changed != NIL)
-		state->keep = TESS_KEEP_ALL;
-	else if (tess_exec_is_never_rescanned(&scan->scan.plan, estate))
-		state->keep = TESS_KEEP_NOTHING;
-	else
-		state->keep = TESS_KEEP_SMALL;
+	state->keep = what_to_keep(state, eflags);
 }
 
 /* The store, made when it is first needed. */

@@ -52,6 +52,10 @@ extern TessSurvey *tess_survey_make(Query *parse);
 /* The relations of a query level that are in FROM or its target. */
 extern Bitmapset *tess_survey_used(Query *query);
 
+/* row_marks.c: an entry whose scan asks the nodes before the statement writes. */
+extern void tess_mark_early(RangeTblEntry *rte);
+extern bool tess_mark_is_early(const RangeTblEntry *rte);
+
 /* inherited.c: functions that read under the statement's own snapshot. */
 extern bool tess_calls_inheriting(Query *query);
 extern void tess_mark_inheriting(PlannedStmt *stmt);

@@ -377,8 +377,8 @@ locus_of_relation(const TessTable *table, RangeTblEntry *rte, TessScope *scope,
 	LockWaitPolicy policy;
 	TessTerm key = {rte};
 
-	if (other == NULL || rte->securityQuals != NIL ||
-		rte->tablesample != NULL || tess_mark_of(rte, &strength, &policy))
+	if (other == NULL || rte->securityQuals != NIL || rte->tablesample != NULL ||
+		tess_mark_is_early(rte) || tess_mark_of(rte, &strength, &policy))
 		return tess_coordinator;
 	if (other->kind == TESS_REFERENCE)
 		return tess_everywhere;

@@ -111,7 +111,9 @@ assign_relation(PinWalk *walk, RangeTblEntry *rte, const TessFacts *facts)
 {
 	const TessTable *table = tess_meta_table(rte->relid);
 
-	if (table != NULL && table->kind == TESS_DISTRIBUTED)
+	if (tess_mark_is_early(rte))
+		walk->failed = true;
+	else if (table != NULL && table->kind == TESS_DISTRIBUTED)
 		add_pin(walk, rte, facts);
 }
 

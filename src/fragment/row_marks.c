@@ -26,6 +26,7 @@
 #include "fragment/fragment_internal.h"
 
 #define MARK_PREFIX "tessera lock "
+#define MARK_EARLY "tessera early"
 
 static bool move_walker(Node *node, bool *keeps_marks);
 static bool fence_walker(Node *node, void *context);
@@ -64,6 +65,25 @@ tess_mark_of(const RangeTblEntry *rte, LockClauseStrength *strength,
 	*strength = (LockClauseStrength) read_strength;
 	*policy = (LockWaitPolicy) read_policy;
 	return true;
+}
+
+/* The entry's scan asks the nodes before the statement writes, so for nothing that
+ * is known only with rows.  No more, once it is to lock its rows. */
+void
+tess_mark_early(RangeTblEntry *rte)
+{
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+
+	if (!tess_mark_of(rte, &strength, &policy))
+		rte->enrname = pstrdup(MARK_EARLY);
+}
+
+bool
+tess_mark_is_early(const RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION && rte->enrname != NULL &&
+		   strcmp(rte->enrname, MARK_EARLY) == 0;
 }
 
 static bool

@@ -5,10 +5,13 @@
  * core and repeated (dml_repeat.c).  It is kept from
  * being inlined or left out, and TesseraModify sees to it that it is run to the
  * end.  All parts see the state before the statement: scans that have not asked
- * the nodes are made to before the first write to what they read.  Two parts
- * that write to one table cannot be in one statement, since what the second
- * would do depends on the first; unless one of them only adds rows, or the
- * statement goes to one shard whole (router.c).
+ * the nodes are made to before the first write to what they read, so they ask
+ * for nothing that depends on rows (early_reads.c).  Two parts may write to one
+ * table where one of them only adds rows, or where both change rows in their
+ * places: each has found its rows before either writes, by ctid, and of a row that both
+ * have found the first one leaves nothing there for the second, as in PostgreSQL.
+ * Other ones cannot be in one statement, since what the second would do depends
+ * on the first; unless it goes to one shard whole (router.c).
  */
 #include "postgres.h"
 
@@ -34,7 +37,8 @@ change_in(CommonTableExpr *cte)
 /* Tables (OID lists) that parts of a statement change. */
 typedef struct Written
 {
-	List *changed;	/* rows are updated or deleted, or may be */
+	List *in_place; /* rows are updated or deleted, and stay where they are */
+	List *changed;	/* rows are changed in other ways, or may be */
 	List *cascaded; /* by foreign keys */
 	List *inserted; /* rows are added, and nothing else */
 } Written;
@@ -58,6 +62,20 @@ static bool
 only_updates(const Query *query)
 {
 	return query->commandType == CMD_UPDATE || query->commandType == CMD_INSERT;
+}
+
+/* A part that finds rows, and then changes them where they are, or deletes them. */
+static bool
+only_in_place(const TessJob *part)
+{
+	CmdType command = part->parse->commandType;
+	const TessTable *table = part->survey->target;
+
+	return (command == CMD_UPDATE || command == CMD_DELETE) && table != NULL &&
+		   table->kind == TESS_DISTRIBUTED && !part->changes_key &&
+		   !list_member_oid(tess_relation_cascades(NIL, table->relation,
+												   command == CMD_UPDATE),
+							table->relation);
 }
 
 static void
@@ -84,8 +102,9 @@ check_apart(const List *tables, const List *others)
 
 /* Adds what a change writes to; fails if another part is in its way. */
 static void
-add_written(Written *written, const Query *query)
+add_written(Written *written, const TessJob *part)
 {
+	const Query *query = part->parse;
 	Oid relation = rt_fetch(query->resultRelation, query->rtable)->relid;
 	List *own = list_make1_oid(relation);
 	List *cascaded = NIL;
@@ -97,33 +116,23 @@ add_written(Written *written, const Query *query)
 									   own);
 	check_apart(own, written->cascaded);
 	check_apart(cascaded, written->cascaded);
+	check_apart(cascaded, written->in_place);
 	check_apart(cascaded, written->changed);
 	check_apart(cascaded, written->inserted);
 	if (only_inserts(query))
 		written->inserted = list_concat(written->inserted, own);
+	else if (only_in_place(part))
+	{
+		check_apart(own, written->changed);
+		written->in_place = list_concat(written->in_place, own);
+	}
 	else
 	{
+		check_apart(own, written->in_place);
 		check_apart(own, written->changed);
 		written->changed = list_concat(written->changed, own);
 	}
 	written->cascaded = list_concat(written->cascaded, cascaded);
-}
-
-static void
-check_targets(TessJob *job)
-{
-	Written written = {NIL};
-	ListCell *cell;
-
-	if (job->survey->target != NULL)
-		add_written(&written, job->parse);
-	foreach(cell, job->parse->cteList)
-	{
-		Query *query = change_in(lfirst_node(CommonTableExpr, cell));
-
-		if (query != NULL)
-			add_written(&written, query);
-	}
 }
 
 /* A part as a statement of its own. */
@@ -138,6 +147,26 @@ make_part(const TessJob *job, Query *query)
 	part.reason = NULL;
 	tess_refuse_unsupported(&part);
 	return part;
+}
+
+static void
+check_targets(TessJob *job)
+{
+	Written written = {NIL};
+	ListCell *cell;
+
+	if (job->survey->target != NULL)
+		add_written(&written, job);
+	foreach(cell, job->parse->cteList)
+	{
+		Query *query = change_in(lfirst_node(CommonTableExpr, cell));
+		TessJob part;
+
+		if (query == NULL)
+			continue;
+		part = make_part(job, query);
+		add_written(&written, &part);
+	}
 }
 
 /* See plan_internal.h. */

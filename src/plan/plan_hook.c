@@ -155,6 +155,7 @@ plan_ours(TessJob *job)
 	if (job->reason != NULL)
 		ereport(DEBUG1, (errmsg_internal("statement is not routed to one shard"),
 						 errdetail_internal("%s", job->reason)));
+	tess_early_reads_mark(job);
 	tess_parts_plan(job);
 	if (job->survey->target != NULL)
 		return plan_change(job);

@@ -95,6 +95,8 @@ extern Var *tess_column_to_name(const TessTable *table, Index varno);
 extern TargetEntry *tess_same_entry(const TessTable *table, Index varno);
 /* Gives an UPDATE without assignments one that changes nothing. */
 extern void tess_assign_something(TessJob *job);
+/* early_reads.c: marks what has to be read before the statement writes. */
+extern void tess_early_reads_mark(TessJob *job);
 /* parts.c: turns parts of WITH that change our tables into sources. */
 extern void tess_parts_plan(TessJob *job);
 /* False if one of them may change the key of rows; raises 0A000 for what no
@@ -212,6 +214,9 @@ typedef struct TessDraft
 	TessTravel travel;
 	TessBindings bindings;
 
+	/* A part of WITH changes the table, so its rows are asked for before anything
+	 * is known that comes with rows. */
+	bool reads_changed;
 	bool sends_constants; /* conditions without columns too */
 	List *sent;			  /* conditions for the nodes, over varno 1 */
 	List *local;		  /* conditions checked here */
@@ -230,6 +235,7 @@ typedef struct TessDraft
 
 extern TessDraft *tess_draft_make(PlannerInfo *root, RelOptInfo *rel);
 extern bool tess_draft_is_key(const TessDraft *draft, const Node *expr);
+extern bool tess_draft_may_send(const TessDraft *draft, Node *expr);
 extern Expr *tess_draft_bind(TessDraft *draft, Expr *expr);
 extern void tess_draft_split(TessDraft *draft, List *clauses);
 extern void tess_draft_keep_all(TessDraft *draft, List *clauses);

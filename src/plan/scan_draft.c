@@ -61,6 +61,42 @@ tess_draft_is_possible(PlannerInfo *root, RelOptInfo *rel)
 	return table != NULL && table->kind == TESS_DISTRIBUTED;
 }
 
+static bool
+has_exec_param(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return ((Param *) node)->paramkind == PARAM_EXEC;
+	return expression_tree_walker(node, has_exec_param, NULL);
+}
+
+/* False for what may not go to the nodes, because they are asked before it is
+ * known: values of outer rows, and of subqueries, which may read what a part of
+ * WITH returns. */
+bool
+tess_draft_may_send(const TessDraft *draft, Node *expr)
+{
+	return !draft->reads_changed || !has_exec_param(expr, NULL);
+}
+
+/* The conditions of a table that may choose its shards. */
+static List *
+pruning_conditions(const TessDraft *draft)
+{
+	List *conditions = NIL;
+	ListCell *cell;
+
+	foreach(cell, draft->rel->baserestrictinfo)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, cell);
+
+		if (tess_draft_may_send(draft, (Node *) rinfo->clause))
+			conditions = lappend(conditions, rinfo);
+	}
+	return conditions;
+}
+
 /* A draft of the rows of rel, one of our tables or a fragment; nothing is asked
  * for yet. */
 TessDraft *
@@ -81,8 +117,9 @@ tess_draft_make(PlannerInfo *root, RelOptInfo *rel)
 	}
 	else
 	{
+		draft->reads_changed = tess_mark_is_early(rte);
 		draft->table = tess_meta_table(rte->relid);
-		draft->prune = tess_prune_make(rel->baserestrictinfo, rel->relid,
+		draft->prune = tess_prune_make(pruning_conditions(draft), rel->relid,
 									   draft->table);
 		tess_travel_add(&draft->travel, rte->relid);
 	}
@@ -181,7 +218,8 @@ tess_draft_bind(TessDraft *draft, Expr *expr)
 		ship.columns = list_copy(draft->ship->columns);
 		ship.shipped = list_copy(draft->ship->shipped);
 	}
-	if (!contain_volatile_functions((Node *) expr) &&
+	if (tess_draft_may_send(draft, (Node *) expr) &&
+		!contain_volatile_functions((Node *) expr) &&
 		!expression_returns_set((Node *) expr))
 	{
 		bound = tess_bind(&draft->bindings,
@@ -414,6 +452,7 @@ make_fragment(const TessDraft *draft)
 	fragment->param_types = tess_binding_types(&draft->bindings);
 	fragment->has_prune = draft->prune != NULL;
 	fragment->locks_rows = tess_mark_of(draft->rte, &strength, &policy);
+	fragment->reads_changed = draft->reads_changed;
 	fragment->role = draft->fragment ? draft->fragment->role
 									 : draft->rte->checkAsUser;
 	tess_columns_describe(draft->columns, fragment);

@@ -259,7 +259,9 @@ make_draft(PlannerInfo *root, RelOptInfo *rel, List *pathkeys)
 	tess_draft_add_columns(draft, rel->reltarget);
 	if (!send_order(draft, pathkeys))
 		return NULL;
-	if (draft->local == NIL && limits_scan(root, rel))
+	if (draft->local == NIL && limits_scan(root, rel) &&
+		tess_draft_may_send(draft, root->parse->limitCount) &&
+		tess_draft_may_send(draft, root->parse->limitOffset))
 		send_limit(draft, root);
 	if (draft->sort_clause == NIL && draft->limit_count == NULL)
 		return NULL;

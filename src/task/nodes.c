@@ -64,6 +64,7 @@ static const Field fragment_fields[] =
 	 FIELD(TessFragment, sort_nulls_first, FIELD_NODE),
 	 FIELD(TessFragment, limit_param, FIELD_INT),
 	 FIELD(TessFragment, locks_rows, FIELD_BOOL),
+	 FIELD(TessFragment, reads_changed, FIELD_BOOL),
 	 FIELD(TessFragment, calls_functions, FIELD_BOOL),
 	 FIELD(TessFragment, sets_count, FIELD_BOOL),
 	 FIELD(TessFragment, role, FIELD_OID),

@@ -128,6 +128,9 @@ typedef struct TessFragment
 	int limit_param;
 
 	bool locks_rows; /* FOR UPDATE ... travels in the template */
+	/* A part of the same statement changes the table: the rows are asked for before
+	 * that, and kept. */
+	bool reads_changed;
 	/* The statement calls functions that may read anything under its snapshot. */
 	bool calls_functions;
 	bool sets_count; /* es_processed is the sum of the nodes' counts */

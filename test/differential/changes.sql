@@ -230,3 +230,26 @@ TABLE orders;
 WITH u AS (UPDATE users SET age = age + 1 WHERE user_id < 10 RETURNING user_id), d AS (DELETE FROM orders o USING u WHERE u.user_id = o.user_id RETURNING o.order_id) SELECT * FROM d;
 TABLE orders;
 TABLE order_items;
+
+-- parts of WITH that read, row by row, what another part changes
+WITH gone AS (DELETE FROM posts WHERE post_id BETWEEN 40 AND 50 RETURNING author, post_id) SELECT post_id, (SELECT count(*) FROM posts p WHERE p.author = g.author AND p.post_id <= g.post_id) FROM gone g;
+WITH up AS (UPDATE posts SET likes = likes + 1000 WHERE author = 7 RETURNING post_id, likes) SELECT u.*, (SELECT max(p.likes) FROM posts p WHERE p.post_id < u.post_id) FROM up u;
+WITH up AS (UPDATE users SET age = age + 1 WHERE user_id < 9 RETURNING user_id, age) SELECT up.*, x.* FROM up, LATERAL (SELECT u.user_id, u.age FROM users u WHERE u.age < up.age ORDER BY u.age DESC, u.user_id LIMIT 1) x;
+WITH new AS (INSERT INTO follows VALUES (50, 1, NULL), (51, 2, NULL) RETURNING *) SELECT p.post_id, (SELECT count(*) FROM follows f WHERE f.followee = p.author) FROM posts p WHERE p.post_id < 10;
+WITH gone AS (DELETE FROM follows WHERE follower >= 50 RETURNING followee) SELECT follower FROM follows WHERE followee = (SELECT max(followee) FROM gone);
+WITH gone AS (DELETE FROM orders WHERE total < 10 RETURNING user_id, order_id) SELECT count(*), sum((SELECT count(*) FROM order_items i WHERE i.user_id = g.user_id AND i.order_id = g.order_id)) FROM gone g;
+WITH up AS (UPDATE accounts SET level = level + 1 RETURNING account, level), o AS (SELECT account, (SELECT count(*) FROM accounts b WHERE b.level > a.level) AS higher FROM accounts a) SELECT up.level, o.higher FROM up JOIN o USING (account);
+WITH up AS (UPDATE posts SET likes = 0 WHERE likes > 1000 RETURNING post_id) INSERT INTO notes (note_id, k, body) SELECT 9000 + post_id, (SELECT count(*) FROM posts p WHERE p.likes > 1000 AND p.post_id <= up.post_id), 'liked' FROM up;
+WITH up AS (UPDATE posts SET body = 'last' WHERE post_id > 95 RETURNING author) SELECT post_id FROM posts ORDER BY post_id DESC LIMIT (SELECT count(*) FROM up) OFFSET 1;
+UPDATE posts SET likes = likes + 1 WHERE author < 5 RETURNING post_id, likes, (SELECT count(*) FROM posts p WHERE p.author = posts.author AND p.likes >= posts.likes);
+DELETE FROM posts WHERE post_id > 97 RETURNING post_id, (SELECT string_agg(p.post_id::text, ',' ORDER BY p.post_id) FROM posts p WHERE p.post_id >= posts.post_id);
+INSERT INTO posts (author, post_id) VALUES (3, 8001), (4, 8002), (5, 8003) RETURNING post_id, (SELECT count(*) FROM posts p WHERE p.author = posts.author), (SELECT count(*) FROM posts p JOIN follows f ON f.follower = p.author WHERE p.author = posts.author);
+UPDATE users SET age = u.age + 5 FROM users u WHERE u.user_id = users.user_id + 1 AND u.user_id < 12 RETURNING users.user_id, users.age, (SELECT count(*) FROM orders o JOIN users x USING (user_id) WHERE x.age < users.age AND x.user_id <= u.user_id);
+DELETE FROM orders WHERE user_id % 5 = 2 RETURNING order_id, (SELECT count(*) FROM order_items i WHERE i.order_id = orders.order_id);
+
+-- two parts that change rows of one table
+WITH a AS (UPDATE posts SET body = 'a' WHERE post_id % 3 = 0 RETURNING post_id), b AS (UPDATE posts SET body = 'b' WHERE post_id % 3 = 1 RETURNING post_id) SELECT (SELECT sum(post_id) FROM a), (SELECT sum(post_id) FROM b), count(*) FROM posts;
+WITH a AS (DELETE FROM posts WHERE post_id % 3 = 2 AND likes < 3 RETURNING *) UPDATE posts SET likes = likes + (SELECT count(*) FROM a) WHERE post_id % 3 = 0 RETURNING post_id, likes;
+WITH a AS (UPDATE posts SET body = 'c' WHERE post_id < 30 AND post_id % 3 = 0 AND post_id IN (SELECT min(post_id) FROM posts GROUP BY author) RETURNING author, post_id), b AS (DELETE FROM posts WHERE post_id BETWEEN 30 AND 36 RETURNING author, post_id), c AS (INSERT INTO posts (author, post_id) SELECT author, post_id + 9000 FROM b RETURNING post_id) DELETE FROM posts USING a WHERE posts.author = a.author AND posts.post_id > 36 RETURNING posts.post_id, a.post_id, (SELECT count(*) FROM b), (SELECT count(*) FROM c);
+WITH a AS (UPDATE users SET age = 1 WHERE user_id IN (SELECT user_id FROM orders WHERE status = 'new')), b AS (UPDATE users SET age = 2 WHERE NOT EXISTS (SELECT FROM orders o WHERE o.user_id = users.user_id AND status = 'new') RETURNING user_id) SELECT count(*) FROM b;
+WITH a AS (UPDATE filled SET v = v + 100 WHERE k = 2 RETURNING id, v), b AS (DELETE FROM filled USING notes WHERE filled.k = notes.k AND filled.k IN (3, 4) RETURNING id) SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM b);
