@@ -102,6 +102,37 @@ SELECT count(*) FROM t;
 INSERT INTO t (k, n) SELECT k, n + 100 FROM s WHERE k IS NULL RETURNING k, n;
 SELECT count(*) FROM t JOIN s ON t.n = s.n + 100 WHERE t.k IS NULL;
 
+-- many rows go as COPY, once there are so many: of tables, functions and the target itself; to
+-- shards and to copies; with what is computed here
+CREATE TYPE public.insert_select_mood AS ENUM ('sad', 'happy');
+CREATE TABLE many (n int, k int, mood public.insert_select_mood DEFAULT 'happy', g int GENERATED ALWAYS AS (n + 1) STORED, id int GENERATED ALWAYS AS IDENTITY, name regclass, CHECK (n < 9000));
+SELECT tessera.create_distributed_table('many', 'k', colocate_with => 's');
+INSERT INTO many (k, n) SELECT CASE WHEN i % 50 > 0 THEN i END, i FROM generate_series(1, 3000) i;
+SELECT count(*), count(k), sum(n), sum(g), count(DISTINCT id), min(mood), max(mood) FROM many;
+INSERT INTO many (k, n, mood) SELECT n, k, 'sad' FROM many;
+SELECT count(*), count(k), sum(k), sum(n), count(DISTINCT id), min(mood), max(mood) FROM many;
+INSERT INTO r SELECT i, 'many' FROM generate_series(1001, 3500) i;
+SELECT count(DISTINCT result), min(result) FROM tessera.run_on_nodes('SELECT count(*) FROM insert_select.r');
+INSERT INTO many (k, n, name) SELECT i, i, 'pg_class' FROM generate_series(1, 1500) i;
+SELECT count(*), min(name::text) FROM many WHERE name IS NOT NULL;
+-- a row that a node does not take: nothing is kept, and the session goes on
+\set VERBOSITY sqlstate
+INSERT INTO many (k, n) SELECT i, i FROM generate_series(1, 20000) i;
+INSERT INTO t (k, n) SELECT i % 40, i % 900 FROM generate_series(1, 5000) i;
+BEGIN;
+INSERT INTO many (k, n) SELECT i, i FROM generate_series(1, 2000) i;
+SAVEPOINT a;
+INSERT INTO many (k, n) SELECT i, i FROM generate_series(1, 20000) i;
+ROLLBACK TO a;
+INSERT INTO many (k, n) SELECT n, k FROM many WHERE mood = 'sad';
+COMMIT;
+\set VERBOSITY default
+SELECT count(*), (SELECT count(*) FROM t) AS t FROM many;
+-- a volatile function sees the rows before its own
+CREATE FUNCTION rows_so_far() RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM insert_select.wide); END';
+INSERT INTO wide SELECT i, CASE WHEN i % 500 = 0 THEN rows_so_far() END FROM generate_series(1, 2000) i;
+SELECT n FROM wide WHERE n IS NOT NULL ORDER BY n;
+
 -- rights are those on the tables here
 CREATE ROLE regress_inserter;
 GRANT USAGE ON SCHEMA insert_select TO regress_inserter;
@@ -116,3 +147,4 @@ SELECT count(*) FROM tessera.run_on_nodes($$DO 'BEGIN SET LOCAL client_min_messa
 DROP ROLE IF EXISTS regress_inserter;
 
 DROP SCHEMA insert_select CASCADE;
+DROP TYPE public.insert_select_mood;

@@ -278,6 +278,15 @@ extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
 extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
 
+/* bulk.c: an INSERT of many rows goes on as COPY ----------------------------- */
+
+typedef struct TessBulk TessBulk;
+
+extern TessBulk *tess_bulk_begin(const TessFragment *fragment,
+								 const TessWrite *write);
+extern void tess_bulk_put(TessBulk *bulk, TupleTableSlot *child);
+extern uint64 tess_bulk_finish(TessBulk *bulk);
+
 /* returned.c: RETURNING rows, collected and given out ------------------------ */
 
 typedef struct TessReturnedRows TessReturnedRows;

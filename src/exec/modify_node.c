@@ -22,6 +22,9 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+/* So many rows go as parameters of statements before others are worth a COPY. */
+#define ROWS_BEFORE_COPY 1000
+
 /* Rows of a child that were there already, as bits of 64 row numbers. */
 typedef struct SeenKey
 {
@@ -60,7 +63,8 @@ typedef struct TesseraModifyState
 	/* of the current write */
 	const TessWrite *write;
 	TessBatches *batches;
-	Datum *values; /* a row's parameters */
+	TessBulk *bulk; /* rows go as COPY now; or NULL */
+	Datum *values;	/* a row's parameters */
 	bool *nulls;
 
 	Bitmapset *shards; /* for EXPLAIN */
@@ -316,6 +320,50 @@ is_last_write(const TesseraModifyState *state, const TessWrite *write)
 		   tess_exec_is_last_act(state->css.ss.ps.state, state->css.ss.ps.plan);
 }
 
+/* From here on rows go as COPY. */
+static void
+start_copying(TesseraModifyState *state)
+{
+	tess_batches_send(state->batches);
+	state->bulk = tess_bulk_begin(state->fragment, state->write);
+}
+
+static void
+copy_row(TesseraModifyState *state, TupleTableSlot *slot)
+{
+	/* the stream knows where it goes; EXPLAIN wants to know too */
+	if (state->group != NULL && state->css.ss.ps.instrument != NULL)
+	{
+		int shard = tess_write_route(state->write, state->group, slot);
+
+		if (!bms_is_member(shard, state->shards))
+		{
+			MemoryContext old_context;
+
+			old_context = MemoryContextSwitchTo(
+				state->css.ss.ps.state->es_query_cxt);
+			state->shards = bms_add_member(state->shards, shard);
+			MemoryContextSwitchTo(old_context);
+		}
+	}
+	tess_bulk_put(state->bulk, slot);
+}
+
+/* Sends what is left; how many rows there were. */
+static uint64
+finish_write(TesseraModifyState *state, const TessWrite *write)
+{
+	bool is_last = state->bulk == NULL && is_last_write(state, write);
+	bool is_sure = is_last && tess_rows_are_sure(state->fragment, &state->css);
+	uint64 processed = tess_batches_finish(state->batches, is_last, is_sure,
+										   &state->figures);
+
+	if (state->bulk != NULL)
+		processed += tess_bulk_finish(state->bulk);
+	state->bulk = NULL;
+	return processed;
+}
+
 /* Sends all rows of a write, and waits for the answers. */
 static void
 run_write(TesseraModifyState *state, const TessWrite *write)
@@ -324,7 +372,6 @@ run_write(TesseraModifyState *state, const TessWrite *write)
 	int count = list_length(write->positions);
 	TupleTableSlot *slot;
 	int64 ordinal = 0;
-	bool is_last;
 	uint64 processed;
 
 	state->write = write;
@@ -342,16 +389,18 @@ run_write(TesseraModifyState *state, const TessWrite *write)
 	{
 		MemoryContext old_context;
 
+		if (write->may_copy && ordinal == ROWS_BEFORE_COPY)
+			start_copying(state);
 		ResetExprContext(econtext);
 		old_context = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-		write_row(state, slot, ordinal++);
+		if (state->bulk != NULL)
+			copy_row(state, slot);
+		else
+			write_row(state, slot, ordinal);
+		ordinal++;
 		MemoryContextSwitchTo(old_context);
 	}
-	is_last = is_last_write(state, write);
-	processed = tess_batches_finish(state->batches, is_last,
-									is_last && tess_rows_are_sure(state->fragment,
-																  &state->css),
-									&state->figures);
+	processed = finish_write(state, write);
 	if (write->counts && state->fragment->sets_count)
 		state->css.ss.ps.state->es_processed += processed;
 	state->shards = bms_add_members(state->shards,
@@ -366,13 +415,14 @@ rows_are_wanted(void *arg, bool in_place)
 {
 	TesseraModifyState *state = arg;
 
-	if (state->batches != NULL ? !tess_batches_are_waiting(state->batches)
-							   : state->rows_kept == 0)
+	if (state->bulk == NULL &&
+		(state->batches != NULL ? !tess_batches_are_waiting(state->batches)
+								: state->rows_kept == 0))
 		return;
 	if (state->upsert != NULL && tess_upsert_is_at_first(state->upsert))
 		return;
 	/* sent in a subtransaction, rows would go with it */
-	if (state->batches == NULL || !in_place)
+	if (state->batches == NULL || state->bulk != NULL || !in_place)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a function of an INSERT cannot read table \"%s\", which it inserts into",

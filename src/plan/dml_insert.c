@@ -8,14 +8,18 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/transam.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
+#include "base/base.h"
 #include "deparse/deparse.h"
 #include "plan/plan_internal.h"
 
@@ -113,6 +117,63 @@ writes_only_sequences(Query *source, Oid target)
 	return !query_tree_walker(source, writing_walker, NULL, 0);
 }
 
+/* For check_functions_in_node: a function that may look at the target, though
+ * it is built in. */
+static bool
+is_volatile_otherwise(Oid function, void *context)
+{
+	for (int i = 0; i < lengthof(value_functions); i++)
+		if (value_functions[i] == function)
+			return false;
+	return func_volatile(function) == PROVOLATILE_VOLATILE;
+}
+
+static bool
+volatile_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_volatile_otherwise, context))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, volatile_walker, context, 0);
+	return expression_tree_walker(node, volatile_walker, context);
+}
+
+/* True if a table has triggers that may leave a row of a COPY out. */
+static bool
+has_row_filter(Oid relation)
+{
+	Relation rel = relation_open(relation, NoLock);
+	bool found = rel->trigdesc != NULL && rel->trigdesc->trig_insert_before_row;
+
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * True if rows may go as COPY: they go in with the rights of who runs the
+ * statement, nothing is asked about them, their values mean the same everywhere,
+ * and who computes one has no need to see those before it.
+ */
+static bool
+may_copy(TessJob *job, Query *source, const TessWrite *write)
+{
+	Query *parse = job->parse;
+	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
+	ListCell *cell;
+
+	if (OidIsValid(rte->checkAsUser) || parse->onConflict != NULL ||
+		tess_wants_rows(parse) || source->jointree->fromlist == NIL ||
+		has_row_filter(rte->relid) ||
+		query_tree_walker(source, volatile_walker, NULL, 0))
+		return false;
+	foreach(cell, write->row_types)
+		if (tess_type_names_objects(getBaseType(lfirst_oid(cell))))
+			return false;
+	return true;
+}
+
 /* The SELECT of the rows; what they consist of goes to write. */
 static Query *
 source_query(TessJob *job, TessWrite *write)
@@ -205,6 +266,7 @@ tess_insert_source(TessJob *job)
 	write->returns = tess_wants_rows(job->parse);
 	write->sequences_only = writes_only_sequences(source, table->relation);
 	write->sends_here_at_once = calls_function(source, PROVOLATILE_VOLATILE);
+	write->may_copy = may_copy(job, source, write);
 
 	spec->writes = list_make1(write);
 	spec->has_returning = write->returns;

@@ -104,6 +104,7 @@ static const Field write_fields[] =
 	 FIELD(TessWrite, has_opaque_conflict, FIELD_BOOL),
 	 FIELD(TessWrite, sends_here_at_once, FIELD_BOOL),
 	 FIELD(TessWrite, sequences_only, FIELD_BOOL),
+	 FIELD(TessWrite, may_copy, FIELD_BOOL),
 	 {NULL}};
 
 StaticAssertDecl(sizeof(CmdType) == sizeof(int) &&

@@ -239,6 +239,8 @@ typedef struct TessWrite
 	bool sends_here_at_once;
 	/* computing them writes nothing on this server but sequences */
 	bool sequences_only;
+	/* INSERT: many rows may go as COPY */
+	bool may_copy;
 } TessWrite;
 
 extern TessFragment *tess_fragment_make(void);

@@ -169,3 +169,10 @@ PREPARE shift_posts(int) AS INSERT INTO key_int SELECT author + $1, post_id FROM
 EXECUTE shift_posts(60);
 EXECUTE shift_posts(90);
 TABLE key_int;
+
+-- so many rows that they go as COPY
+INSERT INTO key_int SELECT i, -i, 'many ' || i % 7 FROM generate_series(1, 1200) i;
+INSERT INTO key_int SELECT v, k, s FROM key_int WHERE s LIKE 'many%';
+INSERT INTO events (tenant, event_id, at, kind, payload, duration, during, raw, cost, doc, measure) SELECT COALESCE(tenant, '') || i, event_id + 100 * i, at, kind, payload, duration, during, raw, cost, doc, measure FROM events, generate_series(1, 20) i WHERE event_id < 100;
+INSERT INTO accounts (account, owner, balance, limits, state, opened) SELECT md5(account::text || i)::uuid, owner, balance, limits, state, opened FROM accounts, generate_series(1, 60) i WHERE level < 4;
+INSERT INTO types (k, o, rc) SELECT i, i, 'pg_class' FROM generate_series(1, 1100) i;

@@ -15,6 +15,9 @@ use IPC::Run;
 # How long an answer may take: a test that waits for longer hangs.
 use constant TIMEOUT_S => 120;
 
+# What stands after an answer.
+use constant END => "== end of answer ==\n";
+
 sub new
 {
 	my ($class, $connection) = @_;
@@ -31,15 +34,22 @@ sub new
 sub send
 {
 	my ($self, $sql) = @_;
-	$self->{in} .= "$sql\n;\n\\echo == end of answer ==\n";
+	$self->{in} .= "$sql\n;\n\\echo " . END;
 	$self->{run}->pump_nb;
 	return $self;
+}
+
+# True if the whole answer has come, or none will.
+sub has_answered
+{
+	my ($self) = @_;
+	return index($self->{out}, END) >= 0 || !$self->{run}->pumpable || !eval { $self->{run}->pump_nb; 1 };
 }
 
 sub answer
 {
 	my ($self) = @_;
-	my $end = "== end of answer ==\n";
+	my $end = END;
 	my $at;
 
 	$self->{timer}->start(TIMEOUT_S);
