@@ -10,6 +10,9 @@
 #include "postgres.h"
 
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "access/htup_details.h"
 #include "commands/defrem.h"
@@ -233,6 +236,37 @@ tess_connect_start(TessSession *session)
 	session->connecting = PGRES_POLLING_WRITING;
 }
 
+#ifdef TCP_USER_TIMEOUT
+static int
+socket_option(const TessSession *session, int level, int option)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+
+	(void) getsockopt(PQsocket(session->conn), level, option, &value, &length);
+	return value;
+}
+#endif
+
+/* What the system really does to notice that the node is gone. */
+static void
+log_watch(const TessSession *session)
+{
+#ifdef TCP_USER_TIMEOUT
+	if (!message_level_is_interesting(DEBUG1))
+		return;
+	ereport(DEBUG1,
+			(errmsg_internal("connected to node \"%s\": keepalives %d, idle %d s, interval %d s, count %d, user timeout %d ms",
+							 session->node_name,
+							 socket_option(session, SOL_SOCKET, SO_KEEPALIVE),
+							 socket_option(session, IPPROTO_TCP, TCP_KEEPIDLE),
+							 socket_option(session, IPPROTO_TCP, TCP_KEEPINTVL),
+							 socket_option(session, IPPROTO_TCP, TCP_KEEPCNT),
+							 socket_option(session, IPPROTO_TCP,
+										   TCP_USER_TIMEOUT))));
+#endif
+}
+
 /* The connection stands: what is left before its first statement. */
 static void
 complete(TessSession *session)
@@ -247,6 +281,7 @@ complete(TessSession *session)
 	tess_net_counters.connections++;
 	tess_slot_note_connected(session);
 	tess_node_note_heard(session->node_id);
+	log_watch(session);
 }
 
 /*

@@ -133,6 +133,14 @@ like($client->ask("SET tessera.connect_timeout = '300ms';\n$read;\nRESET tessera
 kill 'CONT', $postmaster;
 is($client->ask($read), "v$id", 'which can be used as soon as it answers');
 
+# nodes that nobody waits for are watched by TCP: the options of its sockets are as set
+my $watch = qr/DEBUG:  00000: connected to node "node1": keepalives 1, idle/;
+like($cluster->client->ask("SET client_min_messages = debug1;\n$read;"), qr/$watch 30 s, interval 10 s, count 3, user timeout 60000 ms$/m,
+	'TCP keepalives and user timeout are set');
+like($cluster->client->ask("SET tessera.tcp_keepalives_idle = 7; SET tessera.tcp_keepalives_interval = 5; SET tessera.tcp_keepalives_count = 4;\n"
+		  . "SET tessera.tcp_user_timeout = '9s'; SET client_min_messages = debug1;\n$read;"),
+	qr/$watch 7 s, interval 5 s, count 4, user timeout 9000 ms$/m, 'as the settings say');
+
 # a node that is restarted between two statements
 $cluster->node(1)->restart;
 is($client->ask($read), "v$id", 'after a restart of the node the next statement just works');

@@ -170,7 +170,7 @@ sub ask
 	my $refused = 0;
 	my %answers;
 
-	$client->ask("SET tessera.snapshot = $mode");
+	$client->ask("SET tessera.snapshot = '$mode'");
 	for (1 .. $times)
 	{
 		my $answer = $client->ask($sql);
