@@ -5,8 +5,8 @@
 #   make test       every check; ends with "N passed, N failed"
 #   make soak       the long versions of tests that are short in make test
 #   make tpch       TPC-H at a larger scale than make test's, with times
-#   make bench      CPU of statements on one key, and of joins that are not
-#                   colocated, beside plain PostgreSQL's, what plans, and
+#   make bench      CPU of statements on one key, of COPY, and of joins that are
+#                   not colocated, beside plain PostgreSQL's, what plans, and
 #                   snapshots over several nodes, cost, and the bytes that the
 #                   coordinator receives
 #   make regression-compare
@@ -82,14 +82,14 @@ soak: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_SOAK=1 TESS_TIMES=1 \
 		TESTS='$(or $(TESTS),$(SOAK_TESTS))' test/run tap
 
-# TESTS=../bench/point chooses; ROWS=200000 is of joins; ONLY='select prepared',
+# TESTS=../bench/point chooses; ROWS=200000 is of COPY and joins; ONLY='select prepared',
 # COUNT=4000 and ROUNDS=1 are of statements on one key (test/bench)
 bench: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_BENCH_ROWS='$(or $(ROWS),1000000)' TESS_TIMES=1 \
 		TESS_BYTES_ROWS='$(or $(BYTES_ROWS),2000000)' TESS_JOBS=1 \
 		TESS_POINT_ONLY='$(value ONLY)' TESS_POINT_COUNT='$(or $(COUNT),20000)' \
 		TESS_POINT_ROUNDS='$(or $(ROUNDS),3)' \
-		TESTS='$(or $(TESTS),../bench/point ../bench/ship_join ../bench/planning ../bench/snapshot 051_bytes)' \
+		TESTS='$(or $(TESTS),../bench/point ../bench/copy ../bench/ship_join ../bench/planning ../bench/snapshot 051_bytes)' \
 		test/run tap
 
 # FILES="join with" chooses files

@@ -41,6 +41,11 @@ static uint64 copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 						const TessTable *table, List *where);
 static uint64 read_rows(CopyFromState input, Relation rel,
 						const TessTable *table, List *where);
+static bool read_row_in_order(CopyFromState input, TupleTableSlot *slot,
+							  ExprState *qual, EState *estate,
+							  TessStream *stream);
+static bool convert_row(CopyFromState input, TupleTableSlot *slot,
+						EState *estate);
 static bool read_row(CopyFromState input, TupleTableSlot *slot, ExprState *qual,
 					 EState *estate);
 
@@ -178,7 +183,7 @@ copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 	return rows;
 }
 
-/* Core reads and converts each row. */
+/* Core reads and converts each row, unless it may go on as it is. */
 static uint64
 read_rows(CopyFromState input, Relation rel, const TessTable *table, List *where)
 {
@@ -187,21 +192,56 @@ read_rows(CopyFromState input, Relation rel, const TessTable *table, List *where
 													&TTSOpsVirtual);
 	ExprState *qual = where ? ExecInitQual(where, NULL) : NULL;
 	TessStream *stream;
+	bool is_raw;
 	uint64 rows = 0;
 
 	stream = tess_stream_begin(table,
 							   tess_stream_columns(RelationGetDescr(rel)), true);
 	slot->tts_tableOid = RelationGetRelid(rel);
 	GetPerTupleExprContext(estate)->ecxt_scantuple = slot;
-	while (read_row(input, slot, qual, estate))
+	is_raw = qual == NULL && tess_binary_is_possible(input, stream);
+	for (;;)
 	{
-		tess_stream_put(stream, slot, input->cur_lineno);
+		CHECK_FOR_INTERRUPTS();
+		ResetPerTupleExprContext(estate);
+		if (!is_raw ||
+			!tess_binary_take(input, stream, GetPerTupleMemoryContext(estate)))
+		{
+			if (!read_row_in_order(input, slot, qual, estate, stream))
+				break;
+			tess_stream_put(stream, slot, input->cur_lineno);
+		}
 		tess_progress_rows(++rows);
 	}
 	tess_stream_end(stream);
 	ExecDropSingleTupleTableSlot(slot);
 	FreeExecutorState(estate);
 	return rows;
+}
+
+/* As below; an error waits for those of the rows before it. */
+static bool
+read_row_in_order(CopyFromState input, TupleTableSlot *slot, ExprState *qual,
+				  EState *estate, TessStream *stream)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	bool found = false;
+
+	PG_TRY();
+	{
+		found = read_row(input, slot, qual, estate);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		tess_stream_raise(stream, error);
+	}
+	PG_END_TRY();
+	return found;
 }
 
 /*
@@ -213,34 +253,41 @@ static bool
 read_row(CopyFromState input, TupleTableSlot *slot, ExprState *qual,
 		 EState *estate)
 {
-	ExprContext *econtext = GetPerTupleExprContext(estate);
 	ErrorContextCallback context = {.callback = CopyFromErrorCallback,
 									.arg = input,
 									.previous = error_context_stack};
+	bool found = false;
 	bool passes = false;
 
 	error_context_stack = &context;
-	while (!passes)
+	do
 	{
-		MemoryContext caller;
-		bool got_row;
-
 		CHECK_FOR_INTERRUPTS();
 		ResetPerTupleExprContext(estate);
-		ExecClearTuple(slot);
-		caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
-		got_row = NextCopyFrom(input, econtext, slot->tts_values,
-							   slot->tts_isnull);
-		MemoryContextSwitchTo(caller);
-		if (!got_row)
+		found = convert_row(input, slot, estate);
+		if (!found)
 			break;
-		ExecStoreVirtualTuple(slot);
-		passes = qual == NULL || ExecQual(qual, econtext);
+		passes = qual == NULL || ExecQual(qual, GetPerTupleExprContext(estate));
 		if (!passes)
 			tess_progress_row_excluded();
-	}
+	} while (!passes);
 	error_context_stack = context.previous;
-	return passes;
+	return found;
+}
+
+static bool
+convert_row(CopyFromState input, TupleTableSlot *slot, EState *estate)
+{
+	MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+	bool found;
+
+	ExecClearTuple(slot);
+	found = NextCopyFrom(input, GetPerTupleExprContext(estate),
+						 slot->tts_values, slot->tts_isnull);
+	MemoryContextSwitchTo(caller);
+	if (found)
+		ExecStoreVirtualTuple(slot);
+	return found;
 }
 
 /*

@@ -9,8 +9,10 @@
 #include "postgres.h"
 
 #include "commands/progress.h"
+#include "storage/bufmgr.h"
 #include "utils/backend_progress.h"
 #include "utils/backend_status.h"
+#include "utils/rel.h"
 
 #include "stream/stream.h"
 #include "stream/stream_internal.h"
@@ -35,6 +37,33 @@ tess_progress_row_excluded(void)
 		pgstat_progress_update_param(PROGRESS_COPY_TUPLES_EXCLUDED,
 									 status->st_progress_param[PROGRESS_COPY_TUPLES_EXCLUDED] +
 										 1);
+}
+
+void
+tess_progress_begin_table(Relation rel)
+{
+	static const int indexes[] = {PROGRESS_COPY_COMMAND, PROGRESS_COPY_TYPE,
+								  PROGRESS_COPY_BYTES_TOTAL};
+	int64 values[lengthof(indexes)];
+
+	values[0] = PROGRESS_COPY_COMMAND_FROM;
+	values[1] = PROGRESS_COPY_TYPE_CALLBACK;
+	values[2] = (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
+	pgstat_progress_start_command(PROGRESS_COMMAND_COPY, RelationGetRelid(rel));
+	pgstat_progress_update_multi_param(lengthof(indexes), indexes, values);
+}
+
+void
+tess_progress_block(BlockNumber block)
+{
+	pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED,
+								 (int64) block * BLCKSZ);
+}
+
+void
+tess_progress_end(void)
+{
+	pgstat_progress_end_command();
 }
 
 /* What is told now, to be told again by tess_progress_restore(). */

@@ -99,27 +99,16 @@ tess_raw_copy(CopyFromState input, const TessTable *table, List *options)
 	return rows;
 }
 
-/*
- * Raises the error with a line, but first those of the lines before it, and what
- * a node finds wrong with the line before it comes to that: PostgreSQL tells
- * the first one.
- */
+/* Raises the error with a line, but first what a node finds wrong with the lines
+ * before it, or with this one before it comes to that. */
 static void
 raise_in_order(RawCopy *copy, ErrorData *error)
 {
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_CONNECTION_EXCEPTION:
-		case ERRCODE_SYSTEM_ERROR:
-			ReThrowError(error);
-	}
 	error_context_stack = copy->callback.previous;
 	if (copy->line != NULL)
 		tess_stream_put_line(copy->stream, 0, copy->line, copy->length,
 							 &copy->number);
-	tess_stream_end(copy->stream);
-	ReThrowError(error);
+	tess_stream_raise(copy->stream, error);
 }
 
 static uint64

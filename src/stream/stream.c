@@ -64,6 +64,9 @@ static void prepare_piece(const TessStream *stream, TessPiece *piece,
 static char *copy_text(const TessStream *stream, const char *relation);
 static void write_batch(TessStream *stream);
 static int queue_of_row(const TessStream *stream, TupleTableSlot *slot);
+static void append(TessStream *stream, TessPiece *piece, const char *bytes,
+				   int length, uint64 line, int node_lines);
+static void begin_piece(const TessStream *stream, TessPiece *piece);
 static Size allocated(const TessPiece *piece);
 static bool is_full(const TessStream *stream, const TessPiece *piece);
 static void send_full(TessStream *stream, TessPiece *piece);
@@ -292,11 +295,7 @@ write_batch(TessStream *stream)
 		ExecStoreMinimalTuple(stream->batch[i], stream->batch_slot, false);
 		piece = &stream->pieces[queue_of_row(stream, stream->batch_slot)];
 		before = allocated(piece);
-		if (piece->bytes.data == NULL)
-		{
-			initStringInfo(&piece->bytes);
-			tess_row_writer_start(stream->writer, &piece->bytes);
-		}
+		begin_piece(stream, piece);
 		tess_row_writer_put(stream->writer, stream->batch_slot, &piece->bytes);
 		if (stream->batch_lines[i] > 0)
 			tess_lines_add(&piece->lines, stream->batch_lines[i], 1);
@@ -352,22 +351,57 @@ tess_stream_put_line(TessStream *stream, int queue, const char *text,
 					 int length, const TessRawNumber *number)
 {
 	TessPiece *piece = &stream->pieces[queue];
-	MemoryContext caller = MemoryContextSwitchTo(stream->context);
-	Size before = allocated(piece);
 	int node_lines;
 
 	/* As core counts: what ends lines is known once the first one has ended. */
 	node_lines = 1 + (piece->bytes.data == NULL ? number->quoted_returns
 												: number->quoted_newlines);
-	if (piece->bytes.data == NULL)
-		initStringInfo(&piece->bytes);
-	appendBinaryStringInfo(&piece->bytes, text, length);
-	appendStringInfoChar(&piece->bytes, '\n');
-	tess_lines_add(&piece->lines, number->line, node_lines);
+	append(stream, piece, text, length, number->line, node_lines);
+}
+
+bool
+tess_stream_is_binary(const TessStream *stream)
+{
+	return stream->writer != NULL && tess_row_writer_is_binary(stream->writer);
+}
+
+/* A row for a queue, as a binary stream has it. */
+void
+tess_stream_put_bytes(TessStream *stream, int queue, const char *bytes,
+					  int length, uint64 line)
+{
+	/* Lines of the input do not come in another order. */
+	if (stream->batch_count > 0)
+		write_batch(stream);
+	append(stream, &stream->pieces[queue], bytes, length, line, 1);
+}
+
+static void
+append(TessStream *stream, TessPiece *piece, const char *bytes, int length,
+	   uint64 line, int node_lines)
+{
+	MemoryContext caller = MemoryContextSwitchTo(stream->context);
+	Size before = allocated(piece);
+
+	begin_piece(stream, piece);
+	appendBinaryStringInfo(&piece->bytes, bytes, length);
+	if (stream->writer == NULL)
+		appendStringInfoChar(&piece->bytes, '\n');
+	tess_lines_add(&piece->lines, line, node_lines);
 	stream->allocated_bytes += allocated(piece) - before;
 	if (is_full(stream, piece))
 		send_full(stream, piece);
 	MemoryContextSwitchTo(caller);
+}
+
+static void
+begin_piece(const TessStream *stream, TessPiece *piece)
+{
+	if (piece->bytes.data != NULL)
+		return;
+	initStringInfo(&piece->bytes);
+	if (stream->writer)
+		tess_row_writer_start(stream->writer, &piece->bytes);
 }
 
 static Size
@@ -411,6 +445,7 @@ static void
 send_piece(TessStream *stream, TessPiece *piece)
 {
 	CHECK_FOR_INTERRUPTS();
+	TESS_FAULT_POINT("stream_piece");
 	stream->allocated_bytes -= allocated(piece);
 	if (stream->writer)
 		tess_row_writer_finish(stream->writer, &piece->bytes);
@@ -432,4 +467,20 @@ tess_stream_end(TessStream *stream)
 		return;
 	ExecDropSingleTupleTableSlot(stream->batch_slot);
 	MemoryContextDelete(stream->batch_context);
+}
+
+void
+tess_stream_raise(TessStream *stream, ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+			/* Who wants it to end, or is gone, does not wait. */
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_CONNECTION_EXCEPTION:
+		case ERRCODE_SYSTEM_ERROR:
+			break;
+		default:
+			tess_stream_end(stream);
+	}
+	ReThrowError(error);
 }

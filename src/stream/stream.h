@@ -14,6 +14,8 @@
 #include "commands/copy.h"
 #include "executor/tuptable.h"
 #include "nodes/pg_list.h"
+#include "storage/block.h"
+#include "utils/relcache.h"
 
 #include "meta/meta.h"
 #include "tessera.h"
@@ -39,6 +41,11 @@ extern void tess_stream_put(TessStream *stream, TupleTableSlot *slot,
 							uint64 line);
 /* Sends what is left. */
 extern void tess_stream_end(TessStream *stream);
+/* Raises an error with a row of the input, but first those that nodes have with
+ * the rows before it: PostgreSQL tells the first one.  From PG_CATCH, after
+ * FlushErrorState(). */
+extern void tess_stream_raise(TessStream *stream, ErrorData *error)
+	pg_attribute_noreturn();
 
 /* raw_check.c, raw_copy.c: text and csv whose lines go to the shards unread ---- */
 
@@ -50,6 +57,15 @@ extern bool tess_raw_is_possible(CopyFromState input, const TessTable *table);
 extern uint64 tess_raw_copy(CopyFromState input, const TessTable *table,
 							List *options);
 
+/* raw_binary.c: rows of COPY's binary format go there unread as well ----------- */
+
+/* True if rows of the input are as this stream has them. */
+extern bool tess_binary_is_possible(CopyFromState input,
+									const TessStream *stream);
+/* Puts the next row into the stream; false: core has to read it. */
+extern bool tess_binary_take(CopyFromState input, TessStream *stream,
+							 MemoryContext row_context);
+
 /* progress.c ------------------------------------------------------------------ */
 
 /* What pg_stat_progress_copy tells of this backend: rows that have been read so
@@ -57,5 +73,10 @@ extern uint64 tess_raw_copy(CopyFromState input, const TessTable *table,
 extern void tess_progress_rows(uint64 rows);
 /* One more that a condition has left out. */
 extern void tess_progress_row_excluded(void);
+/* Of the rows of a table, from the first block to the last; without an error,
+ * to be ended. */
+extern void tess_progress_begin_table(Relation rel);
+extern void tess_progress_block(BlockNumber block);
+extern void tess_progress_end(void);
 
 #endif

@@ -89,7 +89,7 @@ extern bool tess_raw_is_date(Oid type);
 extern List *tess_raw_options(List *options);
 extern char *tess_raw_options_text(List *options);
 
-/* stream.c, for lines */
+/* stream.c, for rows as they come */
 extern TessStream *tess_stream_begin_lines(const TessTable *table,
 										   TupleDesc desc, List *attnums,
 										   List *options, char *options_text);
@@ -97,6 +97,9 @@ extern AttrNumber tess_stream_key(const TessStream *stream);
 extern int tess_stream_queue(const TessStream *stream, Datum key, bool isnull);
 extern void tess_stream_put_line(TessStream *stream, int queue, const char *text,
 								 int length, const TessRawNumber *number);
+extern bool tess_stream_is_binary(const TessStream *stream);
+extern void tess_stream_put_bytes(TessStream *stream, int queue,
+								  const char *bytes, int length, uint64 line);
 
 /* stream_lines.c: lines of the input, by row of a piece */
 

@@ -70,15 +70,22 @@ scan_into(Relation rel, TessStream *stream)
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	BlockNumber block = 0;
 	uint64 rows = 0;
 
+	tess_progress_begin_table(rel);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
 		tess_stream_put(stream, slot, 0);
-		rows++;
+		tess_progress_rows(++rows);
+		if (ItemPointerGetBlockNumber(&slot->tts_tid) == block)
+			continue;
+		block = ItemPointerGetBlockNumber(&slot->tts_tid);
+		tess_progress_block(block);
 	}
 	tess_stream_end(stream);
+	tess_progress_end();
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);

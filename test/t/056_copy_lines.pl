@@ -121,6 +121,29 @@ compare("seed $seed, the client", [ map { $generator->case(12) } 1 .. $copies / 
 # larger than the buffer that an input is read into
 compare("seed $seed, long files", [ map { $generator->case(6000) } 1 .. $copies / 20 ], q{'%s'});
 compare("seed $seed, a program", [ map { $generator->case(6000) } 1 .. $copies / 50 ], q{PROGRAM 'cat %s'});
+
+# Rows in binary: those of the local twin, and the same with a byte or two that are others.
+my @binary;
+for my $table ('plain', 'documents')
+{
+	my $values = { plain => q{i, 'row ' || i, now() + i * interval '1 h', i * 0.25},
+		documents => q{jsonb_build_object('n', i), ARRAY[i, NULL], i, '10:00'} }->{$table};
+	my $file = "$folder/$table.binary";
+
+	$cluster->query("BEGIN; INSERT INTO here.$table SELECT $values FROM generate_series(1, 3000) i; COPY here.$table TO '$file' (FORMAT binary); ROLLBACK");
+	my $rows = PostgreSQL::Test::Utils::slurp_file($file);
+	for my $number (0 .. $copies / 20)
+	{
+		my $input = substr($rows, 0, $number % 2 ? 400 : length $rows);
+		my $at = $generator->below(length $input);
+
+		substr($input, -200) = substr($rows, -2) if $number % 2 == 0 && $generator->below(2);
+		substr($input, $at, 1) = chr $generator->below(256) if $number > 0;
+		push @binary, { table => $table, columns => join(', ', @{ $CopyGenerator::TABLES{$table}{columns} }), options => '(FORMAT binary)', input => $input };
+	}
+}
+compare("seed $seed, binary", \@binary, q{'%s'});
+
 note "$succeeded succeeded, $failed failed, of which $other with another line of several";
 cmp_ok($succeeded, '>', 0.3 * $copies, 'many succeeded');
 cmp_ok($failed, '>', 0.3 * $copies, 'and many failed');
