@@ -98,6 +98,9 @@ extern bool tess_meta_hasher_init(TessHasher *hasher, Oid type, Oid collation,
  * Costs a hash lookup when nothing changed. */
 extern const TessTable *tess_meta_table(Oid relation);
 
+/* Grows whenever a table of ours that was asked for may have changed. */
+extern uint64 tess_meta_changes(void);
+
 /* Errors with 42704 if there is no such node. */
 extern const TessNode *tess_meta_node(int32 node_id);
 

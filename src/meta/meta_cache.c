@@ -46,6 +46,7 @@ typedef struct GroupEntry
 static struct
 {
 	uint64 generation;		 /* counts what makes a build in progress void */
+	uint64 changes;			 /* see tess_meta_changes() */
 	Oid building;			 /* the relation whose entry is being built */
 	MemoryContext graveyard; /* children live to the end of the transaction */
 	MemoryContext belief;	 /* NULL: nothing is believed; owns all below */
@@ -62,6 +63,7 @@ static void
 forget_all(void)
 {
 	cache.generation++;
+	cache.changes++;
 	if (cache.belief == NULL)
 		return;
 	MemoryContextSetParent(cache.belief, cache.graveyard);
@@ -85,7 +87,10 @@ forget_table(Oid relation)
 	if (entry == NULL)
 		return;
 	if (entry->context != NULL)
+	{
+		cache.changes++;
 		MemoryContextSetParent(entry->context, cache.graveyard);
+	}
 	(void) hash_search(cache.tables, &relation, HASH_REMOVE, NULL);
 }
 
@@ -279,6 +284,12 @@ build_table(Oid relation)
 	}
 	build_end(&build);
 	return table;
+}
+
+uint64
+tess_meta_changes(void)
+{
+	return cache.changes;
 }
 
 const TessTable *

@@ -10,6 +10,10 @@
  * believe (its PREPARE was not answered with success, or the node does not know
  * it), all are in doubt: as soon as nothing is owed, they are deallocated.
  *
+ * A statement that was prepared before a table of ours changed is not used any
+ * more, and goes as one that was not used for long: its columns may have other
+ * types by now, which the node would refuse.
+ *
  * Who else may take them away: a user's trigger that says DISCARD or DEALLOCATE, a
  * pooler, a change of the table at the node.  A statement that fails for that
  * is sent again as text where it stood alone, outside a transaction block.
@@ -21,6 +25,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+#include "meta/meta.h"
 #include "net/net_internal.h"
 
 /* Texts that came once, by their hashes; a newer one takes an older one's
@@ -29,7 +34,7 @@
 
 typedef struct Prepared
 {
-	uint64 hash; /* of text and types; key of the table, so it comes first */
+	uint64 hash; /* key of the table, so it comes first; see hash_of() */
 	char *sql;
 	int type_count;
 	Oid *types;
@@ -88,11 +93,12 @@ get_set(TessSession *session)
 	return session->prepared;
 }
 
+/* Of the text, the types, and what is known of tables. */
 static uint64
 hash_of(const char *sql, const TessParams *params)
 {
 	uint64 hash = hash_bytes_extended((const unsigned char *) sql, strlen(sql),
-									  0);
+									  tess_meta_changes());
 
 	if (params != NULL && params->count > 0)
 		hash = hash_bytes_extended((const unsigned char *) params->types,
