@@ -264,9 +264,7 @@ ALTER TABLE kinds ADD tenant int, ADD FOREIGN KEY (tenant, tenant) REFERENCES pa
 -- and what copies would not have in common
 ALTER TABLE kinds ADD u uuid DEFAULT gen_random_uuid();
 ALTER TABLE kinds ALTER name TYPE text USING random();
--- values from here for rows that are there
-ALTER TABLE t ADD s serial;
-ALTER TABLE t ADD s bigint GENERATED ALWAYS AS IDENTITY;
+ALTER TABLE kinds ADD s serial;
 -- other forms
 ALTER TABLE t SET UNLOGGED;
 ALTER TABLE t SET TABLESPACE pg_default;
@@ -282,7 +280,27 @@ ALTER TABLE t DISABLE RULE x;
 \set VERBOSITY default
 SELECT differences('t');
 
--- an empty table may get them
+-- values from sequences, for rows that are there as well
+ALTER TABLE t ADD s serial UNIQUE;
+ALTER TABLE t ADD s serial, ADD i bigint GENERATED ALWAYS AS IDENTITY (START 100) CHECK (i >= 100), ADD j int DEFAULT 5,
+    ADD CONSTRAINT all_keys UNIQUE (k, s, i);
+SELECT count(*) = max(s) AS from_one, count(DISTINCT s) = count(*) AS unique, min(i), max(i) - min(i) + 1 = count(*) AS without_gaps FROM t;
+SELECT count(*) > 0 AS has_rows FROM t;
+BEGIN;
+INSERT INTO t (k, id, b) VALUES (700, 1, '');
+CREATE SEQUENCE own_values START 1000;
+ALTER TABLE t ADD o int DEFAULT nextval('own_values');
+SELECT min(o), max(o) - min(o) + 1 = count(*) AS without_gaps FROM t;
+INSERT INTO t (k, id, b) VALUES (701, 1, '');
+SELECT count(*) = count(o) AS all_have FROM t;
+ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+\set VERBOSITY sqlstate
+ALTER TABLE t ADD o serial;
+\set VERBOSITY default
+ROLLBACK;
+ALTER TABLE t DROP s, DROP i, DROP j;
+SELECT differences('t');
 CREATE TABLE empty (k int);
 CREATE SEQUENCE seq;
 SELECT tessera.create_distributed_table('empty', 'k');

@@ -35,6 +35,7 @@
 #include "objects/objects.h"
 #include "statistics/statistics.h"
 #include "table/table.h"
+#include "xact/xact.h"
 
 /* A constraint of the table before the statement. */
 typedef struct OldConstraint
@@ -154,20 +155,37 @@ tess_alter_column(const TessAlter *alter, const char *column)
 	return get_attnum(alter->altering.relation, column);
 }
 
+/* A statement over the table that is only a part of the user's. */
+static uint64
+run_over_table(const char *sql, int expected)
+{
+	uint64 rows;
+
+	tess_xact_depth++;
+	PG_TRY();
+	{
+		SPI_connect();
+		if (SPI_execute(sql, false, 0) != expected)
+			elog(ERROR, "could not execute: %s", sql);
+		rows = SPI_processed;
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		tess_xact_depth--;
+	}
+	PG_END_TRY();
+	return rows;
+}
+
 /* Does the table have a row anywhere? */
 bool
 tess_alter_has_rows(const TessAlter *alter)
 {
-	bool has_rows;
-	char *sql = psprintf("SELECT 1 FROM ONLY %s LIMIT 1",
-						 tess_relation_qualified_name(alter->altering.relation));
-
-	SPI_connect();
-	if (SPI_execute(sql, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for rows of a table");
-	has_rows = SPI_processed > 0;
-	SPI_finish();
-	return has_rows;
+	return run_over_table(psprintf("SELECT 1 FROM ONLY %s LIMIT 1",
+								   tess_relation_qualified_name(
+									   alter->altering.relation)),
+						  SPI_OK_SELECT) > 0;
 }
 
 /* List of OldConstraint *. */
@@ -345,13 +363,14 @@ alter_template(const TessAlter *alter, const TessTable *table, const char *texts
 	return template;
 }
 
-/* What the shards are told, as templates. */
-static List *
-alter_templates(TessAlter *alter, const TessTable *table, Relation rel)
+/* What the shards are told, as two templates; NIL: nothing. */
+static void
+alter_templates(TessAlter *alter, const TessTable *table, Relation rel,
+				List **now, List **later)
 {
-	List *now = NIL;
-	List *later = NIL;
-	List *templates = NIL;
+	List *first = NIL;
+	List *last = NIL;
+	List *constraints;
 	ListCell *lc;
 
 	foreach(lc, alter->parts)
@@ -361,46 +380,59 @@ alter_templates(TessAlter *alter, const TessTable *table, Relation rel)
 		if (part->kind->after != NULL && !part->is_void)
 			part->kind->after(alter, rel, part);
 		if (part->text != NULL)
-			now = lappend(now, part->text);
+			first = lappend(first, part->text);
 		if (part->later != NULL)
-			later = lappend(later, part->later);
+			last = lappend(last, part->later);
 	}
-	now = list_concat(now, new_constraints(alter, rel));
-	if (now != NIL)
-		templates = lappend(templates,
-							alter_template(alter, table, tess_names_join(now)));
-	if (later != NIL)
-		templates = lappend(templates, alter_template(alter, table,
-													  tess_names_join(later)));
-	return templates;
+	/* a primary key wants its columns filled */
+	constraints = new_constraints(alter, rel);
+	if (alter->fills == NIL)
+		first = list_concat(first, constraints);
+	else
+		last = list_concat(last, constraints);
+	*now = first ? alter_template(alter, table, tess_names_join(first)) : NIL;
+	*later = last ? alter_template(alter, table, tess_names_join(last)) : NIL;
 }
 
 /* The shell has been altered: its shards. */
 void
 tess_alter_finish(TessAlter *alter)
 {
+	Oid relation = alter->altering.relation;
 	const TessTable *table;
 	TessWork *work;
 	Relation rel;
-	List *templates;
+	List *now;
+	List *later;
 
 	CommandCounterIncrement();
-	tess_effects_forget_parts(alter->altering.relation);
+	tess_effects_forget_parts(relation);
 	table = tess_alter_table(alter);
-	rel = table_open(table->relation, NoLock);
+	rel = table_open(relation, NoLock);
 	tess_table_check_constraints(rel);
 	if (table->kind == TESS_DISTRIBUTED)
 		tess_statistics_restore_size(rel);
-	templates = alter_templates(alter, table, rel);
+	alter_templates(alter, table, rel, &now, &later);
 	table_close(rel, NoLock);
-	if (templates == NIL)
+	if (now == NIL && later == NIL)
 		return;
 
 	work = tess_work_of_table(table);
 	if (alter->needs_objects)
-		tess_repeat_needed_objects(work, table->relation);
-	tess_work_add_templates(work, templates);
+		tess_repeat_needed_objects(work, relation);
+	if (now != NIL)
+		tess_work_add_templates(work, list_make1(now));
+	if (alter->fills != NIL)
+	{
+		tess_work_run(work);
+		(void) run_over_table(psprintf("UPDATE ONLY %s SET %s",
+									   tess_relation_qualified_name(relation),
+									   tess_names_join(alter->fills)),
+							  SPI_OK_UPDATE);
+	}
+	if (later != NIL)
+		tess_work_add_templates(work, list_make1(later));
 	tess_work_run(work);
 	if (alter->needs_objects)
-		tess_objects_bring_for_table(alter->altering.relation);
+		tess_objects_bring_for_table(relation);
 }

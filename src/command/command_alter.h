@@ -20,6 +20,7 @@ struct TessAlter
 	List *parts;		/* of TessAlterPart *, in the user's order */
 	List *constraints;	/* that the table had; see command_alter.c */
 	bool needs_objects; /* a type or function may be new to nodes */
+	List *fills;		/* "column = value" for an UPDATE, char * */
 };
 
 /* One subcommand. */

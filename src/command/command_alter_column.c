@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/heap.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -34,7 +35,6 @@ static Node *raw_default(const ColumnDef *column);
 static Node *fill_of(const ColumnDef *definition, Relation rel,
 					 const FormData_pg_attribute *column);
 static Node *compute_once(Node *expr);
-static void check_fill(const TessAlter *alter, const char *column, Node *expr);
 static void refuse_key(const TessAlter *alter, const char *action,
 					   const char *column);
 static Node *transform_using(const TessAlter *alter, Node *raw);
@@ -134,28 +134,57 @@ compute_once(Node *expr)
 							  is_null ? (Datum) 0 : value, is_null, by_value);
 }
 
-/* A value that no shard, or no two copies, can come to by themselves. */
-static void
-check_fill(const TessAlter *alter, const char *column, Node *expr)
+/*
+ * Values that no shard, or no two copies, can come to by themselves.  True if
+ * rows are there that have to get them from here.
+ */
+static bool
+is_filled_here(const TessAlter *alter, const char *column, Node *expr)
 {
 	const TessTable *table = tess_alter_table(alter);
-	bool is_volatile = contain_volatile_functions(expr);
+	bool travels = tess_default_travels(expr);
 
-	if (tess_default_travels(expr) &&
-		(!is_volatile || table->kind == TESS_DISTRIBUTED))
-		return;
+	if (travels &&
+		(!contain_volatile_functions(expr) || table->kind == TESS_DISTRIBUTED))
+		return false;
 	if (!tess_alter_has_rows(alter))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot add column \"%s\" to table \"%s\", which has rows",
-					column, table->name),
-			 tess_default_travels(expr)
-				 ? errdetail("Each copy would compute other values for them.")
-				 : errdetail(
-					   "The values for them would come from a sequence or name an object of this server."),
-			 errhint(
-				 "Add the column without a default, set it with UPDATE, and then set the default.")));
+		return false;
+	if (table->kind == TESS_REFERENCE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot add column \"%s\" to reference table \"%s\", which has rows",
+						column, table->name),
+				 errdetail("Each copy would compute other values for them."),
+				 errhint(
+					 "Add the column without a default, set it with UPDATE, and then set the default.")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot add column \"%s\" to table \"%s\", which has rows, in a transaction above READ COMMITTED",
+						column, table->name),
+				 errdetail(
+					 "Rows that are newer than the snapshot would get no values."),
+				 errhint("Use a transaction of its own.")));
+	return true;
+}
+
+/* The column comes empty, an UPDATE computes the values here, and then it may
+ * be NOT NULL. */
+static void
+fill_here(TessAlter *alter, Relation rel, TessAlterPart *part,
+		  const FormData_pg_attribute *column, Node *fill)
+{
+	const char *name = quote_identifier(NameStr(column->attname));
+
+	alter->fills = lappend(alter->fills,
+						   psprintf("%s = %s", name,
+									column->attidentity != '\0'
+										? "DEFAULT"
+										: tess_ddl_expression(rel, fill)));
+	part->text = psprintf("ADD COLUMN %s %s", name,
+						  tess_ddl_column_type(rel, column->attnum));
+	if (column->attnotnull)
+		part->later = psprintf("ALTER COLUMN %s SET NOT NULL", name);
 }
 
 void
@@ -170,8 +199,11 @@ tess_alter_after_add(TessAlter *alter, Relation rel, TessAlterPart *part)
 
 	if (column->attgenerated == '\0')
 		fill = fill_of(definition, rel, column);
-	if (fill != NULL)
-		check_fill(alter, definition->colname, fill);
+	if (fill != NULL && is_filled_here(alter, definition->colname, fill))
+	{
+		fill_here(alter, rel, part, column, fill);
+		return;
+	}
 	if (fill != NULL && tess_default_travels(fill))
 	{
 		own = raw_default(definition) != NULL ? fill : NULL;
