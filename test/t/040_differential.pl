@@ -49,7 +49,7 @@ my $runner = Differential->new(
 # Each file begins with the same rows. Statements come with other constants too: plans
 # that are shared by what should have plans of its own show as differences.
 my $hits = 0;
-for my $name ('select', 'fragments', 'application', 'session', 'more', 'keys', 'dml', 'changes', 'insert_select', 'trees')
+for my $name ('select', 'fragments', 'application', 'session', 'more', 'keys', 'dml', 'changes', 'insert_select', 'trees', 'kinds')
 {
 	my @statements = $name eq 'keys' ? StatementGenerator::of_keys()
 	  : Differential::statements_of("$folder/$name.sql");
