@@ -21,7 +21,7 @@ MODULE_big = tessera
 
 # in the order of the layers (src/README.md, section 5)
 FOLDERS = base catalog meta route net local task deparse xact stream fragment plan exec \
-	statistics objects table command cluster monitor
+	statistics objects table function command cluster monitor
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 INSTALL_SQL = $(wildcard $(FOLDERS:%=src/%/install.sql))
 DATA_built = tessera--$(EXTVERSION).sql

@@ -12,6 +12,7 @@
 #include "cluster/cluster.h"
 #include "command/command.h"
 #include "exec/exec.h"
+#include "function/function.h"
 #include "maintenance.h"
 #include "meta/meta.h"
 #include "net/net.h"
@@ -47,6 +48,7 @@ _PG_init(void)
 	tess_statistics_init();
 	tess_objects_init();
 	tess_table_init();
+	tess_function_init();
 	tess_command_init();
 	tess_cluster_init();
 	tess_maintenance_init();

@@ -11,8 +11,6 @@
 #include "catalog/catalog_internal.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -26,34 +24,6 @@ text_key(ScanKey key, AttrNumber column, const char *value)
 						   C_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(value));
 }
 
-static Datum
-strings_to_array(List *strings)
-{
-	Datum *texts = palloc(sizeof(Datum) * Max(list_length(strings), 1));
-	ListCell *cell;
-
-	foreach(cell, strings)
-		texts[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(texts, list_length(strings), TEXTOID,
-										   -1, false, TYPALIGN_INT));
-}
-
-static List *
-array_to_strings(TessCatScan *scan, HeapTuple row, AttrNumber column)
-{
-	bool isnull;
-	Datum value = tess_cat_column(scan, row, column, &isnull);
-	List *strings = NIL;
-	Datum *texts;
-	int count;
-
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
-					  TYPALIGN_INT, &texts, NULL, &count);
-	for (int i = 0; i < count; i++)
-		strings = lappend(strings, TextDatumGetCString(texts[i]));
-	return strings;
-}
-
 static TessObjectRow *
 read_row(TessCatScan *scan, HeapTuple tuple)
 {
@@ -61,8 +31,8 @@ read_row(TessCatScan *scan, HeapTuple tuple)
 
 	row->type = tess_cat_text(scan, tuple, Anum_object_type);
 	row->identity = tess_cat_text(scan, tuple, Anum_object_identity);
-	row->names = array_to_strings(scan, tuple, Anum_object_names);
-	row->args = array_to_strings(scan, tuple, Anum_object_args);
+	row->names = tess_cat_strings(scan, tuple, Anum_object_names);
+	row->args = tess_cat_strings(scan, tuple, Anum_object_args);
 	row->digest = tess_cat_text(scan, tuple, Anum_object_digest);
 	return row;
 }
@@ -118,8 +88,8 @@ tess_cat_object_set(const TessObjectRow *row)
 
 	values[Anum_object_type - 1] = CStringGetTextDatum(row->type);
 	values[Anum_object_identity - 1] = CStringGetTextDatum(row->identity);
-	values[Anum_object_names - 1] = strings_to_array(row->names);
-	values[Anum_object_args - 1] = strings_to_array(row->args);
+	values[Anum_object_names - 1] = tess_cat_strings_datum(row->names);
+	values[Anum_object_args - 1] = tess_cat_strings_datum(row->args);
 	values[Anum_object_digest - 1] = CStringGetTextDatum(row->digest);
 	scan_begin(&scan, row->type, row->identity, RowExclusiveLock);
 	tess_cat_row_set(&scan, CATALOG_NAME, values, nulls);

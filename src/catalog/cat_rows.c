@@ -15,8 +15,10 @@
 #include "base/base.h"
 #include "catalog/catalog_internal.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -141,6 +143,36 @@ tess_cat_name(TessCatScan *scan, HeapTuple row, AttrNumber column)
 	Datum value = tess_cat_column(scan, row, column, &isnull);
 
 	return isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
+}
+
+List *
+tess_cat_strings(TessCatScan *scan, HeapTuple row, AttrNumber column)
+{
+	bool isnull;
+	Datum value = tess_cat_column(scan, row, column, &isnull);
+	List *strings = NIL;
+	Datum *texts;
+	int count;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
+					  TYPALIGN_INT, &texts, NULL, &count);
+	for (int i = 0; i < count; i++)
+		strings = lappend(strings, TextDatumGetCString(texts[i]));
+	return strings;
+}
+
+Datum
+tess_cat_strings_datum(List *strings)
+{
+	Datum *texts = palloc(sizeof(Datum) * Max(list_length(strings), 1));
+	ListCell *cell;
+
+	foreach(cell, strings)
+		texts[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
+	return PointerGetDatum(construct_array(texts, list_length(strings), TEXTOID,
+										   -1, false, TYPALIGN_INT));
 }
 
 void

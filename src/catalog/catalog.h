@@ -104,6 +104,21 @@ typedef struct TessObjectRow
 	char *digest; /* of the definition that the nodes have */
 } TessObjectRow;
 
+/* A row of tessera.function. */
+typedef struct TessFunctionRow
+{
+	Oid function;
+	int key_argument; /* position from 1 on among those of a call; 0: it is not
+						  * sent to shards, all nodes hold it */
+	int32 colocation_id; /* 0 without a key */
+	List *search_path;	 /* of char *: whose tables its body finds */
+	bool sets_path;		 /* ... by a SET of its own; else the session's has to
+						  * be this one */
+	char *schema;	 /* where its copies are: in the shards of this schema, */
+	char *signature; /* ... by this name there, with types */
+	char *digest;	 /* of the definition they have */
+} TessFunctionRow;
+
 /* cat_node.c */
 extern List *tess_cat_nodes(void); /* all, by node_id */
 extern TessNodeRow *tess_cat_node_by_name(const char *name); /* NULL: none */
@@ -159,6 +174,12 @@ extern TessObjectRow *tess_cat_object(const char *type,
 extern List *tess_cat_objects(void);						 /* all rows */
 extern void tess_cat_object_set(const TessObjectRow *row); /* new, or changed */
 extern bool tess_cat_object_delete(const char *type, const char *identity);
+
+/* cat_function.c: functions and procedures that shards run. */
+extern List *tess_cat_functions(void);					 /* all rows, by name */
+extern TessFunctionRow *tess_cat_function(Oid function); /* NULL: none */
+extern void tess_cat_function_set(const TessFunctionRow *row); /* or changes it */
+extern void tess_cat_function_delete(Oid function);
 
 /* cat_commit.c: decisions of two-phase commits. */
 extern void tess_cat_commit_record_insert(const char *gid);

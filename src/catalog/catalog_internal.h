@@ -108,6 +108,19 @@ enum
 
 enum
 {
+	Anum_function_function = 1,
+	Anum_function_key_argument,
+	Anum_function_colocation_id,
+	Anum_function_search_path,
+	Anum_function_sets_path,
+	Anum_function_schema,
+	Anum_function_signature,
+	Anum_function_digest,
+	Natts_function = Anum_function_digest
+};
+
+enum
+{
 	Anum_commit_record_gid = 1,
 	Anum_commit_record_recorded_at,
 	Natts_commit_record = Anum_commit_record_recorded_at
@@ -143,6 +156,11 @@ extern Datum tess_cat_column(TessCatScan *scan, HeapTuple row,
 							 AttrNumber column, bool *isnull);
 extern char *tess_cat_text(TessCatScan *scan, HeapTuple row, AttrNumber column);
 extern char *tess_cat_name(TessCatScan *scan, HeapTuple row, AttrNumber column);
+
+/* A text[] as a list of char *, NIL if null; and the other way round. */
+extern List *tess_cat_strings(TessCatScan *scan, HeapTuple row,
+							  AttrNumber column);
+extern Datum tess_cat_strings_datum(List *strings);
 
 /* One new row.  No invalidation. */
 extern void tess_cat_row_insert(const char *catalog, const Datum *values,

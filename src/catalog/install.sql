@@ -83,6 +83,18 @@ CREATE TABLE tessera.object (
 );
 COMMENT ON TABLE tessera.object IS 'types, functions, operators and the like that all nodes hold as this server does';
 
+CREATE TABLE tessera.function (
+	function regprocedure NOT NULL PRIMARY KEY,
+	key_argument int CHECK (key_argument > 0),
+	colocation_id int CHECK ((colocation_id IS NULL) = (key_argument IS NULL)),
+	search_path text[] NOT NULL,
+	sets_path bool NOT NULL,
+	schema text NOT NULL,
+	signature text NOT NULL,
+	digest text NOT NULL
+);
+COMMENT ON TABLE tessera.function IS 'functions and procedures that run in the shard of their key, or that all nodes hold';
+
 CREATE TABLE tessera.commit_record (
 	gid text NOT NULL PRIMARY KEY,
 	recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -91,7 +103,8 @@ CREATE INDEX commit_record_recorded_at_idx ON tessera.commit_record (recorded_at
 COMMENT ON TABLE tessera.commit_record IS 'two-phase transactions that are decided to commit, while a node may not have done so';
 
 GRANT SELECT ON tessera.cluster, tessera.node, tessera.colocation, tessera.shard, tessera.shard_range,
-	tessera.placement, tessera."table", tessera.size, tessera.object, tessera.commit_record TO PUBLIC;
+	tessera.placement, tessera."table", tessera.size, tessera.object, tessera.function,
+	tessera.commit_record TO PUBLIC;
 
 /* There is no cluster without an identity and a coordinator. */
 INSERT INTO tessera.cluster (cluster_id) VALUES (pg_catalog.gen_random_uuid());
@@ -109,6 +122,7 @@ SELECT pg_catalog.pg_extension_config_dump('tessera.shard_range', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera.placement', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera."table"', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera.object', '');
+SELECT pg_catalog.pg_extension_config_dump('tessera.function', '');
 SELECT pg_catalog.pg_extension_config_dump('tessera.commit_record', '');
 
 /*
@@ -144,6 +158,8 @@ CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON t
 CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tessera.shard_range
 	FOR EACH STATEMENT EXECUTE FUNCTION tessera_internal.catalog_changed();
 CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tessera.object
+	FOR EACH STATEMENT EXECUTE FUNCTION tessera_internal.catalog_changed();
+CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tessera.function
 	FOR EACH STATEMENT EXECUTE FUNCTION tessera_internal.catalog_changed();
 CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tessera.placement
 	FOR EACH STATEMENT EXECUTE FUNCTION tessera_internal.catalog_changed();

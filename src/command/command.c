@@ -20,6 +20,7 @@
 #include "command/command.h"
 #include "command/command_internal.h"
 #include "exec/exec.h"
+#include "function/function.h"
 #include "local/local.h"
 #include "objects/objects.h"
 #include "plan/plan.h"
@@ -50,6 +51,7 @@ static void pass_on(Utility *utility);
 static void own_tree(Utility *utility);
 static bool is_ours_to_see(const Utility *utility);
 static void refuse_late(const Utility *utility);
+static void run_call(Utility *utility);
 static void run_nested(Utility *utility);
 static void restore_rows(Utility *utility, const TessTable *table);
 static void run_copy(Utility *utility);
@@ -82,10 +84,16 @@ process_utility(PlannedStmt *plan, const char *query_string,
 					   params, query_env,	 dest,			 completion};
 	Node *statement = plan->utilityStmt;
 	void *objects;
+	bool is_passed;
 
 	if (IsA(statement, TransactionStmt) && context == PROCESS_UTILITY_TOPLEVEL)
 		tess_ticket_read(query_string);
-	if (tess_local_consume_passthrough() || !is_ours_to_see(&utility))
+	else if (IsA(statement, CallStmt) && context == PROCESS_UTILITY_TOPLEVEL)
+		tess_ticket_take(params);
+	is_passed = tess_local_consume_passthrough();
+	if (!is_passed)
+		tess_refuse_in_shard(statement);
+	if (is_passed || !is_ours_to_see(&utility))
 	{
 		pass_on(&utility);
 		note_passed(plan->utilityStmt);
@@ -95,6 +103,8 @@ process_utility(PlannedStmt *plan, const char *query_string,
 	switch (nodeTag(statement))
 	{
 		case T_CallStmt:
+			run_call(&utility);
+			break;
 		case T_DoStmt:
 			run_nested(&utility);
 			break;
@@ -139,7 +149,10 @@ process_utility(PlannedStmt *plan, const char *query_string,
 	{
 		tess_effects_finish();
 		if (tess_is_active())
+		{
 			tess_objects_after(statement, objects);
+			tess_functions_after(statement);
+		}
 	}
 }
 
@@ -270,6 +283,25 @@ own_tree(Utility *utility)
 {
 	utility->plan = copyObject(utility->plan);
 	utility->read_only_tree = false;
+}
+
+/*
+ * A CALL that the client makes is the whole of what he asks for; one inside of
+ * another statement is executed under that.
+ */
+static void
+run_call(Utility *utility)
+{
+	CallStmt *statement = castNode(CallStmt, utility->plan->utilityStmt);
+	PlannedStmt *plan = tess_plan_call(statement);
+
+	if (plan == NULL)
+		run_nested(utility);
+	else
+		tess_exec_run_call(utility->plan, plan, utility->query_string,
+						   utility->params, utility->query_env,
+						   statement->outargs != NIL ? utility->dest
+													 : None_Receiver);
 }
 
 static void

@@ -69,6 +69,9 @@ extern void tess_refuse_type_change(Node *statement);
 /* command_refuse_function.c */
 extern void tess_refuse_function_change(Oid function);
 
+/* command_refuse_in_shard.c: what a function that runs in a shard may not do */
+extern void tess_refuse_in_shard(Node *statement);
+
 /* command_refuse_replication.c: publications, subscriptions */
 extern void tess_refuse_replication(Node *statement);
 

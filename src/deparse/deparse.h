@@ -65,6 +65,10 @@ extern List *tess_template_from_sql(const char *sql);
 extern List *tess_ddl_table_pre_data(Oid relation, bool as_reference);
 extern List *tess_ddl_table_post_data(Oid relation, bool as_reference);
 
+/* Columns (char *) whose default a shard does not have, since it is computed
+ * here, for each row that is inserted. */
+extern List *tess_ddl_missing_defaults(Oid relation);
+
 /* Parts of these, for tables that are altered; names of tables are not slots
  * yet. */
 

@@ -71,6 +71,29 @@ tess_default_travels(Node *expr)
 	return !stays_here_walker(expr, NULL);
 }
 
+/* See deparse.h. */
+List *
+tess_ddl_missing_defaults(Oid relation)
+{
+	Relation rel = relation_open(relation, AccessShareLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	List *names = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		const FormData_pg_attribute *column = TupleDescAttr(desc, i);
+
+		if (column->attisdropped || column->attgenerated != '\0')
+			continue;
+		if (column->attidentity != '\0' ||
+			(column->atthasdef &&
+			 !tess_default_travels(build_column_default(rel, column->attnum))))
+			names = lappend(names, pstrdup(NameStr(column->attname)));
+	}
+	relation_close(rel, AccessShareLock);
+	return names;
+}
+
 static char *
 expression_text(Relation rel, Node *expr)
 {

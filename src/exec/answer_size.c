@@ -17,6 +17,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
+#include "tcop/pquery.h"
 
 /* What sockets take that nobody reads from. */
 #define MAX_ANSWER_BYTES (32 * 1024)
@@ -94,8 +95,12 @@ tess_answer_watch(QueryDesc *query_desc)
 {
 	CountingReceiver *receiver;
 
-	if (!query_desc->plannedstmt->hasReturning || !tess_ticket_is_taken() ||
-		IsTransactionBlock())
+	/* a SELECT that is the transaction calls a function that writes; others may
+	 * be of functions that are called while a statement is planned */
+	if (!query_desc->plannedstmt->hasReturning &&
+		(ActivePortal == NULL || ActivePortal->queryDesc != query_desc))
+		return;
+	if (!tess_ticket_is_taken() || IsTransactionBlock())
 		return;
 	receiver = MemoryContextAllocZero(query_desc->estate->es_query_cxt,
 									  sizeof(CountingReceiver));

@@ -26,7 +26,8 @@ static struct
 /* Of the executor call that is running. */
 static struct
 {
-	bool for_foreign_key; /* in the security context of such checks */
+	const PlannedStmt *stands_for; /* a CALL that it is the execution of */
+	bool for_foreign_key;		   /* in the security context of such checks */
 	bool is_cascade;
 } call;
 
@@ -106,18 +107,24 @@ tess_exec_is_last_act(EState *estate, const Plan *plan)
 {
 	const PlannedStmt *statement = estate->es_plannedstmt;
 	Portal portal = ActivePortal;
+	bool is_node = statement->planTree == plan;
 
-	return tess_xact_may_end_here() && statement->planTree == plan &&
-		   !statement->hasModifyingCTE && portal != NULL &&
-		   portal->status == PORTAL_ACTIVE && list_length(portal->stmts) == 1 &&
+	if (call.stands_for != NULL)
+		statement = call.stands_for;
+	return tess_xact_may_end_here() && is_node && !statement->hasModifyingCTE &&
+		   portal != NULL && portal->status == PORTAL_ACTIVE &&
+		   list_length(portal->stmts) == 1 &&
 		   linitial(portal->stmts) == statement && is_end_of_message(portal);
 }
 
 static void
 start(QueryDesc *query_desc, int eflags)
 {
+	Oid function = tess_function_of_plan(query_desc->plannedstmt);
 	TessDirect *run;
 
+	if (OidIsValid(function))
+		tess_function_check_right(function);
 	if (tess_xact_depth == 0)
 		tess_ticket_take(query_desc->params);
 	/* checks of foreign keys have snapshots of their own */
@@ -130,6 +137,8 @@ start(QueryDesc *query_desc, int eflags)
 		standard_ExecutorStart(query_desc, eflags);
 	if (run != NULL)
 		tess_direct_started(run);
+	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0)
+		tess_guard_check(query_desc);
 }
 
 static void
@@ -156,6 +165,7 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 {
 	bool was_for_foreign_key = call.for_foreign_key;
 	bool was_cascade = call.is_cascade;
+	ErrorContextCallback hints = {error_context_stack, tess_function_error_hint};
 
 	enter_call(true);
 	PG_TRY();
@@ -165,10 +175,13 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 		tess_pending_check(query_desc);
 		if (tess_xact_depth == 1)
 			tess_answer_watch(query_desc);
+		if (OidIsValid(tess_function_of_plan(query_desc->plannedstmt)))
+			error_context_stack = &hints;
 		if (hooks.next_run)
 			hooks.next_run(query_desc, direction, count, execute_once);
 		else
 			standard_ExecutorRun(query_desc, direction, count, execute_once);
+		error_context_stack = hints.previous;
 		if (pushed)
 			PopActiveSnapshot();
 	}
@@ -179,6 +192,10 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 		call.is_cascade = was_cascade;
 	}
 	PG_END_TRY();
+	/* a SELECT of the client's ends with its transaction, which is too late */
+	if (tess_xact_depth == 0 && ActivePortal != NULL &&
+		ActivePortal->queryDesc == query_desc)
+		tess_answer_end();
 }
 
 /* Triggers run here; what they execute is not the client's own statement. */
@@ -205,6 +222,35 @@ count_finish(QueryDesc *query_desc)
 		tess_xact_depth--;
 		call.for_foreign_key = was_for_foreign_key;
 		call.is_cascade = was_cascade;
+	}
+	PG_END_TRY();
+}
+
+/* See exec.h. */
+void
+tess_exec_run_call(const PlannedStmt *utility, PlannedStmt *plan,
+				   const char *query_string, ParamListInfo params,
+				   QueryEnvironment *query_env, DestReceiver *dest)
+{
+	const PlannedStmt *was = call.stands_for;
+	QueryDesc *query_desc;
+
+	call.stands_for = utility;
+	PG_TRY();
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		query_desc = CreateQueryDesc(plan, query_string, GetActiveSnapshot(),
+									 InvalidSnapshot, dest, params, query_env, 0);
+		ExecutorStart(query_desc, 0);
+		ExecutorRun(query_desc, ForwardScanDirection, 0, true);
+		ExecutorFinish(query_desc);
+		ExecutorEnd(query_desc);
+		FreeQueryDesc(query_desc);
+		PopActiveSnapshot();
+	}
+	PG_FINALLY();
+	{
+		call.stands_for = was;
 	}
 	PG_END_TRY();
 }

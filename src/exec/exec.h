@@ -5,6 +5,11 @@
 #ifndef TESS_EXEC_H
 #define TESS_EXEC_H
 
+#include "nodes/params.h"
+#include "nodes/plannodes.h"
+#include "tcop/dest.h"
+#include "utils/queryenvironment.h"
+
 #include "tessera.h"
 #include "task/task.h"
 
@@ -14,6 +19,11 @@
  * if the caller has to pop it.
  */
 extern bool tess_statement_push_transaction_snapshot(void);
+
+/* Runs the plan that a CALL (utility) is executed by; rows go to dest. */
+extern void tess_exec_run_call(const PlannedStmt *utility, PlannedStmt *plan,
+							   const char *query_string, ParamListInfo params,
+							   QueryEnvironment *query_env, DestReceiver *dest);
 
 /* Registers the custom scan methods named in task.h; hooks that count
  * executor nesting. */

@@ -398,6 +398,17 @@ extern const CustomScanMethods tess_modify_methods;
 extern const CustomScanMethods tess_repeat_methods;
 extern const CustomScanMethods tess_combine_methods;
 
+/* function_run.c: the function whose call in a shard is all of a plan, or
+ * InvalidOid; an error (42501) if the user may not execute it; and, in a stack of
+ * error contexts, hints. */
+extern Oid tess_function_of_plan(const PlannedStmt *stmt);
+extern void tess_function_check_right(Oid function);
+extern void tess_function_error_hint(void *arg);
+
+/* guard_check.c: errors if the values of an execution, which has been started, are
+ * about another shard than the one whose function executes it. */
+extern void tess_guard_check(QueryDesc *query_desc);
+
 /* exec.c: true where a foreign key carries a change of a reference table on.
  * Each node has done that itself, with its own copy. */
 extern bool tess_exec_is_cascade(void);

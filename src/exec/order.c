@@ -175,6 +175,9 @@ written_tables(const TessFragment *fragment)
 	List *written = list_copy(fragment->changed);
 	ListCell *cell;
 
+	/* all of a group are named, and keys of others do not refer to them */
+	if (OidIsValid(fragment->function))
+		return written;
 	/* an INSERT that has another write updates what it conflicts with */
 	if (fragment->command == CMD_INSERT && fragment->modify != NULL &&
 		list_length(fragment->modify->writes) == 1)

@@ -158,6 +158,7 @@ run_alone(TessScanState *state, TessScanTask *task)
 							.role = state->role,
 							.params = &params,
 							.comes_again = true};
+	uint64 processed;
 
 	write.sql = tess_statement_sql(state->fragment, task->shard_count,
 								   task->shard_ids);
@@ -168,7 +169,9 @@ run_alone(TessScanState *state, TessScanTask *task)
 		write.arg = &rows;
 		write.binary_rows = tess_row_map_is_binary(state->rows);
 	}
-	state->css.ss.ps.state->es_processed += tess_xact_run_alone(&write);
+	processed = tess_xact_run_alone(&write);
+	if (state->fragment->sets_count)
+		state->css.ss.ps.state->es_processed += processed;
 }
 
 /* The tasks of the shards, those of them that run here at last. */

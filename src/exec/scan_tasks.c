@@ -208,7 +208,8 @@ bool
 tess_tasks_are_last_act(const TessScanTask *tasks, int count,
 						const TessFragment *fragment, const PlanState *scan)
 {
-	if (count == 0 || fragment->changed == NIL || !fragment->sets_count ||
+	if (count == 0 || fragment->changed == NIL ||
+		(!fragment->sets_count && !OidIsValid(fragment->function)) ||
 		fragment->shipped != NIL)
 		return false;
 	for (int i = 0; i < count; i++)

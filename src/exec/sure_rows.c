@@ -1,6 +1,6 @@
 /*
- * sure_rows.c - rows of RETURNING that reach the client, or are lost with him,
- * but do not fail.
+ * sure_rows.c - rows of RETURNING, or of a function that writes in a shard, that
+ * reach the client, or are lost with him, but do not fail.
  *
  * PostgreSQL rolls back a statement whose rows it cannot give out.  A node that
  * commits a statement together with it is past that.  So what is done here with
@@ -57,6 +57,7 @@ is_sure_type(Oid type)
 		case INETOID:
 		case CIDROID:
 		case MACADDROID:
+		case VOIDOID:
 			return true;
 		default:
 			return false;
@@ -119,13 +120,38 @@ has_columns_of_node(const TessFragment *fragment)
 	return true;
 }
 
-/* True if the portal holds all rows before it gives out the first, in formats that
- * there are. */
+/* What a procedure gives out is not counted on its node. */
 static bool
-is_sure_portal(Portal portal)
+have_fixed_size(const List *types)
 {
-	if (portal->strategy != PORTAL_ONE_RETURNING)
-		return false;
+	ListCell *cell;
+
+	foreach(cell, types)
+		if (get_typlen(lfirst_oid(cell)) < 0)
+			return false;
+	return true;
+}
+
+/* True if all rows are here before the portal gives out the first, in formats that
+ * there are.  Those of a function that writes are in the scan's own store. */
+static bool
+is_sure_portal(const TessFragment *fragment, Portal portal)
+{
+	switch (portal->strategy)
+	{
+		case PORTAL_ONE_RETURNING:
+			break;
+		case PORTAL_ONE_SELECT:
+			if (!OidIsValid(fragment->function))
+				return false;
+			break;
+		case PORTAL_UTIL_SELECT:
+			if (!have_fixed_size(fragment->column_types))
+				return false;
+			break;
+		default:
+			return false;
+	}
 	for (int i = 0; portal->formats != NULL && i < portal->tupDesc->natts; i++)
 		if (portal->formats[i] != 0 && portal->formats[i] != 1)
 			return false;
@@ -138,7 +164,7 @@ tess_rows_are_sure(const TessFragment *fragment, const CustomScanState *scan)
 {
 	return work_mem >= MIN_WORK_MEM_KB &&
 		   pg_get_client_encoding() == GetDatabaseEncoding() &&
-		   is_sure_portal(ActivePortal) &&
+		   is_sure_portal(fragment, ActivePortal) &&
 		   has_rows_as_they_are(scan->ss.ps.plan) &&
 		   has_columns_of_node(fragment) &&
 		   are_sure_types(fragment->column_types);

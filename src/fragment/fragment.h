@@ -145,6 +145,33 @@ extern Expr *tess_pin_find(TessJob *job, const TessTable **anchor);
 /* Same for a query inside of a statement; NULL if it has no distributed table. */
 extern Expr *tess_pin_find_query(Query *query, const TessTable **anchor);
 
+/* Whether each distributed table of a query is bound to values of the key, which
+ * need not be the same: the prune expressions of all of them. */
+extern bool tess_pin_find_each(Query *query, List **prunes);
+
+/* shard_guard.c: statements of a function that runs in a shard ---------------- */
+
+/* What has to hold for such a statement whenever it is executed. */
+typedef struct TessGuard
+{
+	int64 shard_id;
+	Oid key_type;
+	Oid key_collation;
+	bool inserts; /* a NULL key is about the shard of NULL */
+	List *prunes; /* of the values that the shard's tables are bound to, each: it
+				   * leaves no other shard than this one */
+} TessGuard;
+
+/* NULL: no function of a shard is being executed, or the statement names none of
+ * the shard's tables.  Errors with 0A000 if it is not about that shard alone. */
+extern TessGuard *tess_guard_make(Query *query);
+
+/* Puts it into a finished plan, its prune expressions ready to be executed; and
+ * takes it from there: false if it has none. */
+extern void tess_guard_attach(PlannedStmt *stmt, const TessGuard *guard,
+							  List *prunes);
+extern bool tess_guard_of(const PlannedStmt *stmt, TessGuard *guard);
+
 /* sharded_change.c: True if each shard can make its own part of an UPDATE, DELETE or
  * MERGE of a distributed table.  *prune says which of them have one; NULL: all. */
 extern bool tess_change_is_sharded(const TessTable *table, Query *change,

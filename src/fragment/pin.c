@@ -416,3 +416,41 @@ tess_pin_find_query(Query *query, const TessTable **anchor)
 	job.survey = tess_survey_make(query);
 	return job.survey->distributed != NIL ? tess_pin_find(&job, anchor) : NULL;
 }
+
+/* See fragment.h.  A table may have several values: any of them decides. */
+bool
+tess_pin_find_each(Query *query, List **prunes)
+{
+	TessSurvey *survey = tess_survey_make(query);
+	PinWalk walk = {NULL};
+	TessFacts none = {NIL};
+	ListCell *cell;
+
+	*prunes = NIL;
+	if (survey->distributed == NIL)
+		return true;
+	walk.table = tess_meta_table(
+		linitial_node(RangeTblEntry, survey->distributed)->relid);
+	pin_query(&walk, query, NULL, &none);
+	if (walk.failed ||
+		list_length(walk.bound) != list_length(survey->distributed))
+		return false;
+	foreach(cell, walk.pins)
+	{
+		const Pin *pin = lfirst(cell);
+		const TessTable *table = tess_meta_table(pin->rte->relid);
+		Expr *prune = NULL;
+		ListCell *value;
+
+		foreach(value, pin->values)
+		{
+			prune = tess_fact_prune(lfirst(value), table);
+			if (prune != NULL)
+				break;
+		}
+		if (prune == NULL)
+			return false;
+		*prunes = list_append_unique(*prunes, prune);
+	}
+	return true;
+}

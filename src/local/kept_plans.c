@@ -105,7 +105,7 @@ is_planned(const Node *statement)
 {
 	return IsA(statement, SelectStmt) || IsA(statement, InsertStmt) ||
 		   IsA(statement, UpdateStmt) || IsA(statement, DeleteStmt) ||
-		   IsA(statement, MergeStmt);
+		   IsA(statement, MergeStmt) || IsA(statement, CallStmt);
 }
 
 /*

@@ -33,7 +33,8 @@ static uint64 execute_plan(PlannedStmt *plan, const char *sql,
 						   DestReceiver *dest);
 static void run_command(const char *sql);
 static void run_statement(PlannedStmt *plan, const char *sql);
-static uint64 run_utility(PlannedStmt *plan, const char *sql, DestReceiver *dest);
+static uint64 run_utility(PlannedStmt *plan, const char *sql,
+						  ParamListInfo params, DestReceiver *dest);
 static uint64 run_pinned_utility(PlannedStmt *plan, const char *sql,
 								 DestReceiver *dest);
 
@@ -94,7 +95,7 @@ tess_local_parse(const char *sql)
 }
 
 /*
- * Runs one statement; see local.h.  For SELECT and DML the settings are pinned only
+ * Runs one statement; see local.h.  For SELECT, DML and CALL the settings are pinned only
  * while the text is read and planned: what runs in it (functions, triggers, output of
  * values) sees the user's own settings.
  *
@@ -132,7 +133,9 @@ tess_local_execute(const char *sql, ParamListInfo params, Snapshot snapshot,
 		DestReceiver *plan_dest = plan->canSetTag ? dest : NULL;
 		uint64 count;
 
-		if (plan->commandType == CMD_UTILITY)
+		if (plan->commandType == CMD_UTILITY && IsA(plan->utilityStmt, CallStmt))
+			count = run_utility(plan, sql, params, plan_dest);
+		else if (plan->commandType == CMD_UTILITY)
 			count = run_pinned_utility(plan, sql, plan_dest);
 		else
 			count = execute_plan(plan, sql, params, later_triggers, plan_dest);
@@ -318,7 +321,7 @@ run_statement(PlannedStmt *plan, const char *sql)
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (plan->commandType == CMD_UTILITY)
-		(void) run_utility(plan, sql, NULL);
+		(void) run_utility(plan, sql, NULL, NULL);
 	else
 		(void) execute_plan(plan, sql, NULL, false, NULL);
 	PopActiveSnapshot();
@@ -326,7 +329,8 @@ run_statement(PlannedStmt *plan, const char *sql)
 
 /* The number of rows that the command says it has processed. */
 static uint64
-run_utility(PlannedStmt *plan, const char *sql, DestReceiver *dest)
+run_utility(PlannedStmt *plan, const char *sql, ParamListInfo params,
+			DestReceiver *dest)
 {
 	QueryCompletion completion;
 
@@ -334,7 +338,7 @@ run_utility(PlannedStmt *plan, const char *sql, DestReceiver *dest)
 	PG_TRY();
 	{
 		passthrough = true;
-		ProcessUtility(plan, sql, true, PROCESS_UTILITY_QUERY, NULL, NULL,
+		ProcessUtility(plan, sql, true, PROCESS_UTILITY_QUERY, params, NULL,
 					   dest ? dest : None_Receiver, &completion);
 	}
 	PG_FINALLY();
@@ -349,7 +353,7 @@ static uint64
 run_pinned_utility(PlannedStmt *plan, const char *sql, DestReceiver *dest)
 {
 	int guc_level = tess_settings_pin();
-	uint64 processed = run_utility(plan, sql, dest);
+	uint64 processed = run_utility(plan, sql, NULL, dest);
 
 	AtEOXact_GUC(true, guc_level);
 	return processed;

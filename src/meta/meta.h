@@ -88,6 +88,20 @@ typedef struct TessTable
 	Oid foreign_referrer; /* that table, or InvalidOid */
 } TessTable;
 
+/* A function or procedure that runs in the shard of its key. */
+typedef struct TessFunction
+{
+	Oid function;
+	int key_argument; /* index among the arguments of a call */
+	char *schema;
+	char *name; /* of its copies, too */
+	const TessGroup *group;
+	List *tables; /* OIDs of the group's, by OID: at least one */
+	bool sets_path;
+	List *search_path; /* OIDs of the schemas: unless sets_path, the session's
+						* has to be this one */
+} TessFunction;
+
 /* Fills a hasher for a key type (domains are stripped).  False with a full
  * sentence in *reason if values of it cannot be hashed alike on all servers:
  * no hash operator class, or a hash that depends on OIDs below an enum. */
@@ -100,6 +114,9 @@ extern const TessTable *tess_meta_table(Oid relation);
 
 /* Grows whenever a table of ours that was asked for may have changed. */
 extern uint64 tess_meta_changes(void);
+
+/* NULL for functions that shards do not run. */
+extern const TessFunction *tess_meta_function(Oid function);
 
 /* Errors with 42704 if there is no such node. */
 extern const TessNode *tess_meta_node(int32 node_id);
@@ -117,6 +134,50 @@ extern List *tess_meta_remote_nodes(void);
 
 /* Quoted name of a table inside a shard: "public_102008".orders. Palloc'd. */
 extern char *tess_meta_shard_relation(const TessTable *table, int64 shard_id);
+
+/* shard_call.c: a function runs in a shard ----------------------------------- */
+
+/* What a server is told of the shard whose copy of a function it executes, by
+ * a setting of the copy (tessera.shard_call). */
+typedef struct TessShardCall
+{
+	int64 shard_id;
+	List *tables;	   /* TessCallTable * */
+	TessRange *ranges; /* covering all of int4; index 0 is this shard */
+	int range_count;
+} TessShardCall;
+
+typedef struct TessCallTable
+{
+	char *schema; /* of the shard */
+	char *name;
+	char *key_column;
+	List *missing_defaults; /* char *: columns whose default is not here */
+} TessCallTable;
+
+/* The text of the setting; unquoted. */
+extern char *tess_shard_call_write(const TessShardCall *call);
+
+/* What is executed now; NULL: nothing of a shard.  Valid until the setting
+ * changes. */
+extern const TessShardCall *tess_shard_call(void);
+
+/* The call's table behind a relation of this server; NULL: none of them. */
+extern const TessCallTable *tess_shard_call_table(const TessShardCall *call,
+												  Oid relation);
+
+/* A group whose shard 0 is that of the call, for a type of key; in the current
+ * context. */
+extern TessGroup *tess_shard_call_group(const TessShardCall *call, Oid key_type,
+										Oid key_collation);
+
+/* From here to the end, tess_meta_table() knows the shard's tables, as if they were
+ * distributed, and no others.  Errors end it too. */
+extern void tess_shard_call_show(const TessShardCall *call);
+extern void tess_shard_call_hide(void);
+
+/* True for the schema of any shard on this server. */
+extern bool tess_is_shard_schema(Oid schema);
 
 extern void tess_meta_init(void);
 

@@ -28,7 +28,7 @@
 static const char *const watched_catalogs[] = {"cluster",	  "node",
 											   "colocation",  "shard",
 											   "shard_range", "placement",
-											   "table"};
+											   "table",		  "function"};
 
 typedef struct TableEntry
 {
@@ -54,6 +54,8 @@ static struct
 	HTAB *groups;
 	TessNode **nodes; /* NULL: not built */
 	int node_count;
+	TessFunction **functions; /* NULL: not built */
+	int function_count;
 	Oid watched[lengthof(watched_catalogs)];
 } cache;
 
@@ -72,6 +74,8 @@ forget_all(void)
 	cache.groups = NULL;
 	cache.nodes = NULL;
 	cache.node_count = 0;
+	cache.functions = NULL;
+	cache.function_count = 0;
 }
 
 static void
@@ -144,6 +148,7 @@ tess_meta_init(void)
 	CacheRegisterSyscacheCallback(NAMESPACEOID, syscache_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, syscache_callback, (Datum) 0);
 	RegisterXactCallback(xact_callback, NULL);
+	tess_shard_call_init();
 }
 
 /* lookups --------------------------------------------------------------- */
@@ -300,6 +305,8 @@ tess_meta_table(Oid relation)
 	/* Tables of initdb cannot be ours. */
 	if (relation < FirstNormalObjectId || !tess_is_active())
 		return NULL;
+	if (tess_shard_call_is_shown())
+		return tess_shard_call_shown(relation);
 	if (cache.belief != NULL)
 	{
 		entry = hash_search(cache.tables, &relation, HASH_FIND, NULL);
@@ -365,6 +372,42 @@ tess_meta_nodes(int *count)
 	}
 	*count = cache.node_count;
 	return (const TessNode *const *) cache.nodes;
+}
+
+static const TessFunction *
+find_function(TessFunction *const *functions, int count, Oid function)
+{
+	for (int i = 0; i < count; i++)
+		if (functions[i]->function == function)
+			return functions[i];
+	return NULL;
+}
+
+const TessFunction *
+tess_meta_function(Oid function)
+{
+	TessFunction **functions;
+	Build build;
+	int count;
+
+	if (function < FirstNormalObjectId || !tess_is_active())
+		return NULL;
+	if (cache.functions != NULL)
+		return find_function(cache.functions, cache.function_count, function);
+
+	build_begin(&build);
+	do
+		functions = tess_meta_build_functions(&count);
+	while (build_is_void(&build));
+	functions = tess_meta_copy_functions(functions, count,
+										 build_copy_context(&build));
+	if (build_is_kept(&build))
+	{
+		cache.functions = functions;
+		cache.function_count = count;
+	}
+	build_end(&build);
+	return find_function(functions, count, function);
 }
 
 const TessNode *

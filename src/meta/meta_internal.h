@@ -19,6 +19,17 @@ extern TessTable *tess_meta_copy_table(const TessTable *table,
 /* From the cache.  Errors with 42704 if there is no such group. */
 extern const TessGroup *tess_meta_group(int32 colocation_id);
 
+/* All functions that shards run. */
+extern TessFunction **tess_meta_build_functions(int *count);
+extern TessFunction **tess_meta_copy_functions(TessFunction *const *functions,
+											   int count, MemoryContext context);
+
+/* shard_call.c: while a call's tables are shown, whether they are, and which one
+ * a relation is. */
+extern bool tess_shard_call_is_shown(void);
+extern const TessTable *tess_shard_call_shown(Oid relation);
+extern void tess_shard_call_init(void);
+
 /* NULL if there is no such group. */
 extern TessGroup *tess_meta_build_group(int32 colocation_id);
 extern TessGroup *tess_meta_copy_group(const TessGroup *group,

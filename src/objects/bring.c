@@ -90,8 +90,10 @@ add_objects(Load *load, List *addresses)
 	}
 }
 
-static void
-add_with_needs(Load *load, const ObjectAddress *address)
+/* What an object needs, and itself at the end; an error if the nodes cannot have
+ * it. */
+static List *
+needed_objects(Load *load, const ObjectAddress *address)
 {
 	List *extensions;
 	List *needed = tess_objects_of_object(address->classId, address->objectId,
@@ -105,7 +107,13 @@ add_with_needs(Load *load, const ObjectAddress *address)
 				 errdetail(
 					 "It needs a table, or something else that they do not have.")));
 	load->commands = list_concat(load->commands, extensions);
-	add_objects(load, needed);
+	return needed;
+}
+
+static void
+add_with_needs(Load *load, const ObjectAddress *address)
+{
+	add_objects(load, needed_objects(load, address));
 }
 
 static void
@@ -132,6 +140,17 @@ static void
 bring_action(void *arg)
 {
 	tess_objects_bring(arg);
+}
+
+void
+tess_objects_bring_needs(const ObjectAddress *address)
+{
+	Load load = {0};
+
+	tess_objects_lock();
+	add_objects(&load, list_delete_last(needed_objects(&load, address)));
+	tess_objects_send(load.commands);
+	note_objects(&load);
 }
 
 bool

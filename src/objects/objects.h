@@ -5,6 +5,7 @@
 #ifndef TESS_OBJECTS_H
 #define TESS_OBJECTS_H
 
+#include "catalog/objectaddress.h"
 #include "nodes/parsenodes.h"
 
 #include "net/net.h"
@@ -30,6 +31,13 @@ extern int tess_objects_suspended;
 /* Notes what a table of ours needs, and brings it to nodes that have none of
  * its shards, too. */
 extern void tess_objects_bring_for_table(Oid relation);
+
+/* Brings an object to all nodes, with what it needs; one that they hold is
+ * replaced.  Errors if a node cannot. */
+extern void tess_objects_bring(const ObjectAddress *address);
+
+/* The same for what an object needs, without itself. */
+extern void tess_objects_bring_needs(const ObjectAddress *address);
 
 /* Brings to a new node, which has its row, what all others hold.  Then to all
  * nodes what none has got yet because there was none. */

@@ -22,10 +22,6 @@ extern void tess_objects_lock(void);
 /* Runs commands on all other servers, in this transaction. */
 extern void tess_objects_send(List *commands);
 
-/* Brings an object to all nodes, with what it needs; one that they hold is
- * replaced.  Errors if a node cannot. */
-extern void tess_objects_bring(const ObjectAddress *address);
-
 /* The same, but false and a NOTICE if a node cannot. */
 extern bool tess_objects_try(const ObjectAddress *address);
 

@@ -270,12 +270,20 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 	bool is_open = !tess_local_consume_passthrough() &&
 				   !tess_local_is_planning(query_string) && tess_is_active() &&
 				   !is_check_of_altered(parse);
-	PlannedStmt *stmt = is_open ? tess_plan_shared(&job) : NULL;
+	TessGuard *guard = is_open ? tess_guard_make(parse) : NULL;
+	PlannedStmt *stmt = NULL;
 
+	if (is_open)
+		stmt = tess_plan_function(&job);
+	if (stmt == NULL && is_open)
+		stmt = tess_plan_shared(&job);
 	if (stmt == NULL)
 		stmt = tess_plan_in_frame(&job, is_open);
 	if (is_open)
 		tess_cursor_plan(stmt, cursor_options);
+	if (guard != NULL)
+		tess_guard_attach(stmt, guard,
+						  tess_expressions_finish(guard->prunes, stmt));
 	return stmt;
 }
 

@@ -163,6 +163,11 @@ extern bool tess_may_send_whole(TessJob *job);
 extern PlannedStmt *tess_send_whole(TessJob *job, TessTarget target,
 									const TessTable *anchor, Expr *prune);
 
+/* The plan of a fragment that is the whole statement: one scan, whose columns are
+ * those of output, with what is to be evaluated. */
+extern PlannedStmt *tess_send_plan(TessJob *job, TessFragment *fragment,
+								   List *output, List *exprs);
+
 /* strategies: NULL if they cannot ------------------------------------------ */
 
 extern PlannedStmt *tess_route_statement(TessJob *job); /* router.c */
@@ -197,6 +202,10 @@ extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);
 
 /* cursor.c */
 extern void tess_cursor_plan(PlannedStmt *stmt, int cursor_options);
+
+/* function_call.c: a SELECT that is nothing but the call of a function that runs
+ * in the shard of its key; NULL if it is another one. */
+extern PlannedStmt *tess_plan_function(TessJob *job);
 
 /* shared_plan.c: the plan of a statement that shares one with those that differ
  * only in constants; NULL if it does not. */

@@ -145,9 +145,9 @@ describe_output(List *output, List **scan_tlist, List **tlist)
 	return rte;
 }
 
-/* The plan: one scan, with the template and what is to be evaluated. */
-static PlannedStmt *
-make_plan(TessJob *job, TessFragment *fragment, List *output, List *exprs)
+/* See plan_internal.h. */
+PlannedStmt *
+tess_send_plan(TessJob *job, TessFragment *fragment, List *output, List *exprs)
 {
 	List *scan_tlist;
 	List *tlist;
@@ -222,9 +222,9 @@ tess_send_whole(TessJob *job, TessTarget target, const TessTable *anchor,
 	if (prune != NULL)
 		bindings.exprs = lappend(bindings.exprs, prune);
 	/* the columns of parse have type modifiers, which parameters have not */
-	return make_plan(job, fragment,
-					 reads ? parse->targetList : parse->returningList,
-					 bindings.exprs);
+	return tess_send_plan(job, fragment,
+						  reads ? parse->targetList : parse->returningList,
+						  bindings.exprs);
 }
 
 /* Sends the whole statement to one shard; NULL if it is not bound to one. */

@@ -45,19 +45,32 @@ typedef struct TessWork
 	TessNodeWork *nodes;
 } TessWork;
 
+/* All shards of a group; no statements yet.  Caller's context. */
+extern TessWork *tess_work_of_group(int32 colocation_id);
 /* All shards, or all copies but this server's own.  Caller's context. */
 extern TessWork *tess_work_of_table(const TessTable *table);
 /* Nodes (list of TessNode *), each once and without shards. */
 extern TessWork *tess_work_of_nodes(List *nodes);
 /* The table's qualified, quoted names on a node: list of char *. */
 extern List *tess_work_names(const TessNodeWork *node, const TessTable *table);
+/* Adds a statement, for every other server. */
+extern void tess_work_add(TessWork *work, const char *sql);
 /* Adds templates, for every shard or copy. */
 extern void tess_work_add_templates(TessWork *work, List *templates);
 /* Adds the schemas of the shards, for tables of a source schema, with the
  * rights that it has; those of this server are made at once. */
 extern void tess_work_create_schemas(TessWork *work, const char *schema);
+/* Adds the drop of a table in all shards (or copies), and of the shards' schemas
+ * where nothing is left in them.  Those of this server are dropped at once. */
+extern void tess_work_drop(TessWork *work, const char *schema, const char *name,
+						   bool drop_schemas);
 /* Runs what was added, in this transaction, and forgets it. */
 extern void tess_work_run(TessWork *work);
+
+/* Called when a table has joined a group, and when one has left it (false), while
+ * the group's shards are still there.  Set by who has things in them; may be
+ * NULL. */
+extern void (*tess_table_group_hook)(int32 colocation_id, bool joined);
 
 extern void tess_table_init(void);
 

@@ -105,6 +105,8 @@ distribute(TessTableRequest *request)
 	tess_work_create_schemas(work, schema);
 	rows = build(rel, work, false);
 	tess_objects_bring_for_table(relation);
+	if (tess_table_group_hook != NULL)
+		tess_table_group_hook(row.colocation_id, true);
 	tess_table_empty_shell(rel);
 	if (rows > 0)
 	{

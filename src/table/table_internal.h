@@ -41,12 +41,6 @@ extern void tess_table_notice_referrers(Relation rel);
 extern int32 tess_table_choose_group(const TessTableRequest *request);
 extern bool tess_table_leave_group(int32 colocation_id, const char *schema);
 
-/* table_work.c */
-extern TessWork *tess_work_of_group(int32 colocation_id);
-extern void tess_work_add(TessWork *work, const char *sql);
-extern void tess_work_drop(TessWork *work, const char *schema, const char *name,
-						   bool drop_schemas);
-
 /* table_rows.c */
 extern bool tess_table_has_rows(Relation rel);
 extern uint64 tess_table_send_rows(Relation rel, const TessTable *table);

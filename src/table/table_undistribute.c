@@ -20,8 +20,11 @@
 #include "table/table_internal.h"
 
 static const TessTable *table_to_undistribute(Relation rel);
+static void lock_shards(const TessTable *table);
 static void keep_size(Relation rel, uint64 rows);
 static void notice_references(Relation rel);
+
+void (*tess_table_group_hook)(int32 colocation_id, bool joined) = NULL;
 
 PG_FUNCTION_INFO_V1(tess_table_undistribute);
 
@@ -40,6 +43,7 @@ tess_table_undistribute(PG_FUNCTION_ARGS)
 	{
 		/* a restore may have left rows there */
 		tess_table_empty_shell(rel);
+		lock_shards(table);
 		rows = tess_table_fetch_rows(rel, table);
 	}
 	tess_table_drop_shards(table->relation, table->schema, table->name);
@@ -54,6 +58,25 @@ tess_table_undistribute(PG_FUNCTION_ARGS)
 	notice_references(rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
+}
+
+/* Functions that run in a shard do not lock the shell. */
+static void
+lock_shards(const TessTable *table)
+{
+	TessWork *work = tess_work_of_table(table);
+
+	for (int i = 0; i < work->count; i++)
+	{
+		TessNodeWork *node = &work->nodes[i];
+		ListCell *cell;
+
+		foreach(cell, tess_work_names(node, table))
+			node->commands = lappend(node->commands,
+									 psprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE",
+											  (char *) lfirst(cell)));
+	}
+	tess_work_run(work);
 }
 
 /* What the statistics of its columns are about, now in its own files. */
@@ -133,6 +156,8 @@ tess_table_drop_shards(Oid relation, const char *schema, const char *name)
 	else
 		work = tess_work_of_nodes(tess_meta_remote_nodes());
 	tess_cat_table_delete(relation);
+	if (row->kind == TESS_DISTRIBUTED && tess_table_group_hook != NULL)
+		tess_table_group_hook(row->colocation_id, false);
 	if (row->kind == TESS_DISTRIBUTED)
 		drop_schemas = tess_table_leave_group(row->colocation_id, schema);
 	tess_work_drop(work, schema, name, drop_schemas);

@@ -66,6 +66,7 @@ static const Field fragment_fields[] =
 	 FIELD(TessFragment, locks_rows, FIELD_BOOL),
 	 FIELD(TessFragment, reads_changed, FIELD_BOOL),
 	 FIELD(TessFragment, calls_functions, FIELD_BOOL),
+	 FIELD(TessFragment, function, FIELD_OID),
 	 FIELD(TessFragment, sets_count, FIELD_BOOL),
 	 FIELD(TessFragment, role, FIELD_OID),
 	 FIELD(TessFragment, number, FIELD_INT64),

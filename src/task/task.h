@@ -133,6 +133,8 @@ typedef struct TessFragment
 	bool reads_changed;
 	/* The statement calls functions that may read anything under its snapshot. */
 	bool calls_functions;
+	Oid function; /* the statement is nothing but a call of the shard's copy of this
+					  * one, which the user has to have the right to; or InvalidOid */
 	bool sets_count; /* es_processed is the sum of the nodes' counts */
 	Oid role;		 /* InvalidOid: who starts the statement */
 

@@ -86,6 +86,19 @@ sub create_tables
 	return join '', map { "CREATE TABLE $_->[0] ($_->[1]);\n" } @tables;
 }
 
+# pgbench's transaction as a procedure.
+my $procedure = <<'SQL';
+CREATE PROCEDURE tpcb(b int, a int, t int, d int) LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE accounts SET abalance = abalance + d WHERE bid = b AND aid = a;
+	PERFORM abalance FROM accounts WHERE bid = b AND aid = a;
+	UPDATE tellers SET tbalance = tbalance + d WHERE bid = b AND tid = t;
+	UPDATE branches SET bbalance = bbalance + d WHERE bid = b;
+	INSERT INTO history (bid, tid, aid, delta, mtime) VALUES (b, t, a, d, CURRENT_TIMESTAMP);
+END $$;
+SQL
+my $distribute_procedure = "SELECT tessera.create_distributed_function('tpcb', 'b', 'accounts');\n";
+
 sub distribute_tables
 {
 	return join '', map { "SELECT tessera.create_distributed_table('$_->[0]', '$_->[2]');\n" } @tables;
@@ -138,15 +151,16 @@ sub fill_all
 {
 	my $quiet = "SET client_min_messages = warning;\n";
 
-	$server{plain}->query(create_tables() . $fill . 'VACUUM ANALYZE');
-	$server{alone}->query($quiet . 'CREATE EXTENSION tessera;' . create_tables() . distribute_tables() . $fill);
+	$server{plain}->query(create_tables() . $procedure . $fill . 'VACUUM ANALYZE');
+	$server{alone}->query($quiet . 'CREATE EXTENSION tessera;' . create_tables() . distribute_tables()
+		  . $procedure . $distribute_procedure . $fill);
 	$server{alone}->query('VACUUM ANALYZE');
-	$cluster->query($quiet . create_tables() . distribute_tables() . $fill);
+	$cluster->query($quiet . create_tables() . distribute_tables() . $procedure . $distribute_procedure . $fill);
 	# the same rows in shards that can be asked straight
 	$cluster->query($quiet . 'CREATE SCHEMA one; SET search_path = one;' . create_tables()
-		  . distribute_to_one_shard() . $fill);
+		  . distribute_to_one_shard() . $procedure . $distribute_procedure . $fill);
 	$cluster->query('VACUUM ANALYZE');
-	$server{fdw}->query(partition_tables() . $fill);
+	$server{fdw}->query(partition_tables() . $procedure . $fill);
 	$cluster->node_query($_, 'VACUUM ANALYZE') for 1, 2;
 	return;
 }
@@ -175,6 +189,12 @@ sub choose
 }
 
 my $id = "\\set id random(1, $rows)\n";
+my $tpcb_keys = <<"SCRIPT";
+\\set bid random(1, $branches)
+\\set aid random(1, $rows / $branches - 1) * $branches + :bid - 1
+\\set tid random(1, 9) * $branches + :bid - 1
+\\set delta random(-5000, 5000)
+SCRIPT
 my $transfer = choose('x', split /\n/, keys_of_node('node1')) . choose('y', split /\n/, keys_of_node('node2'));
 
 # script: of pgbench; statement and params: of round_trip; lacks: a peer that cannot
@@ -213,13 +233,14 @@ my %workload = (
 		params => ["int4:1:$rows"],
 		table => 'a',
 	},
+	procedure => {
+		script => "${tpcb_keys}CALL tpcb(:bid, :aid, :tid, :delta);\n",
+		table => 'accounts',
+		changes => 'SELECT count(*) FROM history',
+	},
 	tpcb => {
 		script => <<"SCRIPT",
-\\set bid random(1, $branches)
-\\set aid random(1, $rows / $branches - 1) * $branches + :bid - 1
-\\set tid random(1, 9) * $branches + :bid - 1
-\\set delta random(-5000, 5000)
-BEGIN;
+${tpcb_keys}BEGIN;
 UPDATE accounts SET abalance = abalance + :delta WHERE bid = :bid AND aid = :aid;
 SELECT abalance FROM accounts WHERE bid = :bid AND aid = :aid;
 UPDATE tellers SET tbalance = tbalance + :delta WHERE bid = :bid AND tid = :tid;
@@ -237,7 +258,7 @@ SCRIPT
 	},
 );
 my @cells;
-for my $name (qw(select update insert upsert join tpcb transfer))
+for my $name (qw(select update insert upsert join tpcb procedure transfer))
 {
 	for my $protocol (qw(simple extended prepared))
 	{

@@ -25,12 +25,15 @@ INSERT INTO tessera.placement SELECT shard_id, 1 FROM tessera.shard;
 INSERT INTO tessera."table" VALUES ('"Odd ""schema"."T 1"', 'distributed', 1, 'K k');
 INSERT INTO tessera."table" VALUES ('ref', 'reference');
 INSERT INTO tessera.commit_record (gid) VALUES ('gid 1');
+CREATE FUNCTION "Odd ""schema"."F f"("K k" "Odd ""schema".mood) RETURNS int LANGUAGE sql AS 'SELECT 1';
+INSERT INTO tessera.function VALUES ('"Odd ""schema"."F f"("Odd ""schema".mood)', 1, 1, '{public}', false,
+	'Odd "schema', '"F f"("Odd ""schema".mood)', 'digest');
 SQL
 
 # All rows of the catalogs, the sequences, and the dependencies on the extension.
 my $all = join ";\n",
   (map { "SELECT '$_', r.* FROM tessera.\"$_\" r ORDER BY r::text" }
-	  qw(cluster node colocation shard shard_range placement table commit_record)),
+	  qw(cluster node colocation shard shard_range placement table function commit_record)),
   (map { "SELECT '$_', last_value, is_called FROM tessera.$_" }
 	  qw(node_id_seq colocation_id_seq shard_id_seq)),
   "SELECT objid::regclass FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'n'"

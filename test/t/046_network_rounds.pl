@@ -19,6 +19,10 @@ $cluster->query(q{
 	CREATE TABLE t (k int PRIMARY KEY, v int NOT NULL DEFAULT 0);
 	SELECT tessera.create_distributed_table('t', 'k', shard_count => 4);
 	INSERT INTO t SELECT i FROM generate_series(1, 100) i;});
+$cluster->query(q{
+	CREATE PROCEDURE twice(key int) LANGUAGE plpgsql AS
+		'BEGIN UPDATE t SET v = v + 1 WHERE k = key; UPDATE t SET v = v + 1 WHERE k = key; END';
+	SELECT tessera.create_distributed_function('twice', 'key', 't')});
 my ($a, $b, $c) = map {
 	$cluster->query("SELECT k FROM t WHERE (tessera.shard_of('t', k)).node = 'node$_->[0]' ORDER BY k OFFSET $_->[1] LIMIT 1")
 } [ 1, 0 ], [ 1, 1 ], [ 2, 0 ];
@@ -42,6 +46,7 @@ my ($first, $second, $other) = map { "UPDATE t SET v = v + 1 WHERE k = $_" } $a,
 costs('a write of one shard', 1, $first);
 costs('a write of one shard that returns rows', 1, "$first RETURNING *");
 costs('a read of one shard', 1, "SELECT v FROM t WHERE k = $a");
+costs('a procedure of two statements', 1, "CALL twice($a)");
 costs('a read of all shards', 1, 'SELECT sum(v) FROM t');
 costs('a write of two nodes', 2, 'UPDATE t SET v = v + 1');
 costs('a transaction of one node, three statements', 4, 'BEGIN', $first, $second, $first, 'COMMIT');

@@ -131,6 +131,38 @@ bound_costs("\\startpipeline\nUPDATE t SET v = v + 1 WHERE k = $a RETURNING v;\n
 bound_costs("\\startpipeline\nUPDATE t SET v = v + 1 WHERE k = $a;\nUPDATE t SET v = v + 1 WHERE k = $b;\n\\endpipeline",
 	3, 'two in a pipeline are one transaction');
 
+# A function in the shard of its key: all of its statements in one round trip.
+$cluster->query(q{
+	CREATE PROCEDURE twice(key int) LANGUAGE plpgsql AS
+		'BEGIN UPDATE t SET v = v + 1 WHERE k = key; UPDATE t SET v = v + 1 WHERE k = key; END';
+	CREATE PROCEDURE twice_of(key int, OUT sum int, OUT label text) LANGUAGE plpgsql AS
+		'BEGIN UPDATE t SET v = v + 1 WHERE k = key RETURNING v, ''is '' || v INTO sum, label; END';
+	CREATE PROCEDURE sum_of(key int, INOUT more int) LANGUAGE plpgsql AS
+		'BEGIN UPDATE t SET v = v + more WHERE k = key RETURNING v INTO more; END';
+	CREATE FUNCTION raise(key int) RETURNS int LANGUAGE plpgsql AS
+		'BEGIN UPDATE t SET v = v + 1 WHERE k = key; RETURN (SELECT v FROM t WHERE k = key); END';
+	CREATE FUNCTION rows_of(key int, n int) RETURNS SETOF text LANGUAGE sql AS
+		'UPDATE t SET v = v + 1 WHERE k = key; SELECT repeat(''x'', 1000) FROM generate_series(1, n)';
+	CREATE FUNCTION nothing(key int) RETURNS void LANGUAGE sql AS 'UPDATE t SET v = v + 1 WHERE k = key';
+	CREATE FUNCTION look(key int) RETURNS int STABLE LANGUAGE sql AS 'SELECT v FROM t WHERE k = key';
+	SELECT tessera.create_distributed_function(f, 'key', 't')
+		FROM unnest('{twice,twice_of,sum_of,raise,rows_of,nothing,look}'::text[]) f});
+costs("CALL twice($a);", 1, 'CALL');
+costs("CALL sum_of($a, 1);", 1, 'CALL with a number that comes out');
+costs("CALL twice_of($a, NULL, NULL);", 2, 'a text might be too long: the node waits for COMMIT');
+costs("SELECT raise($a);", 1, 'a function that writes');
+costs("SELECT * FROM raise($a);", 1, 'the same in FROM');
+costs("SELECT nothing($a);", 1, 'one that returns nothing');
+costs("SELECT look($a);", 1, 'one that reads');
+costs("SELECT rows_of($a, 10);", 1, 'one that returns rows');
+costs("SELECT rows_of($a, 100);", 2, 'many of them wait for COMMIT');
+costs("BEGIN; CALL twice($a); CALL twice($b); COMMIT;", 3, 'in a transaction of one node');
+costs("BEGIN; CALL twice($a); CALL twice($c); COMMIT;", 6, 'and of two, three each');
+costs("SELECT raise($a) + 1;", 3, 'inside of an expression each statement has its own');
+counts('statements', "CALL twice($a);", 1, 'CALL is one statement');
+bound_costs("CALL twice($a);", 1, 'a bound CALL');
+bound_costs("SELECT raise($a);", 1, 'a bound call of a function');
+
 # Whatever is not the last act commits at the end.
 $cluster->refused("DO \$\$ BEGIN UPDATE t SET v = 88 WHERE k = $a; PERFORM 1 / 0; END \$\$", '22012', qr/division/, 'a block that fails');
 $cluster->gives("SELECT count(*) FROM t WHERE v = 88", '0', 'takes its write back');

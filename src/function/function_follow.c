@@ -1,0 +1,156 @@
+/*
+ * function_follow.c - what statements do to distributed functions, and to the
+ * tables of their groups, is done to the copies.
+ *
+ * A row has the digest of the definition that the copies have, and of what they
+ * are told of the tables.  After a statement that may have changed either it is
+ * compared with what stands here now; so nothing needs to be known of the
+ * statement.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_proc.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#include "base/base.h"
+#include "catalog/catalog.h"
+#include "function/function_internal.h"
+#include "table/table.h"
+
+static bool
+may_change_functions(const Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_CreateFunctionStmt:
+		case T_AlterFunctionStmt:
+		case T_AlterTableStmt:
+		case T_RenameStmt:
+		case T_AlterObjectSchemaStmt:
+		case T_AlterOwnerStmt:
+		case T_GrantStmt:
+		case T_CommentStmt:
+		case T_ReassignOwnedStmt:
+		case T_DropOwnedStmt:
+		case T_DropStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Rights on a schema hold for its part in the shards. */
+static void
+follow_schema(const GrantStmt *grant, List *rows)
+{
+	List *done = NIL;
+	ListCell *cell;
+
+	foreach(cell, rows)
+	{
+		const TessFunctionRow *row = lfirst(cell);
+		List *place = list_make2(makeString(row->schema),
+								 makeInteger(row->colocation_id));
+		TessWork *work;
+
+		if (row->key_argument == 0 || list_member(done, place) ||
+			!list_member(grant->objects, makeString(row->schema)))
+			continue;
+		done = lappend(done, place);
+		work = tess_work_of_group(row->colocation_id);
+		tess_work_create_schemas(work, row->schema);
+		tess_work_run(work);
+	}
+}
+
+static void
+forget(const TessFunctionRow *row)
+{
+	tess_function_lock(row->colocation_id);
+	if (row->key_argument > 0)
+		tess_function_drop_copies(row);
+	tess_cat_function_delete(row->function);
+}
+
+static void
+follow(const TessFunctionRow *row)
+{
+	TessFunctionRow now = *row;
+	bool has_moved;
+
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(row->function)))
+	{
+		forget(row);
+		return;
+	}
+	tess_function_describe(&now);
+	if (strcmp(now.digest, row->digest) == 0)
+		return;
+	tess_function_lock(row->colocation_id);
+	has_moved = strcmp(now.schema, row->schema) != 0 ||
+				strcmp(now.signature, row->signature) != 0;
+	if (row->key_argument > 0)
+	{
+		if (has_moved)
+			tess_function_drop_copies(row);
+		tess_function_set_path(&now);
+		tess_function_copy(&now);
+	}
+	tess_cat_function_set(&now);
+}
+
+/* See function.h. */
+void
+tess_functions_after(Node *statement)
+{
+	List *rows;
+	ListCell *cell;
+
+	if (!may_change_functions(statement) || tess_cat_is_restoring())
+		return;
+	rows = tess_cat_functions();
+	if (rows != NIL && IsA(statement, GrantStmt) &&
+		((GrantStmt *) statement)->objtype == OBJECT_SCHEMA)
+		follow_schema((GrantStmt *) statement, rows);
+	foreach(cell, rows)
+		follow(lfirst(cell));
+}
+
+/* A table has joined a group: its functions are told; or the last one has left
+ * it, and the shards are about to go.  A copy may know tables that have gone. */
+static void
+group_changed(int32 colocation_id, bool joined)
+{
+	List *rows;
+	ListCell *cell;
+
+	if (!joined && tess_cat_tables_of_group(colocation_id) != NIL)
+		return;
+	rows = tess_cat_functions();
+	foreach(cell, rows)
+	{
+		const TessFunctionRow *row = lfirst(cell);
+
+		if (row->key_argument == 0 || row->colocation_id != colocation_id)
+			continue;
+		if (joined)
+		{
+			follow(row);
+			continue;
+		}
+		if (SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(row->function)))
+			ereport(NOTICE,
+					(errmsg("function %s.%s is not distributed any more",
+							quote_identifier(row->schema), row->signature),
+					 errdetail("Its colocation group has no tables left.")));
+		forget(row);
+	}
+}
+
+void
+tess_function_init(void)
+{
+	tess_table_group_hook = group_changed;
+}

@@ -1,0 +1,452 @@
+/*
+ * function_call.c - calls of functions and procedures that run in the shard of
+ * their key: planned as one scan, whose text is the call of the shard's copy.
+ *
+ * A SELECT is such a call if it is nothing else, and a CALL always, where the key
+ * is known before it runs, all arguments travel, and names in the body would be
+ * looked up in the same schemas as here.  Otherwise the function runs here, and
+ * its statements are distributed ones.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "funcapi.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "base/base.h"
+#include "plan/plan_internal.h"
+#include "route/route.h"
+#include "xact/xact.h"
+
+/* What is called, and what its text is made of. */
+typedef struct FunctionCall
+{
+	const TessFunction *function;
+	FuncExpr *call;
+	List *exprs; /* of the parameters */
+	StringInfoData text;
+	List *output; /* TargetEntry *: the columns that come back */
+} FunctionCall;
+
+/* May it be sent? ------------------------------------------------------------- */
+
+/* A temporary table would be found here before the shard's. */
+static bool
+is_hidden_by_temporary(const TessFunction *function)
+{
+	Oid temporary = LookupExplicitNamespace("pg_temp", true);
+	ListCell *cell;
+
+	if (!OidIsValid(temporary))
+		return false;
+	foreach(cell, function->tables)
+	{
+		char *name = get_rel_name(lfirst_oid(cell));
+
+		if (name != NULL && OidIsValid(get_relname_relid(name, temporary)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+finds_same_names(const TessFunction *function)
+{
+	if (is_hidden_by_temporary(function))
+		return false;
+	return function->sets_path ||
+		   equal(function->search_path, fetch_search_path(false));
+}
+
+/* Types that the function was declared with have been made on the nodes. */
+static bool
+is_declared(Oid function, Oid type)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool found;
+	Oid *types;
+	char **names;
+	char *modes;
+	int count;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	found = ((Form_pg_proc) GETSTRUCT(tuple))->prorettype == type;
+	count = get_func_arg_info(tuple, &types, &names, &modes);
+	for (int i = 0; i < count && !found; i++)
+		found = types[i] == type;
+	ReleaseSysCache(tuple);
+	return found;
+}
+
+/* Rows without a named type cannot be sent or received. */
+static bool
+type_travels(const FunctionCall *sent, Oid type)
+{
+	TessTravel none = {NIL};
+
+	return get_typtype(type) != TYPTYPE_PSEUDO && type != UNKNOWNOID &&
+		   (tess_type_travels(&none, type) ||
+			is_declared(sent->function->function, type));
+}
+
+static bool
+types_travel(const FunctionCall *sent)
+{
+	ListCell *cell;
+
+	foreach(cell, sent->call->args)
+		if (!type_travels(sent, exprType(lfirst(cell))))
+			return false;
+	foreach(cell, sent->output)
+	{
+		Oid type = exprType((Node *) lfirst_node(TargetEntry, cell)->expr);
+
+		if (type != VOIDOID && !type_travels(sent, type))
+			return false;
+	}
+	return true;
+}
+
+/* What decides where it runs is evaluated apart from the other arguments. */
+static bool
+may_be_sent(const FunctionCall *sent)
+{
+	const TessFunction *function = sent->function;
+	Node *key = list_nth(sent->call->args, function->key_argument);
+
+	return types_travel(sent) && !contain_volatile_functions(key) &&
+		   tess_route_type_is_compatible(&function->group->hasher,
+										 exprType(key)) &&
+		   finds_same_names(function);
+}
+
+/* The text ---------------------------------------------------------------------- */
+
+/* The next argument of the call, as a parameter; nodes know types of users by
+ * name. */
+static void
+add_argument(FunctionCall *sent, Node *argument)
+{
+	sent->exprs = lappend(sent->exprs, argument);
+	appendStringInfo(&sent->text, "$%d::%s", list_length(sent->exprs),
+					 format_type_be_qualified(exprType(argument)));
+}
+
+static void
+add_separator(FunctionCall *sent, int position)
+{
+	if (position > 0)
+		appendStringInfoString(&sent->text, ", ");
+}
+
+/* ".name(arguments)", behind the schema. */
+static void
+write_call(FunctionCall *sent)
+{
+	ListCell *cell;
+
+	appendStringInfo(&sent->text, ".%s(", quote_identifier(sent->function->name));
+	foreach(cell, sent->call->args)
+	{
+		add_separator(sent, foreach_current_index(cell));
+		if (sent->call->funcvariadic && lnext(sent->call->args, cell) == NULL)
+			appendStringInfoString(&sent->text, "VARIADIC ");
+		add_argument(sent, lfirst(cell));
+	}
+	appendStringInfoChar(&sent->text, ')');
+}
+
+/* The same for CALL, where what comes out has a place among the arguments. */
+static void
+write_procedure_call(FunctionCall *sent)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID,
+									  ObjectIdGetDatum(sent->call->funcid));
+	List *args = sent->call->args;
+	int next = 0;
+	Oid *types;
+	char **names;
+	char *modes;
+	int count;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", sent->call->funcid);
+	count = get_func_arg_info(tuple, &types, &names, &modes);
+	appendStringInfo(&sent->text, ".%s(", quote_identifier(sent->function->name));
+	for (int i = 0; i < count; i++)
+	{
+		add_separator(sent, i);
+		if (modes != NULL && modes[i] == PROARGMODE_OUT)
+		{
+			appendStringInfoString(&sent->text, "NULL");
+			continue;
+		}
+		if (sent->call->funcvariadic && next == list_length(args) - 1)
+			appendStringInfoString(&sent->text, "VARIADIC ");
+		add_argument(sent, list_nth(args, next++));
+	}
+	/* VARIADIC "any" */
+	for (; next < list_length(args); next++)
+	{
+		add_separator(sent, next);
+		add_argument(sent, list_nth(args, next));
+	}
+	appendStringInfoChar(&sent->text, ')');
+	ReleaseSysCache(tuple);
+}
+
+/* "SELECT r.c1, ... FROM", and the columns' names (and types, if the function
+ * does not say them) behind the call. */
+static char *
+write_columns(FunctionCall *sent, RangeTblFunction *function, char **behind)
+{
+	StringInfoData front;
+	StringInfoData names;
+	ListCell *cell;
+
+	initStringInfo(&front);
+	appendStringInfoString(&front, "SELECT ");
+	foreach(cell, sent->output)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		appendStringInfo(&front, "%sr.c%d",
+						 foreach_current_index(cell) > 0 ? ", " : "",
+						 castNode(Var, entry->expr)->varattno);
+	}
+	appendStringInfoString(&front, " FROM ");
+
+	initStringInfo(&names);
+	appendStringInfoString(&names, " AS r(");
+	for (int i = 0; i < function->funccolcount; i++)
+	{
+		appendStringInfo(&names, "%sc%d", i > 0 ? ", " : "", i + 1);
+		if (function->funccoltypes != NIL)
+			appendStringInfo(&names, " %s",
+							 format_type_extended(list_nth_oid(function->funccoltypes,
+															   i),
+												  list_nth_int(function->funccoltypmods,
+															   i),
+												  FORMAT_TYPE_TYPEMOD_GIVEN |
+													  FORMAT_TYPE_FORCE_QUALIFY));
+	}
+	appendStringInfoChar(&names, ')');
+	*behind = names.data;
+	return front.data;
+}
+
+/* The plan ---------------------------------------------------------------------- */
+
+/* "The key is this argument", for pruning alone: nobody evaluates it. */
+static Expr *
+make_prune(const FunctionCall *sent)
+{
+	const TessGroup *group = sent->function->group;
+	CaseTestExpr *key = makeNode(CaseTestExpr);
+	TypeCacheEntry *type = lookup_type_cache(group->hasher.type,
+											 TYPECACHE_EQ_OPR);
+
+	key->typeId = group->hasher.type;
+	key->typeMod = -1;
+	key->collation = group->hasher.collation;
+	return make_opclause(type->eq_opr, BOOLOID, false, (Expr *) key,
+						 list_nth(sent->call->args, sent->function->key_argument),
+						 InvalidOid, group->hasher.collation);
+}
+
+static PlannedStmt *
+make_plan(TessJob *job, FunctionCall *sent, const char *front, const char *behind)
+{
+	const TessFunction *function = sent->function;
+	bool writes = func_volatile(function->function) == PROVOLATILE_VOLATILE;
+	TessFragment *fragment = tess_fragment_make();
+	PlanInvalItem *item = makeNode(PlanInvalItem);
+	TessBindings bindings = {.exprs = sent->exprs};
+	PlannedStmt *stmt;
+
+	fragment->command = CMD_SELECT;
+	fragment->target = TESS_TO_ONE_SHARD;
+	fragment->anchor = linitial_oid(function->tables);
+	fragment->relations = list_copy(function->tables);
+	fragment->changed = writes ? list_copy(function->tables) : NIL;
+	fragment->template = list_make3(makeString(pstrdup(front)),
+									list_make1(
+										makeString(pstrdup(function->schema))),
+									makeString(psprintf("%s%s", sent->text.data,
+														behind)));
+	fragment->param_types = tess_binding_types(&bindings);
+	fragment->has_prune = true;
+	fragment->function = function->function;
+	tess_fragment_describe(fragment, sent->output);
+	stmt = tess_send_plan(job, fragment, sent->output,
+						  lappend(sent->exprs, make_prune(sent)));
+
+	item->cacheId = PROCOID;
+	item->hashValue = GetSysCacheHashValue1(PROCOID,
+											ObjectIdGetDatum(function->function));
+	stmt->invalItems = lappend(stmt->invalItems, item);
+	stmt->relationOids = lappend_oid(stmt->relationOids,
+									 tess_catalog_relation_oid("function"));
+	return stmt;
+}
+
+/* SELECT ------------------------------------------------------------------------ */
+
+/* Nothing but a target list, and FROM. */
+static bool
+is_plain(const Query *query)
+{
+	return query->commandType == CMD_SELECT && query->canSetTag &&
+		   query->cteList == NIL && query->setOperations == NULL &&
+		   query->groupClause == NIL && query->groupingSets == NIL &&
+		   query->havingQual == NULL && query->windowClause == NIL &&
+		   query->distinctClause == NIL && query->sortClause == NIL &&
+		   query->limitCount == NULL && query->limitOffset == NULL &&
+		   query->rowMarks == NIL && !query->hasAggs && !query->hasSubLinks &&
+		   query->jointree->quals == NULL;
+}
+
+static const TessFunction *
+function_of(Node *expr, FunctionCall *sent)
+{
+	if (!IsA(expr, FuncExpr))
+		return NULL;
+	sent->call = (FuncExpr *) expr;
+	sent->function = tess_meta_function(sent->call->funcid);
+	return sent->function;
+}
+
+/*
+ * SELECT f(...).  Not from inside a function: PL/pgSQL takes such a statement for
+ * an expression, of which it does not execute the plan.
+ */
+static bool
+is_target_call(const Query *query, FunctionCall *sent)
+{
+	TargetEntry *entry;
+
+	if (query->rtable != NIL || tess_xact_depth > 0 ||
+		list_length(query->targetList) != 1)
+		return false;
+	entry = linitial_node(TargetEntry, query->targetList);
+	sent->output = query->targetList;
+	return function_of((Node *) entry->expr, sent) != NULL;
+}
+
+/* SELECT columns FROM f(...).  The function in FROM, or NULL. */
+static RangeTblFunction *
+is_from_call(const Query *query, FunctionCall *sent)
+{
+	RangeTblEntry *rte;
+	RangeTblFunction *function;
+	ListCell *cell;
+
+	if (list_length(query->rtable) != 1 || query->targetList == NIL)
+		return NULL;
+	rte = linitial_node(RangeTblEntry, query->rtable);
+	if (rte->rtekind != RTE_FUNCTION || rte->funcordinality ||
+		list_length(rte->functions) != 1)
+		return NULL;
+	function = linitial_node(RangeTblFunction, rte->functions);
+	if (function_of(function->funcexpr, sent) == NULL)
+		return NULL;
+	foreach(cell, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (entry->resjunk || !IsA(entry->expr, Var) ||
+			((Var *) entry->expr)->varattno <= 0)
+			return NULL;
+	}
+	sent->output = query->targetList;
+	return function;
+}
+
+/* See plan_internal.h. */
+PlannedStmt *
+tess_plan_function(TessJob *job)
+{
+	FunctionCall sent = {NULL};
+	RangeTblFunction *function = NULL;
+	const char *front = "SELECT ";
+	char *behind = "";
+
+	if (list_length(job->parse->rtable) > 1 || !is_plain(job->parse))
+		return NULL;
+	if (!is_target_call(job->parse, &sent))
+	{
+		function = is_from_call(job->parse, &sent);
+		if (function == NULL)
+			return NULL;
+	}
+	if (!may_be_sent(&sent))
+		return NULL;
+	initStringInfo(&sent.text);
+	write_call(&sent);
+	if (function != NULL)
+		front = write_columns(&sent, function, &behind);
+	return make_plan(job, &sent, front, behind);
+}
+
+/* CALL -------------------------------------------------------------------------- */
+
+/* The columns of its result, as a target list of which only the types count. */
+static List *
+result_columns(CallStmt *statement)
+{
+	TupleDesc desc;
+	List *output = NIL;
+
+	if (statement->outargs == NIL)
+		return NIL;
+	desc = CallStmtResultDesc(statement);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		const FormData_pg_attribute *column = TupleDescAttr(desc, i);
+
+		output = lappend(output,
+						 makeTargetEntry((Expr *)
+											 makeNullConst(column->atttypid,
+														   column->atttypmod,
+														   column->attcollation),
+										 i + 1, pstrdup(NameStr(column->attname)),
+										 false));
+	}
+	return output;
+}
+
+/* See plan.h. */
+PlannedStmt *
+tess_plan_call(CallStmt *statement)
+{
+	FunctionCall sent = {NULL};
+	Query *parse;
+	TessJob job = {NULL};
+
+	/* the statement may belong to a plan that is kept */
+	if (tess_meta_function(statement->funcexpr->funcid) == NULL)
+		return NULL;
+	(void) function_of(copyObject((Node *) statement->funcexpr), &sent);
+	sent.output = result_columns(statement);
+	if (!may_be_sent(&sent))
+		return NULL;
+	parse = makeNode(Query);
+	parse->commandType = CMD_SELECT;
+	parse->canSetTag = true;
+	parse->jointree = makeFromExpr(NIL, NULL);
+	job.parse = parse;
+	initStringInfo(&sent.text);
+	write_procedure_call(&sent);
+	return make_plan(&job, &sent, "CALL ", "");
+}
