@@ -135,8 +135,11 @@ package TesseraServer;
 use strict;
 use warnings;
 use parent -norequire, 'PostgreSQL::Test::Cluster';
+use IPC::Run;
 use PostgreSQL::Test::RecursiveCopy;
 use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
 
 # A started server with the database.
 sub make
@@ -189,6 +192,28 @@ sub query
 {
 	my ($self, $sql, %params) = @_;
 	return $self->safe_psql(undef, $sql, connstr => $self->_connection(%params));
+}
+
+# As the one that is inherited, but a server that is away when psql connects is no error:
+# nothing is written to a psql that may have ended.
+sub poll_query_until
+{
+	my ($self, $database, $sql, $expected) = @_;
+	my $last = '';
+
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		my ($out, $err) = ('', '');
+
+		IPC::Run::run([ 'psql', '-XAt', '-d', $self->connstr($database), '-c', $sql ],
+			'<', \undef, '>', \$out, '2>', \$err);
+		chomp $out;
+		return 1 if $out eq ($expected // 't') && $err eq '';
+		$last = "$out\n$err";
+		usleep(100_000);
+	}
+	diag "never became so: $sql\nlast: $last";
+	return 0;
 }
 
 # The messages of SQL that fails, with SQLSTATEs; '' if it does not fail.
