@@ -78,10 +78,10 @@ sub beside
 # SIGKILL of the session in the transfer, so the server goes down.
 sub kill_coordinator
 {
-	my ($point) = @_;
+	my ($point, $settings) = @_;
 	my $pid_file = $coordinator->data_dir . '/postmaster.pid';
 
-	$coordinator->psql(undef, "SET tessera.fault_points = '$point:kill'; $transfer",
+	$coordinator->psql(undef, ($settings // '') . "SET tessera.fault_points = '$point:kill'; $transfer",
 		connstr => $database);
 	for (1 .. 1000)
 	{
@@ -111,6 +111,13 @@ for my $kill ([ xact_before_prepare => 0 ], [ xact_after_prepare => 0 ],
 	$moved += $commits;
 	balanced("coordinator killed at $point");
 }
+
+# A decision that nodes may have heard of is on disk, whatever the session asked for.
+kill_coordinator('xact_before_commit_prepared', 'SET synchronous_commit = off; ');
+$coordinator->start;
+nothing_prepared($_) for 1, 2;
+$moved++;
+balanced('killed after a commit with synchronous_commit off');
 
 # A node that is down does not keep others from recovering.
 kill_coordinator('xact_after_prepare');
