@@ -1,10 +1,11 @@
 /*
  * command_copy.c - COPY of distributed and reference tables.
  *
- * COPY FROM is core's own: it opens the input, reads the options, converts
- * and fills in defaults against the shell, and counts lines for messages;
- * only the rows go to a stream instead of the heap.  COPY TO becomes COPY of
- * a query, which the planner answers from the shards.
+ * COPY FROM is core's own: it opens the input, reads the options and counts
+ * lines for messages; only the rows go to a stream instead of the heap.  Where
+ * the shards can read them alike they go as they came; else core converts them
+ * and fills in defaults against the shell.  COPY TO becomes COPY of a query,
+ * which the planner answers from the shards.
  */
 #include "postgres.h"
 

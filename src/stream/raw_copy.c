@@ -10,9 +10,7 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "miscadmin.h"
-#include "pgtime.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -118,8 +116,8 @@ copy_lines(RawCopy *copy)
 
 	for (;;)
 	{
-		CHECK_FOR_INTERRUPTS();
 		copy->line = NULL;
+		CHECK_FOR_INTERRUPTS();
 		if (!take_line(copy) && !read_line(copy))
 			break;
 		send_line(copy);
