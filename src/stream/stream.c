@@ -27,8 +27,10 @@
 #define BATCH_BYTES (256 * 1024)
 /* A buffer of a megabyte is not doubled for it. */
 #define PIECE_BYTES (1024 * 1024 - 32 * 1024)
+/* Larger ones are those of single large rows. */
+#define KEPT_BYTES (1024 * 1024)
 /* Of memory, which is up to twice what the queues hold. */
-#define ALL_PIECES_BYTES (32 * 1024 * 1024)
+#define ALL_PIECES_BYTES (40 * 1024 * 1024)
 
 struct TessStream
 {
@@ -70,6 +72,7 @@ static void begin_piece(const TessStream *stream, TessPiece *piece);
 static Size allocated(const TessPiece *piece);
 static bool is_full(const TessStream *stream, const TessPiece *piece);
 static void send_full(TessStream *stream, TessPiece *piece);
+static void free_piece(TessStream *stream, TessPiece *piece);
 static TessPiece *largest_piece(TessStream *stream);
 static void send_piece(TessStream *stream, TessPiece *piece);
 
@@ -354,8 +357,8 @@ tess_stream_put_line(TessStream *stream, int queue, const char *text,
 	int node_lines;
 
 	/* As core counts: what ends lines is known once the first one has ended. */
-	node_lines = 1 + (piece->bytes.data == NULL ? number->quoted_returns
-												: number->quoted_newlines);
+	node_lines = 1 + (piece->bytes.len == 0 ? number->quoted_returns
+											: number->quoted_newlines);
 	append(stream, piece, text, length, number->line, node_lines);
 }
 
@@ -397,9 +400,10 @@ append(TessStream *stream, TessPiece *piece, const char *bytes, int length,
 static void
 begin_piece(const TessStream *stream, TessPiece *piece)
 {
-	if (piece->bytes.data != NULL)
+	if (piece->bytes.len > 0)
 		return;
-	initStringInfo(&piece->bytes);
+	if (piece->bytes.data == NULL)
+		initStringInfo(&piece->bytes);
 	if (stream->writer)
 		tess_row_writer_start(stream->writer, &piece->bytes);
 }
@@ -418,12 +422,30 @@ is_full(const TessStream *stream, const TessPiece *piece)
 		   stream->allocated_bytes >= ALL_PIECES_BYTES;
 }
 
-/* This one, or one that is worth more if all together are too large. */
+/* This one, whose memory is for the next rows; or the largest one, so that all
+ * together take less. */
 static void
 send_full(TessStream *stream, TessPiece *piece)
 {
-	send_piece(stream,
-			   piece->bytes.len >= PIECE_BYTES ? piece : largest_piece(stream));
+	bool is_large = piece->bytes.len >= PIECE_BYTES;
+
+	if (!is_large)
+		piece = largest_piece(stream);
+	send_piece(stream, piece);
+	if (is_large && piece->bytes.maxlen <= KEPT_BYTES)
+		return;
+	free_piece(stream, piece);
+}
+
+static void
+free_piece(TessStream *stream, TessPiece *piece)
+{
+	stream->allocated_bytes -= allocated(piece);
+	if (piece->bytes.data != NULL)
+		pfree(piece->bytes.data);
+	piece->bytes.data = NULL;
+	piece->bytes.len = 0;
+	tess_lines_free(&piece->lines);
 }
 
 static TessPiece *
@@ -433,23 +455,23 @@ largest_piece(TessStream *stream)
 
 	for (int i = 1; i < stream->piece_count; i++)
 	{
-		if (stream->pieces[i].bytes.data != NULL &&
-			(largest->bytes.data == NULL ||
-			 stream->pieces[i].bytes.len > largest->bytes.len))
+		if (stream->pieces[i].bytes.len > largest->bytes.len)
 			largest = &stream->pieces[i];
 	}
 	return largest;
 }
 
+/* It has no rows then, but its memory. */
 static void
 send_piece(TessStream *stream, TessPiece *piece)
 {
 	CHECK_FOR_INTERRUPTS();
 	TESS_FAULT_POINT("stream_piece");
-	stream->allocated_bytes -= allocated(piece);
 	if (stream->writer)
 		tess_row_writer_finish(stream->writer, &piece->bytes);
 	tess_sender_send(stream->sender, piece);
+	resetStringInfo(&piece->bytes);
+	tess_lines_clear(&piece->lines);
 }
 
 void
@@ -459,8 +481,9 @@ tess_stream_end(TessStream *stream)
 		write_batch(stream);
 	for (int i = 0; i < stream->piece_count; i++)
 	{
-		if (stream->pieces[i].bytes.data != NULL)
+		if (stream->pieces[i].bytes.len > 0)
 			send_piece(stream, &stream->pieces[i]);
+		free_piece(stream, &stream->pieces[i]);
 	}
 	tess_sender_finish(stream->sender);
 	if (stream->writer == NULL)

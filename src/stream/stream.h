@@ -4,7 +4,7 @@
  *
  * Rows queue per shard in COPY binary format (text where a type cannot travel
  * in binary), lines of text and csv as they came; a queue that reaches 1 MB, or
- * the largest one when all together take 32 MB, is sent as one COPY statement.
+ * the largest one when all together take 40 MB, is sent as one COPY statement.
  * Shards on this server are filled in process by core's CopyFrom, so
  * constraints, indexes and triggers of the shard are honoured everywhere.
  */

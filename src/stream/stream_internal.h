@@ -105,11 +105,12 @@ extern void tess_stream_put_bytes(TessStream *stream, int queue,
 
 typedef struct TessLines
 {
-	StringInfoData bytes; /* data NULL: none */
+	StringInfoData bytes; /* data NULL or len 0: none */
 	uint64 last;
 } TessLines;
 
 extern void tess_lines_reset(TessLines *lines);
+extern void tess_lines_clear(TessLines *lines);
 extern void tess_lines_free(TessLines *lines);
 extern void tess_lines_copy(TessLines *lines, const TessLines *from,
 							MemoryContext context);
@@ -134,7 +135,7 @@ extern void tess_progress_restore(const TessProgress *progress);
 /* The rows of one queue, as the data of a COPY. */
 typedef struct TessPiece
 {
-	StringInfoData bytes; /* data NULL: no rows */
+	StringInfoData bytes; /* len 0: no rows; data may be NULL then */
 	TessLines lines;	  /* none if the rows are from no input */
 
 	/* Where it goes, and how. */

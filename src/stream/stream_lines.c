@@ -51,6 +51,15 @@ tess_lines_reset(TessLines *lines)
 	lines->last = 0;
 }
 
+/* No lines again, in the same memory. */
+void
+tess_lines_clear(TessLines *lines)
+{
+	if (lines->bytes.data != NULL)
+		resetStringInfo(&lines->bytes);
+	lines->last = 0;
+}
+
 void
 tess_lines_free(TessLines *lines)
 {
@@ -66,7 +75,7 @@ tess_lines_copy(TessLines *lines, const TessLines *from, MemoryContext context)
 	MemoryContext caller = MemoryContextSwitchTo(context);
 
 	tess_lines_free(lines);
-	if (from->bytes.data != NULL)
+	if (from->bytes.data != NULL && from->bytes.len > 0)
 	{
 		initStringInfo(&lines->bytes);
 		appendBinaryStringInfo(&lines->bytes, from->bytes.data, from->bytes.len);
@@ -140,7 +149,8 @@ tess_lines_translate(const TessLines *lines, const char *relation,
 	char *end;
 	uint64 node_line;
 
-	if (lines->bytes.data == NULL || error->context == NULL)
+	if (lines->bytes.data == NULL || lines->bytes.len == 0 ||
+		error->context == NULL)
 		return;
 	number = find_line_number(error->context, relation);
 	if (number == NULL)

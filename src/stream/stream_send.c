@@ -152,8 +152,7 @@ fill_local(const TessSender *sender, TessPiece *piece)
 }
 
 /* Puts a piece into the table of this server, then sends it to the nodes: this
- * server's own copy first, because writers of reference tables meet there.
- * The piece is free again then. */
+ * server's own copy first, because writers of reference tables meet there. */
 void
 tess_sender_send(TessSender *sender, TessPiece *piece)
 {
@@ -164,9 +163,6 @@ tess_sender_send(TessSender *sender, TessPiece *piece)
 		if (!tess_meta_node(piece->node_ids[i])->is_local)
 			send_to_node(sender, piece, piece->node_ids[i]);
 	}
-	pfree(piece->bytes.data);
-	piece->bytes.data = NULL;
-	tess_lines_free(&piece->lines);
 }
 
 /* Waits for all nodes. */

@@ -134,6 +134,7 @@ for my $measure (grep { $_->[0] =~ /$only/ } @measures)
 	note sprintf 'time: %-18s plain %6d ms, all servers %.2f times that, the coordinator %.2f', $name, 10 * median(@plain), median(@total), median(@here);
 }
 
-print JSON::PP->new->canonical->encode($_), "\n" for @results;
+my $json = JSON::PP->new->canonical;
+note 'time: ' . $json->encode($_) for @results;
 
 done_testing();
