@@ -30,6 +30,21 @@ SET search_path = pg_catalog SET datestyle = 'ISO' AS $$
             (SELECT string_agg(a.attnum || '=' || a.attstattarget, ',') FROM pg_attribute a
              WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0))
         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = rel
+        UNION ALL
+        SELECT concat_ws(' ', 'statistics', s.stxname, s.stxkind::text, s.stxstattarget, array(
+            SELECT a.attname FROM pg_attribute a WHERE a.attrelid = rel AND a.attnum = ANY (s.stxkeys) ORDER BY 1)::text,
+            pg_get_statisticsobjdef_expressions(s.oid)::text)
+        FROM pg_statistic_ext s WHERE s.stxrelid = rel
+        UNION ALL
+        SELECT concat_ws(' ', 'comment', coalesce(
+                (SELECT relname FROM pg_class WHERE oid = d.objoid AND d.classoid = 'pg_class'::regclass),
+                (SELECT conname FROM pg_constraint WHERE oid = d.objoid AND d.classoid = 'pg_constraint'::regclass),
+                (SELECT stxname FROM pg_statistic_ext WHERE oid = d.objoid AND d.classoid = 'pg_statistic_ext'::regclass)),
+            (SELECT attname FROM pg_attribute WHERE attrelid = rel AND attnum = d.objsubid AND attnum > 0), d.description)
+        FROM pg_description d WHERE d.objoid = rel
+            OR d.objoid IN (SELECT indexrelid FROM pg_index WHERE indrelid = rel)
+            OR d.objoid IN (SELECT oid FROM pg_constraint WHERE conrelid = rel)
+            OR d.objoid IN (SELECT oid FROM pg_statistic_ext WHERE stxrelid = rel)
     ) x ORDER BY 1 $$;
 SELECT pg_get_functiondef('definition'::regproc) AS definition \gset
 CREATE TABLE all_nodes AS SELECT success FROM tessera.run_on_nodes('CREATE SCHEMA IF NOT EXISTS command_alter_steps');
@@ -202,6 +217,15 @@ CALL step('ALTER TABLE t RESET (fillfactor), SET WITHOUT CLUSTER, REPLICA IDENTI
 CALL step('CREATE INDEX i ON t ((lower(v)), id) WITH (fillfactor = 60); ALTER INDEX i SET (fillfactor = 70); ALTER INDEX i ALTER COLUMN 1 SET STATISTICS 99; ALTER TABLE i RESET (fillfactor)');
 CALL step('ALTER TABLE t ALTER v TYPE text');
 
+CALL step('CREATE STATISTICS many ON k, v, (lower(v)) FROM t; CREATE STATISTICS few (ndistinct) ON k, id FROM t; ALTER STATISTICS many SET STATISTICS 50');
+CALL step('CREATE STATISTICS IF NOT EXISTS many ON k, id FROM t');
+CALL step('COMMENT ON TABLE t IS ''it''; COMMENT ON COLUMN t.v IS ''v''; COMMENT ON INDEX i IS ''i''; COMMENT ON CONSTRAINT later ON t IS ''c''; COMMENT ON STATISTICS many IS ''s''');
+CALL step('ALTER TABLE t ALTER v TYPE varchar(40)');
+CALL step('COMMENT ON INDEX i IS NULL; DROP STATISTICS many, few');
+CALL step('CLUSTER t USING i; CLUSTER t; REINDEX TABLE t; REINDEX (VERBOSE false) INDEX i');
+CALL step('CREATE STATISTICS many ON code, name FROM kinds; COMMENT ON CONSTRAINT kinds_pkey ON kinds IS ''the key''; REINDEX TABLE kinds', 'kinds');
+CALL step('DROP STATISTICS many', 'kinds');
+
 -- reference tables: the same on all copies
 CALL step('ALTER TABLE kinds ADD COLUMN at timestamptz DEFAULT now(), ADD n int DEFAULT 4 CHECK (n > 0), RENAME TO x', 'kinds');
 CALL step('ALTER TABLE kinds ADD COLUMN at timestamptz DEFAULT now(), ADD n int DEFAULT 4 CHECK (n > 0)', 'kinds');
@@ -270,6 +294,8 @@ ALTER TABLE t SET UNLOGGED;
 ALTER TABLE t SET TABLESPACE pg_default;
 ALTER TABLE t ENABLE ROW LEVEL SECURITY;
 ALTER TABLE t OF command_alter_steps.mood;
+REINDEX (TABLESPACE pg_default) TABLE t;
+REINDEX TABLE CONCURRENTLY t;
 CREATE TABLE parent_of_t (LIKE t);
 ALTER TABLE t INHERIT parent_of_t;
 ALTER TABLE parent_of_t INHERIT t;

@@ -59,6 +59,9 @@ static void run_truncate(Utility *utility);
 static void run_vacuum(Utility *utility);
 static void run_alter(Utility *utility);
 static void run_rename(Utility *utility);
+static void run_maintenance(Utility *utility, const RangeVar *name);
+static void run_create_statistics(Utility *utility);
+static void run_alter_statistics(Utility *utility);
 static void run_on_local(Utility *utility, const RangeVar *name);
 static void pass_on_altering(Utility *utility, const TessAltering *altering);
 static void refuse_race(const TessTable *table);
@@ -191,6 +194,18 @@ run_change(Utility *utility)
 			break;
 		case T_RenameStmt:
 			run_rename(utility);
+			break;
+		case T_ReindexStmt:
+			run_maintenance(utility, castNode(ReindexStmt, statement)->relation);
+			break;
+		case T_ClusterStmt:
+			run_maintenance(utility, castNode(ClusterStmt, statement)->relation);
+			break;
+		case T_CreateStatsStmt:
+			run_create_statistics(utility);
+			break;
+		case T_AlterStatsStmt:
+			run_alter_statistics(utility);
 			break;
 		case T_GrantStmt:
 			tess_rights_lock(castNode(GrantStmt, statement));
@@ -459,6 +474,50 @@ run_rename(Utility *utility)
 	tess_rename_finish(rename);
 }
 
+static void
+run_maintenance(Utility *utility, const RangeVar *name)
+{
+	TessMaintenance *maintenance = tess_maintenance_begin(
+		utility->plan->utilityStmt);
+
+	if (maintenance == NULL)
+	{
+		run_on_local(utility, name);
+		return;
+	}
+	pass_on_altering(utility, tess_maintenance_altering(maintenance));
+	tess_maintenance_finish(maintenance);
+}
+
+static void
+run_create_statistics(Utility *utility)
+{
+	CreateStatsStmt *create = castNode(CreateStatsStmt,
+									   utility->plan->utilityStmt);
+	TessNewStats *statistics = tess_stats_before_create(create);
+
+	if (statistics == NULL)
+	{
+		run_on_local(utility, NULL);
+		return;
+	}
+	pass_on_altering(utility, tess_stats_altering(statistics));
+	tess_stats_after_create(statistics);
+}
+
+static void
+run_alter_statistics(Utility *utility)
+{
+	AlterStatsStmt *alter = castNode(AlterStatsStmt, utility->plan->utilityStmt);
+	TessWork *work = tess_stats_work(alter->defnames, "ALTER STATISTICS ",
+									 psprintf(" SET STATISTICS %d",
+											  alter->stxstattarget));
+
+	pass_on(utility);
+	if (work != NULL)
+		tess_work_run(work);
+}
+
 /* What alters no table of ours; name may be NULL. */
 static void
 run_on_local(Utility *utility, const RangeVar *name)
@@ -494,11 +553,16 @@ run_drop(Utility *utility)
 {
 	DropStmt *drop = castNode(DropStmt, utility->plan->utilityStmt);
 	List *indexes;
+	List *statistics;
+	ListCell *lc;
 
 	tess_refuse_command((Node *) drop);
 	indexes = tess_index_before_drop(drop);
+	statistics = tess_stats_before_drop(drop);
 	pass_on(utility);
 	tess_index_after_drop(indexes);
+	foreach(lc, statistics)
+		tess_work_run(lfirst(lc));
 }
 
 static void

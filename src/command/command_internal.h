@@ -90,6 +90,21 @@ extern List *tess_repeat_template(const TessTable *table, const char *head,
 extern void tess_repeat_needed_objects(TessWork *work, Oid relation);
 extern void tess_comment_repeat(const CommentStmt *comment);
 
+/* command_maintain.c: REINDEX and CLUSTER */
+typedef struct TessMaintenance TessMaintenance;
+extern TessMaintenance *tess_maintenance_begin(const Node *statement);
+extern const TessAltering *tess_maintenance_altering(
+	const TessMaintenance *maintenance);
+extern void tess_maintenance_finish(TessMaintenance *maintenance);
+
+/* command_statistics.c: CREATE, ALTER and DROP STATISTICS */
+typedef struct TessNewStats TessNewStats;
+extern TessNewStats *tess_stats_before_create(const CreateStatsStmt *create);
+extern const TessAltering *tess_stats_altering(const TessNewStats *statistics);
+extern void tess_stats_after_create(TessNewStats *statistics);
+extern TessWork *tess_stats_work(List *name, const char *head, const char *tail);
+extern List *tess_stats_before_drop(const DropStmt *drop);
+
 /* command_constraints.c */
 extern void tess_repeat_set_constraints(const ConstraintsSetStmt *set);
 

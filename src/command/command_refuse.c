@@ -34,7 +34,6 @@ static void refuse_foreign_table(CreateForeignTableStmt *create);
 static void refuse_rename(RenameStmt *rename);
 static void refuse_drop(DropStmt *drop);
 static void refuse_extension_drop(DropStmt *drop);
-static void refuse_create_statistics(CreateStatsStmt *create);
 static void refuse_statistics(const List *name, Node *statement);
 static void refuse_comment(CommentStmt *comment);
 static void refuse_schema(const char *schema, Node *statement);
@@ -81,21 +80,6 @@ tess_refuse_command(Node *statement)
 			break;
 		case T_AlterPolicyStmt:
 			refuse_relation(castNode(AlterPolicyStmt, statement)->table,
-							statement);
-			break;
-		case T_CreateStatsStmt:
-			refuse_create_statistics(castNode(CreateStatsStmt, statement));
-			break;
-		case T_AlterStatsStmt:
-			refuse_statistics(castNode(AlterStatsStmt, statement)->defnames,
-							  statement);
-			break;
-		case T_ClusterStmt:
-			refuse_relation(castNode(ClusterStmt, statement)->relation,
-							statement);
-			break;
-		case T_ReindexStmt:
-			refuse_relation(castNode(ReindexStmt, statement)->relation,
 							statement);
 			break;
 		case T_CreateStmt:
@@ -266,9 +250,6 @@ refuse_drop(DropStmt *drop)
 										  list_length(lfirst(lc)) - 1),
 							(Node *) drop);
 				break;
-			case OBJECT_STATISTIC_EXT:
-				refuse_statistics(lfirst(lc), (Node *) drop);
-				break;
 			default:
 				return;
 		}
@@ -301,18 +282,6 @@ tess_refuse_extension_drop(void)
 }
 
 static void
-refuse_create_statistics(CreateStatsStmt *create)
-{
-	ListCell *lc;
-
-	foreach(lc, create->relations)
-	{
-		if (IsA(lfirst(lc), RangeVar))
-			refuse_relation(lfirst(lc), (Node *) create);
-	}
-}
-
-static void
 refuse_statistics(const List *name, Node *statement)
 {
 	Oid statistics = get_statistics_object_oid(unconstify(List *, name), true);
@@ -329,8 +298,7 @@ refuse_statistics(const List *name, Node *statement)
 	refuse(table, statement);
 }
 
-/* Comments on what belongs to a table; on the table and its columns they are
- * repeated on the shards. */
+/* Comments on what shards do not have. */
 static void
 refuse_comment(CommentStmt *comment)
 {
@@ -338,19 +306,12 @@ refuse_comment(CommentStmt *comment)
 
 	switch (comment->objtype)
 	{
-		case OBJECT_INDEX:
-			refuse_name(castNode(List, comment->object), (Node *) comment);
-			break;
-		case OBJECT_TABCONSTRAINT:
 		case OBJECT_TRIGGER:
 		case OBJECT_RULE:
 		case OBJECT_POLICY:
 			name = castNode(List, comment->object);
 			refuse_name(list_truncate(list_copy(name), list_length(name) - 1),
 						(Node *) comment);
-			break;
-		case OBJECT_STATISTIC_EXT:
-			refuse_statistics(castNode(List, comment->object), (Node *) comment);
 			break;
 		default:
 			break;

@@ -119,45 +119,75 @@ tess_repeat_needed_objects(TessWork *work, Oid relation)
 	}
 }
 
-/* COMMENT ON TABLE and ON COLUMN. */
+/* The name but for its last part, which becomes *last. */
+static RangeVar *
+name_before(List *name, char **last)
+{
+	*last = strVal(llast(name));
+	if (list_length(name) < 2)
+		return NULL;
+	return makeRangeVarFromNameList(
+		list_truncate(list_copy(name), list_length(name) - 1));
+}
+
+/* COMMENT ON TABLE, COLUMN, CONSTRAINT, INDEX and STATISTICS.  Others are not for
+ * the shards. */
 void
 tess_comment_repeat(const CommentStmt *comment)
 {
+	char *tail = psprintf(" IS %s", comment->comment
+										? quote_literal_cstr(comment->comment)
+										: "NULL");
+	const TessTable *table = NULL;
+	List *template = NIL;
 	List *name;
-	char *column = NULL;
-	const TessTable *table;
+	char *part;
 	TessWork *work;
 
-	if (comment->objtype != OBJECT_TABLE && comment->objtype != OBJECT_COLUMN)
-		return;
-	name = list_copy(castNode(List, comment->object));
-	if (comment->objtype == OBJECT_COLUMN)
+	switch (comment->objtype)
 	{
-		column = strVal(llast(name));
-		name = list_truncate(name, list_length(name) - 1);
+		case OBJECT_TABLE:
+		case OBJECT_INDEX:
+			name = castNode(List, comment->object);
+			table = tess_command_table(makeRangeVarFromNameList(name));
+			if (table != NULL)
+				template = tess_repeat_template(table,
+												comment->objtype == OBJECT_TABLE
+													? "COMMENT ON TABLE "
+													: "COMMENT ON INDEX ",
+												strVal(llast(name)), tail);
+			break;
+		case OBJECT_COLUMN:
+			table = tess_command_table(
+				name_before(castNode(List, comment->object), &part));
+			if (table != NULL)
+				template = tess_repeat_template(table, "COMMENT ON COLUMN ",
+												table->name,
+												psprintf(".%s%s",
+														 quote_identifier(part),
+														 tail));
+			break;
+		case OBJECT_TABCONSTRAINT:
+			table = tess_command_table(
+				name_before(castNode(List, comment->object), &part));
+			if (table != NULL)
+				template = tess_repeat_template(table,
+												psprintf("COMMENT ON CONSTRAINT %s ON ",
+														 quote_identifier(part)),
+												table->name, tail);
+			break;
+		case OBJECT_STATISTIC_EXT:
+			work = tess_stats_work(castNode(List, comment->object),
+								   "COMMENT ON STATISTICS ", tail);
+			if (work != NULL)
+				tess_work_run(work);
+			return;
+		default:
+			return;
 	}
-	table = name == NIL ? NULL
-						: tess_command_table(makeRangeVarFromNameList(name));
 	if (table == NULL)
 		return;
 	work = tess_work_of_table(table);
-	for (int i = 0; i < work->count; i++)
-	{
-		TessNodeWork *node = &work->nodes[i];
-		ListCell *lc;
-
-		foreach(lc, tess_work_names(node, table))
-			node->commands = lappend(node->commands,
-									 psprintf("COMMENT ON %s %s%s%s IS %s",
-											  column ? "COLUMN" : "TABLE",
-											  (char *) lfirst(lc),
-											  column ? "." : "",
-											  column ? quote_identifier(column)
-													 : "",
-											  comment->comment
-												  ? quote_literal_cstr(
-														comment->comment)
-												  : "NULL"));
-	}
+	tess_work_add_templates(work, list_make1(template));
 	tess_work_run(work);
 }

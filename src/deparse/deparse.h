@@ -82,6 +82,8 @@ extern char *tess_ddl_expression(Relation rel, Node *expr);
 extern char *tess_ddl_column(Relation rel, AttrNumber attnum, const char *fill);
 /* Its type, and its collation if that is not the type's. */
 extern char *tess_ddl_column_type(Relation rel, AttrNumber attnum);
+/* The templates that make a statistics object where its table is. */
+extern List *tess_ddl_statistics(Oid relation, Oid statistics);
 /* A constraint as ADD has it, with its name.  NULL: shards do not have it. */
 extern char *tess_ddl_constraint(Relation rel, Oid constraint);
 

@@ -325,6 +325,20 @@ add_statistics_object(TessDdl *ddl, Oid oid)
 }
 
 List *
+tess_ddl_statistics(Oid relation, Oid statistics)
+{
+	TessDdl ddl;
+	Relation rel = table_open(relation, NoLock);
+	int settings = tess_settings_pin();
+
+	tess_ddl_begin(&ddl, rel, tess_meta_table(relation)->kind == TESS_REFERENCE);
+	add_statistics_object(&ddl, statistics);
+	AtEOXact_GUC(true, settings);
+	table_close(rel, NoLock);
+	return ddl.statements;
+}
+
+List *
 tess_ddl_table_post_data(Oid relation, bool as_reference)
 {
 	TessDdl ddl;

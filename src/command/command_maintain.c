@@ -1,0 +1,128 @@
+/*
+ * command_maintain.c - REINDEX and CLUSTER of one table or index of ours, for
+ * the shards and copies.
+ *
+ * They change no definition: the shell is done first, for its checks, and its
+ * known size is put back.  CONCURRENTLY needs transactions of its own and is
+ * refused, and so are tablespaces, which nodes need not have.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/pg_class.h"
+#include "commands/defrem.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "command/command_internal.h"
+#include "statistics/statistics.h"
+#include "table/table.h"
+
+struct TessMaintenance
+{
+	TessAltering altering;
+	List *template; /* what the shards are told */
+};
+
+/* Options of REINDEX that do not suit. */
+static void
+check_options(const ReindexStmt *reindex, const TessTable *table)
+{
+	ListCell *lc;
+
+	foreach(lc, reindex->params)
+	{
+		DefElem *option = lfirst(lc);
+		bool is_concurrent = strcmp(option->defname, "concurrently") == 0;
+
+		if (is_concurrent ? defGetBoolean(option)
+						  : strcmp(option->defname, "tablespace") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 is_concurrent
+						 ? errmsg("REINDEX CONCURRENTLY is not supported on table \"%s\"",
+								  table->name)
+						 : errmsg("REINDEX with a tablespace is not supported on table \"%s\"",
+								  table->name),
+					 errhint("Leave the option out.")));
+	}
+}
+
+static List *
+reindex_template(const ReindexStmt *reindex, const TessTable *table, Oid relation)
+{
+	check_options(reindex, table);
+	return tess_repeat_template(table,
+								reindex->kind == REINDEX_OBJECT_INDEX
+									? "REINDEX INDEX "
+									: "REINDEX TABLE ",
+								get_rel_name(relation), "");
+}
+
+static List *
+cluster_template(const ClusterStmt *cluster, const TessTable *table)
+{
+	const char *index = cluster->indexname;
+
+	return tess_repeat_template(table, "CLUSTER ", table->name,
+								index ? psprintf(" USING %s",
+												 quote_identifier(index))
+									  : "");
+}
+
+/* NULL if the statement is not about one of ours, or core will refuse it. */
+TessMaintenance *
+tess_maintenance_begin(const Node *statement)
+{
+	const ReindexStmt *reindex = (const ReindexStmt *) statement;
+	const ClusterStmt *cluster = (const ClusterStmt *) statement;
+	bool is_cluster = IsA(statement, ClusterStmt);
+	const RangeVar *name = is_cluster ? cluster->relation : reindex->relation;
+	TessMaintenance *maintenance;
+	const TessTable *table;
+	Oid relation;
+
+	if (name == NULL)
+		return NULL;
+	relation = tess_alter_lock(name,
+							   is_cluster ? AccessExclusiveLock : ShareLock);
+	if (!OidIsValid(relation))
+		return NULL;
+	maintenance = palloc0(sizeof(TessMaintenance));
+	maintenance->altering.relation = relation;
+	if (get_rel_relkind(relation) == RELKIND_INDEX)
+		maintenance->altering.relation = IndexGetRelation(relation, false);
+	table = tess_meta_table(maintenance->altering.relation);
+	maintenance->template = is_cluster
+								? cluster_template(cluster, table)
+								: reindex_template(reindex, table, relation);
+	return maintenance;
+}
+
+const TessAltering *
+tess_maintenance_altering(const TessMaintenance *maintenance)
+{
+	return &maintenance->altering;
+}
+
+/* The shell has been done: its shards. */
+void
+tess_maintenance_finish(TessMaintenance *maintenance)
+{
+	const TessTable *table;
+	Relation rel;
+	TessWork *work;
+
+	CommandCounterIncrement();
+	table = tess_meta_table(maintenance->altering.relation);
+	rel = table_open(table->relation, NoLock);
+	if (table->kind == TESS_DISTRIBUTED)
+		tess_statistics_restore_size(rel);
+	table_close(rel, NoLock);
+	work = tess_work_of_table(table);
+	tess_work_add_templates(work, list_make1(maintenance->template));
+	tess_work_run(work);
+}
