@@ -41,6 +41,9 @@ BEGIN
 	RETURN QUERY SELECT p.direct - d, p.nested - i, change.rows FROM tessera_internal.runs_in_process() p;
 END $$;
 SELECT * FROM again('SELECT * FROM t WHERE k = 17');
+-- what has come for one shard comes again for another
+SELECT min(k) AS other FROM t WHERE tessera.shard_of('t', k) <> tessera.shard_of('t', 17) \gset
+SELECT direct, nested, rows FROM again('SELECT * FROM t WHERE k = ' || :other);
 SELECT * FROM again('SELECT v, t.n * 2 FROM t WHERE k = 17 FOR UPDATE');
 -- a row has the table's type, not the shard's
 SELECT * FROM again('SELECT t FROM t WHERE k = 17');

@@ -128,5 +128,40 @@ EXECUTE read(1);
 CREATE INDEX ON items (v);
 EXECUTE read(1);
 
+-- custom or generic plans are the node's choice: where most rows have one key, others stay custom
+CREATE TABLE skewed (k int, n int);
+SELECT tessera.create_distributed_table('skewed', 'k', shard_count => 1);
+INSERT INTO skewed SELECT 1, i FROM generate_series(1, 5000) i;
+INSERT INTO skewed SELECT i, i FROM generate_series(2, 10) i;
+CREATE INDEX ON skewed (k);
+ANALYZE skewed, items;
+SELECT count(*) FROM tessera.run_on_nodes($$CREATE FUNCTION public.prepared_tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
+	RAISE NOTICE ''%'', (SELECT string_agg(format(''%s custom, %s generic'', custom_plans, generic_plans), ''; '') FROM pg_prepared_statements WHERE statement ~ (''(count|AS w).*'' || tg_table_name));
+	RETURN NULL; END'$$);
+SELECT count(DISTINCT success) FROM tessera.run_on_shards('skewed', 'CREATE TRIGGER tell AFTER UPDATE ON %s EXECUTE FUNCTION public.prepared_tell()');
+SELECT count(DISTINCT success) FROM tessera.run_on_shards('items', 'CREATE TRIGGER tell AFTER UPDATE ON %s EXECUTE FUNCTION public.prepared_tell()');
+PREPARE few(int) AS SELECT count(n) FROM skewed WHERE k = $1;
+PREPARE single(int) AS SELECT v AS w FROM items WHERE k = $1;
+EXECUTE few(2) \g /dev/null
+EXECUTE few(3) \g /dev/null
+EXECUTE few(4) \g /dev/null
+EXECUTE few(5) \g /dev/null
+EXECUTE few(6) \g /dev/null
+EXECUTE few(7) \g /dev/null
+EXECUTE few(8) \g /dev/null
+EXECUTE few(9);
+EXECUTE few(1);
+EXECUTE single(2) \g /dev/null
+EXECUTE single(2) \g /dev/null
+EXECUTE single(2) \g /dev/null
+EXECUTE single(2) \g /dev/null
+EXECUTE single(2) \g /dev/null
+EXECUTE single(2) \g /dev/null
+EXECUTE single(2) \g /dev/null
+EXECUTE single(2) \g /dev/null
+EXECUTE single(2);
+UPDATE skewed SET n = 0 WHERE k = 2;
+UPDATE items SET v = 0 WHERE k = 2;
+
 DROP SCHEMA prepared CASCADE;
-SELECT count(*) FROM tessera.run_on_nodes('DROP FUNCTION IF EXISTS public.prepared_lose()');
+SELECT count(*) FROM tessera.run_on_nodes('DROP FUNCTION IF EXISTS public.prepared_lose(), public.prepared_tell()');

@@ -28,7 +28,8 @@
 #include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
-#define PLACE_COUNT 1024
+#define PLACE_COUNT 2048
+#define SEEN_COUNT 512
 
 /* Where the statement of a plan for a shard was found; a newer one takes an
  * older one's place. */
@@ -40,6 +41,13 @@ typedef struct Place
 	const struct TupleDescData *desc; /* was found to be the plan's own */
 	bool differs; /* no: rows of the table are of its type */
 } Place;
+
+/* A plan that has been executed; a newer one takes an older one's place too. */
+typedef struct SeenPlan
+{
+	int64 number;
+	TessKeptPlace kept; /* of the shard that it came to last */
+} SeenPlan;
 
 /* An execution; in the context in which the executor was started. */
 struct TessDirect
@@ -69,6 +77,7 @@ typedef struct Evaluation
 static struct
 {
 	Place *places; /* NULL: none yet */
+	SeenPlan seen[SEEN_COUNT];
 	dlist_head running;
 	int64 count; /* ever */
 } direct = {.running = DLIST_STATIC_INIT(direct.running)};
@@ -280,6 +289,41 @@ only_plan(CachedPlan *kept, const PlannedStmt *stmt)
 	return plan;
 }
 
+/*
+ * Where the shard's statement is kept; NULL: it goes the ordinary way.  A plan that is executed
+ * for the first time may have been made for this one execution.
+ */
+static Place *
+find_place(const TessFragment *fragment, const TessShard *shard,
+		   ParamListInfo params)
+{
+	SeenPlan *seen = &direct.seen[fragment->number % SEEN_COUNT];
+	Place *place;
+	char *sql;
+	bool is_kept;
+
+	if (seen->number != fragment->number)
+	{
+		memset(seen, 0, sizeof(SeenPlan));
+		seen->number = fragment->number;
+		return NULL;
+	}
+	place = place_of(fragment, shard);
+	if (tess_local_is_kept(&place->kept))
+		return place->differs ? NULL : place;
+
+	place->desc = NULL;
+	place->differs = false;
+	sql = statement_sql(fragment, shard);
+	is_kept = tess_local_keep(&place->kept, sql, params,
+							  fragment->changed == NIL, &seen->kept);
+	pfree(sql);
+	if (!is_kept)
+		return NULL;
+	seen->kept = place->kept;
+	return place;
+}
+
 /* Puts the shard's plan in the place of the statement's; false: there is none,
  * or none yet. */
 static bool
@@ -287,25 +331,13 @@ install(TessDirect *run, const TessFragment *fragment, const TessShard *shard)
 {
 	QueryDesc *query_desc = run->query_desc;
 	PlannedStmt *own = query_desc->plannedstmt;
-	Place *place = place_of(fragment, shard);
-	char *sql = NULL;
+	Place *place = find_place(fragment, shard, run->params);
 	const PlannedStmt *plan;
 	TupleDesc desc;
 
-	if (!tess_local_is_kept(&place->kept))
-	{
-		sql = statement_sql(fragment, shard);
-		place->desc = NULL;
-		place->differs = false;
-	}
-	else if (place->differs)
+	if (place == NULL)
 		return false;
-	run->kept = tess_local_plan(&place->kept, sql, run->params,
-								fragment->changed == NIL, &desc);
-	if (sql != NULL)
-		pfree(sql);
-	if (run->kept == NULL)
-		return false;
+	run->kept = tess_local_plan(&place->kept, run->params, &desc);
 	run->owner = CurrentResourceOwner;
 	plan = only_plan(run->kept, own);
 	if (plan == NULL ||

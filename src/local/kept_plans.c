@@ -24,7 +24,9 @@
 #include "local/local.h"
 #include "local/local_internal.h"
 
-#define KEPT_COUNT 256
+/* Each statement has a plan for each shard it comes to. */
+#define KEPT_COUNT 1024
+#define KEPT_BYTES (8 * 1024 * 1024)
 
 /* Texts that came once, by their hashes; a newer one takes an older one's
  * place. */
@@ -35,6 +37,7 @@ typedef struct Kept
 	uint64 hash; /* of text, types and options; key of the table, so it comes first */
 	uint64 serial; /* no other statement has ever had it; 0: there is none */
 	CachedPlanSource *source;
+	Size bytes;		 /* about: a plan is as large as its query */
 	dlist_node link; /* by last use, the latest first */
 } Kept;
 
@@ -43,6 +46,7 @@ static struct
 	HTAB *table; /* NULL: nothing was kept yet */
 	dlist_head by_use;
 	int count;
+	Size bytes;
 	uint64 last_serial;
 	int planning; /* calls of PostgreSQL's cache that have not returned */
 	const char *planned_text;
@@ -95,6 +99,7 @@ evict(void)
 
 	dlist_delete(&oldest->link);
 	oldest->serial = 0;
+	kept.bytes -= oldest->bytes;
 	(void) hash_search(kept.table, &oldest->hash, HASH_REMOVE, NULL);
 	kept.count--;
 	DropCachedPlan(source);
@@ -166,6 +171,8 @@ keep(uint64 hash, CachedPlanSource *source)
 	SaveCachedPlan(source);
 	entry->serial = ++kept.last_serial;
 	entry->source = source;
+	entry->bytes = 2 * MemoryContextMemAllocated(source->context, true);
+	kept.bytes += entry->bytes;
 	dlist_push_head(&kept.by_use, &entry->link);
 	kept.count++;
 	return entry;
@@ -213,10 +220,11 @@ get_plan(CachedPlanSource *source, ParamListInfo params)
 	return plan;
 }
 
-/* The entry of a statement that is kept, or is to be from now on; NULL: it comes
- * for the first time, or is a command. */
+/* The entry of a statement that is kept, or is to be from now on; NULL: it is a command,
+ * or comes for the first time and nobody says that it will again. */
 static Kept *
-find_or_keep(const char *sql, ParamListInfo params, bool read_only)
+find_or_keep(const char *sql, ParamListInfo params, bool read_only,
+			 bool comes_again)
 {
 	int cursor_options = read_only ? CURSOR_OPT_PARALLEL_OK : 0;
 	uint64 hash = hash_of(sql, params, cursor_options);
@@ -232,7 +240,7 @@ find_or_keep(const char *sql, ParamListInfo params, bool read_only)
 		dlist_move_head(&kept.by_use, &entry->link);
 		return entry;
 	}
-	if (kept.seen[hash % SEEN_COUNT] != hash)
+	if (!comes_again && kept.seen[hash % SEEN_COUNT] != hash)
 	{
 		kept.seen[hash % SEEN_COUNT] = hash;
 		return NULL;
@@ -242,7 +250,8 @@ find_or_keep(const char *sql, ParamListInfo params, bool read_only)
 		return NULL;
 	entry = keep(hash, source);
 	/* one that is being planned, by who called a function that is here, stays */
-	while (kept.count > KEPT_COUNT && kept.planning == 0)
+	while (kept.count > 1 && kept.planning == 0 &&
+		   (kept.count > KEPT_COUNT || kept.bytes > KEPT_BYTES))
 		evict();
 	return entry;
 }
@@ -255,7 +264,7 @@ find_or_keep(const char *sql, ParamListInfo params, bool read_only)
 CachedPlan *
 tess_kept_plan(const char *sql, ParamListInfo params, bool read_only)
 {
-	Kept *entry = find_or_keep(sql, params, read_only);
+	Kept *entry = find_or_keep(sql, params, read_only, false);
 
 	return entry != NULL ? get_plan(entry->source, params) : NULL;
 }
@@ -268,24 +277,47 @@ tess_local_is_kept(const TessKeptPlace *place)
 	return place->kept != NULL && place->kept->serial == place->serial;
 }
 
+/*
+ * PostgreSQL compares a plan for any values with the mean cost of those it has made for
+ * given ones, five at least.  What these cost for another shard tells as much at first:
+ * a plan for each shard is enough then, if it is no dearer.
+ */
+static void
+learn_from(CachedPlanSource *source, const TessKeptPlace *sibling)
+{
+	const CachedPlanSource *other;
+
+	if (source->num_custom_plans > 0 || !tess_local_is_kept(sibling))
+		return;
+	other = sibling->kept->source;
+	source->num_custom_plans = other->num_custom_plans;
+	source->total_custom_cost = other->total_custom_cost;
+}
+
+/* See local.h. */
+bool
+tess_local_keep(TessKeptPlace *place, const char *sql, ParamListInfo params,
+				bool read_only, const TessKeptPlace *sibling)
+{
+	Kept *entry = find_or_keep(sql, params, read_only, true);
+
+	if (entry == NULL)
+		return false;
+	place->kept = entry;
+	place->serial = entry->serial;
+	if (entry->source->num_generic_plans == 0)
+		learn_from(entry->source, sibling);
+	return true;
+}
+
 /* See local.h. */
 CachedPlan *
-tess_local_plan(TessKeptPlace *place, const char *sql, ParamListInfo params,
-				bool read_only, TupleDesc *desc)
+tess_local_plan(const TessKeptPlace *place, ParamListInfo params, TupleDesc *desc)
 {
-	CachedPlan *plan;
 	Kept *entry = place->kept;
+	CachedPlan *plan;
 
-	if (sql == NULL)
-		dlist_move_head(&kept.by_use, &entry->link);
-	else
-	{
-		entry = find_or_keep(sql, params, read_only);
-		if (entry == NULL)
-			return NULL;
-		place->kept = entry;
-		place->serial = entry->serial;
-	}
+	dlist_move_head(&kept.by_use, &entry->link);
 	plan = get_plan(entry->source, params);
 	*desc = entry->source->resultDesc;
 	return plan;

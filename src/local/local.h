@@ -39,14 +39,17 @@ typedef struct TessKeptPlace
 /* True if the statement is there still. */
 extern bool tess_local_is_kept(const TessKeptPlace *place);
 
-/* The plan of a statement that tess_local_execute would keep, for who runs
- * it himself: sql NULL for the one at place, which is valid; otherwise it
- * gets the place.  NULL: it is not kept, or yet.  *desc: its columns, NULL if it gives
- * none.  Needs an active snapshot; ReleaseCachedPlan with the current resource
- * owner gives it back. */
-extern struct CachedPlan *tess_local_plan(TessKeptPlace *place, const char *sql,
-										  ParamListInfo params, bool read_only,
-										  TupleDesc *desc);
+/* Keeps a statement that will come again, and says where.  sibling: the same
+ * one for another shard, or all 0.  False: it is none that is kept. */
+extern bool tess_local_keep(TessKeptPlace *place, const char *sql,
+							ParamListInfo params, bool read_only,
+							const TessKeptPlace *sibling);
+
+/* The plan of a kept statement, for who runs it himself.  *desc: its columns,
+ * NULL if it gives none.  Needs an active snapshot; ReleaseCachedPlan with the
+ * current resource owner gives it back. */
+extern struct CachedPlan *tess_local_plan(const TessKeptPlace *place,
+										  ParamListInfo params, TupleDesc *desc);
 
 /* An EXPLAIN of one statement, without ANALYZE; its output goes to dest.  types
  * of its parameters: InvalidOid is inferred.  params NULL: they have no values,

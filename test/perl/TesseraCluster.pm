@@ -100,8 +100,8 @@ sub unlock_node
 # A psql on the coordinator that stays connected: see TesseraClient.
 sub client
 {
-	my ($self) = @_;
-	return TesseraClient->new($self->{coordinator}->connstr($DATABASE));
+	my ($self, %params) = @_;
+	return TesseraClient->new($self->{coordinator}->connstr($params{database} // $DATABASE));
 }
 
 # One test: SQL on the coordinator gives this output.

@@ -115,6 +115,16 @@ my %work = (
 		"BEGIN;\nUPDATE t SET v = 3;\nSET tessera.fault_points = 'xact_after_prepare:error';\nCOMMIT;\nRESET tessera.fault_points",
 		'DO $$ BEGIN FOR i IN 1 .. 5 LOOP BEGIN INSERT INTO t VALUES (i, 1); EXCEPTION WHEN unique_violation THEN NULL; END; END LOOP; END $$'));
 
+# Private memory of a process, in kB.
+sub private_kb
+{
+	my ($pid) = @_;
+	open(my $status, '<', "/proc/$pid/status") or die "no status of process $pid: $!";
+	my ($private) = map { /^RssAnon:\s+(\d+) kB/ ? $1 : () } <$status>;
+	close $status;
+	return $private;
+}
+
 # Bytes of memory contexts, private memory in kB, and open files of a session, but
 # for those of relations and WAL, which PostgreSQL keeps open.
 sub usage
@@ -122,13 +132,10 @@ sub usage
 	my ($client) = @_;
 	my $pid = $client->pid;
 	my $contexts = $client->ask('SELECT sum(total_bytes) FROM pg_backend_memory_contexts');
-	open(my $status, '<', "/proc/$pid/status") or die "no status of process $pid: $!";
-	my ($private) = map { /^RssAnon:\s+(\d+) kB/ ? $1 : () } <$status>;
-	close $status;
 	opendir(my $files, "/proc/$pid/fd") or die "no files of process $pid: $!";
 	my $open = grep { /^\d+$/ && (readlink("/proc/$pid/fd/$_") // '') !~ m{/(base/\d+|global|pg_wal)/[0-9A-F]+} }
 	  readdir $files;
-	return { contexts => $contexts, private => $private, files => $open };
+	return { contexts => $contexts, private => private_kb($pid), files => $open };
 }
 
 for my $name (sort keys %work)
@@ -148,22 +155,40 @@ for my $name (sort keys %work)
 	$client->finish;
 }
 
-# Statements that are all different: shared plans, texts that nodes have prepared, and
-# what is known of these are bounded.
-my $client = $cluster->client;
+# Statements that are all different, some of which come twice: shared plans, texts that nodes
+# have prepared, plans of shards that are here, and what is known of all these are bounded.
+my $twice = q{DO $$ BEGIN FOR i IN 1 .. 2 * %d LOOP
+	EXECUTE format('SELECT v AS w%%s FROM t WHERE k = %d', (i + 1) / 2);
+	END LOOP; END $$};
 my $different = 10_000;
+my $limit = 20 * 1024 * 1024;
 my $used = 'SELECT sum(used_bytes) FROM pg_backend_memory_contexts';
+my $client = $cluster->client;
 $client->ask($read);
+my $node_pid = $client->ask("SELECT node_pid $to_node1 AND pid = pg_backend_pid()");
+my $node_before = private_kb($node_pid);
 my $before = $client->ask($used);
 for my $from (map { $_ * 1000 } 0 .. $different / 1000 - 1)
 {
 	$client->ask(join '', map { "SELECT v AS v$_ FROM t WHERE k = $k \\g /dev/null\n" } $from + 1 .. $from + 1000);
 }
+$client->ask(sprintf $twice, 1000, $k);
 my $after = $client->ask($used);
 diag("$different different statements: $before -> $after bytes") if $ENV{TESS_SOAK};
-cmp_ok($after, '<', $before + 20 * 1024 * 1024, "$different different statements take less than 20 MB");
+cmp_ok($after, '<', $before + $limit, "$different different statements take less than 20 MB");
+cmp_ok(private_kb($node_pid), '<', $node_before + $limit / 1024, 'in the session of the node too');
 is($client->ask("SELECT hits, misses >= $different, evicted > 0, plans <= 256 FROM tessera.stat_plan_cache"),
-	'0|t|t|t', 'each had a plan');
+	"1000|t|t|t", 'each had a plan');
+$client->finish;
+
+$cluster->query('CREATE DATABASE alone');
+$cluster->query(q{CREATE EXTENSION tessera; CREATE TABLE t (k int PRIMARY KEY, v int NOT NULL);
+	SELECT tessera.create_distributed_table('t', 'k', shard_count => 4); INSERT INTO t VALUES (1, 1)}, database => 'alone');
+$client = $cluster->client(database => 'alone');
+$before = $client->ask($used);
+$client->ask(sprintf $twice, 3000, 1);
+cmp_ok($client->ask($used), '<', $before + $limit, 'and where shards are in process');
+is($client->ask('SELECT direct FROM tessera_internal.runs_in_process()'), '3000', 'whose plans were kept');
 $client->finish;
 
 for my $n (1, 2)
