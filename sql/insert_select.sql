@@ -128,6 +128,45 @@ INSERT INTO many (k, n) SELECT n, k FROM many WHERE mood = 'sad';
 COMMIT;
 \set VERBOSITY default
 SELECT count(*), (SELECT count(*) FROM t) AS t FROM many;
+-- rows that only pass are never all here: not in memory, and not on disk
+CREATE TABLE passing (k int, n int, v text);
+SELECT tessera.create_distributed_table('passing', 'k', shard_count => 8, colocate_with => 'none');
+INSERT INTO passing SELECT i, i / 2, repeat('x', 200) FROM generate_series(1, 30000) i;
+CREATE FUNCTION writes_files(query text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) ' || query LOOP
+		IF line ~ 'temp.*written' THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN false;
+END $$;
+SELECT writes_files('INSERT INTO passing SELECT n, k, v FROM passing'),
+	writes_files('INSERT INTO passing SELECT n, count(*), max(v) FROM passing WHERE k < 100 GROUP BY n'),
+	writes_files('INSERT INTO loc SELECT k, v FROM passing'),
+	writes_files('INSERT INTO passing SELECT k, k, v FROM loc');
+SELECT count(*), sum(k), sum(n), sum(length(v)) FROM passing;
+-- in a transaction, with what it has written itself; not to the end; again after an error
+BEGIN;
+UPDATE passing SET n = n + 1 WHERE k <= 10;
+INSERT INTO passing SELECT n, k, 'limited' FROM passing LIMIT 5000;
+SELECT count(*) FROM passing;
+SAVEPOINT a;
+\set VERBOSITY sqlstate
+INSERT INTO passing SELECT n, 1 / (k - 25000), v FROM passing;
+\set VERBOSITY default
+ROLLBACK TO a;
+INSERT INTO passing SELECT n, k, 'moved' FROM passing WHERE v <> 'limited';
+COMMIT;
+SELECT left(v, 7) AS v, count(*) FROM passing WHERE length(v) > 3 GROUP BY 1 ORDER BY 1;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO passing SELECT n, k, 'repeatable' FROM passing WHERE v = 'moved';
+INSERT INTO passing SELECT n, k, 'again' FROM passing WHERE v = 'repeatable';
+COMMIT;
+SELECT count(*) FILTER (WHERE v = 'again') = count(*) FILTER (WHERE v = 'repeatable') AS same FROM passing;
+
 -- a volatile function sees the rows before its own
 CREATE FUNCTION rows_so_far() RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM insert_select.wide); END';
 INSERT INTO wide SELECT i, CASE WHEN i % 500 = 0 THEN rows_so_far() END FROM generate_series(1, 2000) i;

@@ -67,6 +67,7 @@ tess_exec_is_never_rescanned(const Plan *scan, EState *estate)
 			plan = ((const SubqueryScan *) plan)->subplan;
 		else if (IsA(plan, CustomScan) &&
 				 (((const CustomScan *) plan)->methods == &tess_scan_methods ||
+				  ((const CustomScan *) plan)->methods == &tess_modify_methods ||
 				  ((const CustomScan *) plan)->methods == &tess_combine_methods))
 			plan = ((const CustomScan *) plan)->custom_plans != NIL
 					   ? linitial(((const CustomScan *) plan)->custom_plans)

@@ -278,6 +278,9 @@ extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
 extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
 
+/* portions.c: scans that leave their sessions to others in between ----------- */
+extern bool tess_scans_pause(PlanState *plan);
+
 /* bulk.c: an INSERT of many rows goes on as COPY ----------------------------- */
 
 typedef struct TessBulk TessBulk;

@@ -49,6 +49,7 @@ typedef struct TesseraModifyState
 	int64 first_reader; /* scans of the child: see order.c */
 	int64 last_reader;
 
+	bool reads_first; /* the child is run to its end before the first write */
 	bool done;
 	bool is_running;
 	const TessGroup *group; /* NULL: reference table */
@@ -122,6 +123,9 @@ begin_modify(CustomScanState *node, EState *estate, int eflags)
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
+	state->reads_first = state->spec->reads_first || state->spec->finds_rows ||
+						 (state->spec->reads_shards &&
+						  !tess_scans_pause(linitial(node->custom_ps)));
 	if (state->spec->has_returning)
 		state->returned = tess_returned_begin(state->fragment, node);
 	/* a part of another statement: whoever reads its rows may not want all */
@@ -480,7 +484,7 @@ run(TesseraModifyState *state)
 	if (!spec->finds_rows)
 		state->pending = tess_pending_begin(state->fragment, estate->es_snapshot,
 											rows_are_wanted, state);
-	if (spec->reads_first || spec->finds_rows)
+	if (state->reads_first)
 		read_child_first(state);
 	if (state->upsert != NULL)
 		run_upsert(state);

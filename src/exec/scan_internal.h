@@ -21,6 +21,8 @@ typedef enum TessKeep
 	TESS_KEEP_ALL
 } TessKeep;
 
+typedef struct TessPortions TessPortions;
+
 typedef struct TessScanState
 {
 	CustomScanState css;
@@ -36,10 +38,12 @@ typedef struct TessScanState
 	TessKeep keep;
 	bool rescan;			  /* arguments may have changed */
 	SubTransactionId subxact; /* in which the statement began */
+	bool in_portions;		  /* others write over its sessions meanwhile */
 
 	/* of the current run; all of it in run_context */
 	MemoryContext run_context;
 	TessReplies *replies;	/* NULL: no run yet, or closed */
+	TessPortions *portions; /* NULL: all rows come at once */
 	TessMerge *merge;		/* NULL: rows come in any order */
 	Bitmapset *asked;		/* the shards */
 	TessSnapshot *snapshot; /* NULL: as of now, or the transaction's */
@@ -67,6 +71,18 @@ extern void tess_scan_store_remote_row(void *owner, void *tag,
 									   const PGresult *result, int row);
 /* TessSlotSink: a row of a task in process. */
 extern void tess_scan_store_local_row(void *owner, TupleTableSlot *slot);
+
+/* portions.c */
+extern TessPortions *tess_portions_make(int row_width);
+extern void tess_portions_declare(TessPortions *portions, TessReplies *replies,
+								  TessScanTask *task, const char *sql,
+								  const TessParams *params);
+extern bool tess_portions_queue(TessPortions *portions, TessReplies *replies,
+								bool binary);
+extern void tess_portions_note(TessPortions *portions, const TessScanTask *task,
+							   PGresult *result);
+extern void tess_portions_close(TessPortions *portions, TessReplies *replies,
+								Oid role);
 
 /* scan_run.c: the tasks of a run, whose replies are open, to the shards, or to
  * all copies; in the context of the run. */

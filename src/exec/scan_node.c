@@ -193,6 +193,8 @@ count_processed(void *owner, void *tag, PGresult *result)
 	const TessScanTask *task = tag;
 	uint64 processed;
 
+	if (state->portions != NULL)
+		tess_portions_note(state->portions, task, result);
 	if (!tess_scan_writes(state))
 		return;
 	processed = strtou64(PQcmdTuples(result), NULL, 10);
@@ -209,6 +211,9 @@ close_replies(TessScanState *state)
 {
 	if (state->replies == NULL)
 		return;
+	if (state->portions != NULL)
+		tess_portions_close(state->portions, state->replies, state->role);
+	state->portions = NULL;
 	tess_replies_add_figures(state->replies, &state->figures);
 	tess_replies_close(state->replies);
 	state->replies = NULL;
@@ -350,6 +355,20 @@ keep_row(TessScanState *state, TupleTableSlot *slot)
 	}
 }
 
+/* Asks for more rows, where they come in portions; false if there are none. */
+static bool
+ask_for_more(TessScanState *state)
+{
+	if (state->portions == NULL)
+		return false;
+	tess_replies_open(state->replies, NULL, state->role, TESS_READ_MORE);
+	if (!tess_portions_queue(state->portions, state->replies,
+							 tess_row_map_is_binary(state->rows)))
+		return false;
+	tess_replies_flush(state->replies);
+	return true;
+}
+
 /* The next row that a node, or the merge, has; false at the end. */
 static bool
 next_arriving(TessScanState *state, TupleTableSlot *slot)
@@ -362,7 +381,9 @@ next_arriving(TessScanState *state, TupleTableSlot *slot)
 
 	if (state->merge != NULL)
 		return tess_merge_next(state->merge, slot);
-	arrived = tess_replies_next(state->replies, &result, &row, &tag);
+	do
+		arrived = tess_replies_next(state->replies, &result, &row, &tag);
+	while (!arrived && ask_for_more(state));
 	if (state->alone && !tess_scan_writes(state))
 		tess_barrier_wait_windows();
 	state->alone = false;

@@ -67,8 +67,40 @@ access_of(const TessScanState *state)
 		return TESS_WRITE;
 	if (state->fragment->locks_rows)
 		return TESS_LOCK;
-	return state->snapshot != NULL && is_asked_again(state) ? TESS_READ_MORE
-															: TESS_READ;
+	return state->in_portions ||
+				   (state->snapshot != NULL && is_asked_again(state))
+			   ? TESS_READ_MORE
+			   : TESS_READ;
+}
+
+/* Queues a task; rows come one by one, because libpq would else hold a whole
+ * result. */
+static void
+queue_task(TessScanState *state, TessScanTask *task, const TessParams *params,
+		   bool comes_again)
+{
+	const TessFragment *fragment = state->fragment;
+	char *sql = tess_statement_sql(fragment, task->shard_count, task->shard_ids);
+
+	if (state->portions != NULL)
+		tess_portions_declare(state->portions, state->replies, task, sql, params);
+	else
+		tess_replies_queue(state->replies, task->branch, sql, params,
+						   tess_row_map_is_binary(state->rows),
+						   fragment->changed == NIL ||
+							   fragment->column_types != NIL,
+						   comes_again,
+						   task->input ? (void *) task->input : (void *) task);
+}
+
+/* What is to be asked for in portions. */
+static void
+open_portions(TessScanState *state)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(state->run_context);
+
+	state->portions = tess_portions_make(state->css.ss.ps.plan->plan_width);
+	MemoryContextSwitchTo(old_context);
 }
 
 /*
@@ -80,7 +112,6 @@ static void
 send_tasks(TessScanState *state, TessScanTask *tasks, int count, bool is_last_act)
 {
 	const TessFragment *fragment = state->fragment;
-	bool writes = fragment->changed != NIL;
 	bool is_encoded = false;
 	/* not many texts, nor arrays of rows, for which no plan is always right */
 	bool comes_again = count == 1 && tasks[0].shard_count <= 1 &&
@@ -92,6 +123,8 @@ send_tasks(TessScanState *state, TessScanTask *tasks, int count, bool is_last_ac
 										  is_asked_again(state), &state->alone);
 	tess_replies_open(state->replies, state->snapshot, state->role,
 					  access_of(state));
+	if (state->in_portions)
+		open_portions(state);
 	for (int i = 0; i < count; i++)
 	{
 		if (tasks[i].branch->is_local)
@@ -103,15 +136,11 @@ send_tasks(TessScanState *state, TessScanTask *tasks, int count, bool is_last_ac
 								state->args->nulls, &params);
 		is_encoded = true;
 
-		/* row by row, because libpq would else hold a whole result */
-		tess_replies_queue(state->replies, tasks[i].branch,
-						   tess_statement_sql(fragment, tasks[i].shard_count,
-											  tasks[i].shard_ids),
-						   &params, tess_row_map_is_binary(state->rows),
-						   !writes || fragment->column_types != NIL, comes_again,
-						   tasks[i].input ? (void *) tasks[i].input
-										  : (void *) &tasks[i]);
+		queue_task(state, &tasks[i], &params, comes_again);
 	}
+	if (state->portions != NULL)
+		(void) tess_portions_queue(state->portions, state->replies,
+								   tess_row_map_is_binary(state->rows));
 	state->prepares = is_last_act && tess_xact_prepare_early();
 	tess_replies_flush(state->replies);
 	if (state->snapshot != NULL)

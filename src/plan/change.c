@@ -279,6 +279,14 @@ check_options(PlannerInfo *root)
 	return checks;
 }
 
+/* True if many of its rows go as COPY. */
+static bool
+may_copy(const TessModifySpec *spec)
+{
+	return list_length(spec->writes) == 1 &&
+		   ((const TessWrite *) linitial(spec->writes))->may_copy;
+}
+
 /* PlanCustomPath */
 static Plan *
 plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
@@ -287,11 +295,17 @@ plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 	CustomScan *scan = makeNode(CustomScan);
 	TessFragment *fragment = copyObject(linitial(path->custom_private));
 	List *scan_tlist = copyObject(lsecond(path->custom_private));
+	TessModifySpec *spec;
 
 	scan->custom_scan_tlist = add_child_columns(root, fragment, scan_tlist,
 												tlist);
-	if (tess_frame_has_scans() || root->parse->hasModifyingCTE)
-		fragment->modify->reads_first = true;
+	spec = fragment->modify;
+	if (root->parse->hasModifyingCTE)
+		spec->reads_first = true;
+	if (tess_frame_has_scans() && may_copy(spec))
+		spec->reads_shards = true;
+	else if (tess_frame_has_scans())
+		spec->reads_first = true;
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.qual = check_options(root);
 	scan->custom_exprs = carried_exprs(root->parse, fragment->modify);

@@ -79,6 +79,7 @@ static const Field modify_fields[] =
 	 FIELD(TessModifySpec, action_position, FIELD_INT),
 	 FIELD(TessModifySpec, has_returning, FIELD_BOOL),
 	 FIELD(TessModifySpec, reads_first, FIELD_BOOL),
+	 FIELD(TessModifySpec, reads_shards, FIELD_BOOL),
 	 FIELD(TessModifySpec, resolves_conflicts, FIELD_BOOL),
 	 FIELD(TessModifySpec, shard_position, FIELD_INT),
 	 FIELD(TessModifySpec, ctid_position, FIELD_INT),

@@ -181,7 +181,8 @@ typedef struct TessModifySpec
 	bool finds_rows;	 /* see above */
 	int action_position; /* child column (int4): the action of MERGE; or -1 */
 	bool has_returning;
-	bool reads_first; /* finish the child before the first write */
+	bool reads_first;  /* finish the child before the first write ... */
+	bool reads_shards; /* ... unless its scans leave room for writes */
 	/* INSERT: conflicts are resolved here.  Columns of the scan's tuple. */
 	bool resolves_conflicts;
 	int shard_position;
