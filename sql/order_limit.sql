@@ -189,6 +189,12 @@ SELECT e.k FROM events e JOIN lines USING (k) WHERE twice(amount) > 1790 ORDER B
 SELECT e.k FROM events e JOIN lines USING (k) ORDER BY twice(amount) DESC LIMIT 2;
 SELECT max(amount), min(amount) FROM events e JOIN lines USING (k);
 
+-- rows of a table have a type of their own in each shard
+SELECT e.k, l FROM events e LEFT JOIN lines l ON l.k = e.k AND amount < 600 WHERE e.k > 296 ORDER BY e.k, amount LIMIT 6;
+SELECT e.k, (SELECT l FROM lines l WHERE l.k = e.k AND amount > 600) FROM events e WHERE e.k > 297 ORDER BY e.k DESC LIMIT 3 OFFSET 99;
+SELECT k, array_agg(l ORDER BY amount) FROM lines l GROUP BY k ORDER BY k LIMIT 2;
+SELECT received('SELECT e.k, l FROM events e LEFT JOIN lines l ON l.k = e.k ORDER BY e.k LIMIT 6') < 60;
+
 -- a LIMIT takes no locks for others
 BEGIN;
 SELECT k FROM events ORDER BY k LIMIT 2 FOR UPDATE;

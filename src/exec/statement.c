@@ -19,16 +19,22 @@
 
 /*
  * How many shards of a node a statement of the fragment may cover.  Rows of a
- * union cannot be locked, and do not say which shard they are from; rows that
- * are shipped by key are those of one shard.
+ * union cannot be locked, and do not say which shard they are from; nor can one
+ * have a column of a type that each shard has for itself.  Rows that are shipped
+ * by key are those of one shard.
  */
 int
 tess_statement_shards(const TessFragment *fragment)
 {
+	ListCell *cell;
+
 	if ((fragment->sort_columns == NIL && fragment->frame == NIL) ||
 		fragment->shipped_key >= 0 || fragment->locks_rows ||
 		list_member_int(fragment->sources, TESS_FROM_SHARD_INDEX))
 		return 1;
+	foreach(cell, fragment->column_types)
+		if (tess_meta_differs_by_shard(lfirst_oid(cell)))
+			return 1;
 	return SHARDS_PER_STATEMENT;
 }
 

@@ -112,6 +112,10 @@ extern bool tess_meta_hasher_init(TessHasher *hasher, Oid type, Oid collation,
  * Costs a hash lookup when nothing changed. */
 extern const TessTable *tess_meta_table(Oid relation);
 
+/* True for rows of distributed tables, and arrays of them: each shard has a
+ * type of its own, so that no union over shards can have such a column. */
+extern bool tess_meta_differs_by_shard(Oid type);
+
 /* Grows whenever a table of ours that was asked for may have changed. */
 extern uint64 tess_meta_changes(void);
 

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -314,6 +315,21 @@ tess_meta_table(Oid relation)
 			return entry->table;
 	}
 	return build_table(relation);
+}
+
+bool
+tess_meta_differs_by_shard(Oid type)
+{
+	Oid element;
+	Oid relation;
+	const TessTable *table;
+
+	if (type < FirstNormalObjectId)
+		return false;
+	element = get_element_type(type);
+	relation = get_typ_typrelid(OidIsValid(element) ? element : type);
+	table = OidIsValid(relation) ? tess_meta_table(relation) : NULL;
+	return table != NULL && table->kind == TESS_DISTRIBUTED;
 }
 
 const TessGroup *

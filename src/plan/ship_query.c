@@ -69,19 +69,6 @@ can_be_shipped(const TessTravel *travel, Oid type)
 	return OidIsValid(array) && tess_type_travels(travel, array);
 }
 
-/* True for rows of distributed tables: each shard has a type of its own, of
- * which no union can be made. */
-static bool
-differs_by_shard(Oid type)
-{
-	Oid element = get_element_type(type);
-	Oid relation = get_typ_typrelid(OidIsValid(element) ? element : type);
-	const TessTable *table = OidIsValid(relation) ? tess_meta_table(relation)
-												  : NULL;
-
-	return table != NULL && table->kind == TESS_DISTRIBUTED;
-}
-
 /*
  * A column of either side as a column of the outer query.  What cannot be sent
  * becomes NULL.
@@ -99,7 +86,7 @@ tess_ship_var(TessShipment *ship, const Var *var)
 	if (bms_is_member(var->varno, ship->outer->relids))
 	{
 		if (!tess_type_travels(travel, var->vartype) ||
-			differs_by_shard(var->vartype))
+			tess_meta_differs_by_shard(var->vartype))
 			return NULL;
 		column->varno = SHARD_ENTRY;
 		column->varattno = var_number(&ship->columns, var);
@@ -436,7 +423,7 @@ is_tied(Node *node, TessShipment *ship)
 
 		return var->varattno <= 0 || var->varlevelsup > 0 ||
 			   !tess_type_travels(ship->travel, var->vartype) ||
-			   differs_by_shard(var->vartype);
+			   tess_meta_differs_by_shard(var->vartype);
 	}
 	return expression_tree_walker(node, is_tied, ship);
 }
