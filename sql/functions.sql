@@ -86,6 +86,24 @@ SELECT numbers(3);
 SELECT * FROM numbers(3);
 SELECT total(3);
 
+-- arguments by their names, in another order, and left out, the key among them
+CREATE FUNCTION label(note text DEFAULT 'none', who int DEFAULT 3) RETURNS text LANGUAGE sql STABLE
+AS 'SELECT note || '' '' || who || '' '' || sum(balance) FROM accounts WHERE owner = who';
+SELECT tessera.create_distributed_function('label', 'who', 'accounts');
+SELECT label();
+SELECT label(who => 2);
+SELECT label('first');
+SELECT label(who => 2, note => 'named');
+SELECT label('mixed', who => 2);
+SELECT * FROM label(who => 2) AS r(l);
+SELECT label(who => extract(second FROM make_interval(secs => 2))::int);
+PREPARE labelled(int) AS SELECT label(who => $1, note => 'prepared');
+EXECUTE labelled(1);
+EXECUTE labelled(2);
+DEALLOCATE labelled;
+EXPLAIN (COSTS OFF) SELECT label(who => 2) \g | grep -c TesseraScan
+DROP FUNCTION label;
+
 -- EXPLAIN shows where it runs, and what does not run there
 EXPLAIN (COSTS OFF) SELECT * FROM account(1, 2) \g | grep -c TesseraScan
 EXPLAIN (COSTS OFF) SELECT total(owner) FROM accounts WHERE owner = 1 \g | grep -c 'total'
