@@ -2,6 +2,9 @@
 CREATE SCHEMA functions;
 SET search_path = functions, public;
 SET tessera.shard_count = 4;
+-- how nodes write values; otherwise functions run here
+SET datestyle = 'ISO, MDY';
+SET intervalstyle = 'postgres';
 
 CREATE TABLE accounts (owner int, number int, balance numeric NOT NULL DEFAULT 0, PRIMARY KEY (owner, number));
 CREATE TABLE moves (owner int, at serial, amount numeric, note text DEFAULT 'none');
@@ -141,6 +144,47 @@ SELECT sum_of(7, VARIADIC '{1,2}');
 SELECT same(1, 'a'::text);
 SELECT same(1, '{1,2}'::int[]);
 
+-- arguments that the call leaves out or names, the key among them
+CREATE FUNCTION placed(label text, who int DEFAULT 3, n int DEFAULT 1) RETURNS text LANGUAGE sql
+AS $$SELECT label || ' ' || owner || ' ' || number FROM accounts WHERE owner = who AND number = n$$;
+SELECT tessera.create_distributed_function('placed', 'who', 'accounts');
+SELECT placed('default');
+SELECT * FROM placed('default');
+SELECT placed('one', 2);
+SELECT placed('named', n => 2);
+SELECT placed(n => 2, who => 4, label => 'order');
+SELECT * FROM placed(who => 5, label => 'order');
+
+-- a cursor is opened where it is read
+CREATE FUNCTION opened(who int) RETURNS refcursor LANGUAGE plpgsql
+AS $$ DECLARE c refcursor := 'opened'; BEGIN OPEN c FOR SELECT number FROM accounts WHERE owner = who ORDER BY 1; RETURN c; END $$;
+SELECT tessera.create_distributed_function('opened', 'who', 'accounts');
+BEGIN;
+SELECT opened(1);
+FETCH ALL FROM opened;
+COMMIT;
+
+-- texts that the body makes of values are those of the session
+CREATE FUNCTION written(who int) RETURNS text LANGUAGE sql
+AS $$SELECT interval '1 day 2 hours' || ' ' || date '2001-02-03' FROM accounts WHERE owner = who AND number = 1$$;
+SELECT tessera.create_distributed_function('written', 'who', 'accounts');
+EXPLAIN (COSTS OFF) SELECT * FROM written(1) \g | grep -c Shards
+SELECT written(1);
+SET intervalstyle = 'iso_8601';
+SELECT written(1);
+SET intervalstyle = 'postgres';
+SET datestyle = 'German';
+SELECT written(1);
+SET datestyle = 'ISO, MDY';
+
+-- an expression of PL/pgSQL that is nothing but a call, below no statement: at commit
+CREATE TABLE watched (who int);
+CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql
+AS $$ DECLARE found text; BEGIN found := placed('watched', NEW.who); RAISE NOTICE '%', found; RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER watch AFTER INSERT ON watched DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION watch();
+INSERT INTO watched VALUES (6);
+DROP TABLE watched;
+
 -- a statement about other shards is an error, never half an answer
 CREATE PROCEDURE other(who int, what text) LANGUAGE plpgsql AS $$
 BEGIN
@@ -153,6 +197,8 @@ BEGIN
 	WHEN 'delete' THEN DELETE FROM moves;
 	WHEN 'dynamic' THEN EXECUTE 'DELETE FROM accounts WHERE owner = $1' USING who + 1;
 	WHEN 'reference' THEN UPDATE fees SET fee = 2;
+	WHEN 'lock' THEN PERFORM 1 FROM accounts, fees WHERE owner = who FOR UPDATE;
+	WHEN 'lock ours' THEN PERFORM 1 FROM accounts, fees WHERE owner = who FOR UPDATE OF accounts;
 	WHEN 'default' THEN INSERT INTO moves (owner, amount) VALUES (who, 1);
 	WHEN 'local' THEN PERFORM 1 FROM notes;
 	WHEN 'ddl' THEN CREATE TABLE made (i int);
@@ -175,6 +221,8 @@ CALL other(:k, 'all');
 CALL other(:k, 'delete');
 CALL other(:k, 'dynamic');
 CALL other(:k, 'reference');
+CALL other(:k, 'lock');
+CALL other(:k, 'lock ours');
 CALL other(:k, 'default');
 CALL other(:k, 'local');
 CALL other(:k, 'ddl');
@@ -187,6 +235,7 @@ CALL other(:k, 'same');
 CALL other(:k, 'all');
 CALL other(:k, 'write');
 CALL other(:k, 'reference');
+CALL other(:k, 'lock');
 CALL other(:k, 'commit');
 \set VERBOSITY terse
 

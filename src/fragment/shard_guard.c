@@ -27,6 +27,7 @@
 #include "base/base.h"
 #include "fragment/facts.h"
 #include "fragment/fragment_internal.h"
+#include "net/net.h"
 
 typedef struct GuardWalk
 {
@@ -80,6 +81,36 @@ check_relations(GuardWalk *walk, Query *query)
 		check_other_relation(rte->relid);
 		if (rti == query->resultRelation)
 			refuse_target(rte->relid);
+	}
+}
+
+/*
+ * A node has one copy of a reference table, and a lock of its rows is not seen by
+ * who changes them.  In process these are tables as ever.
+ */
+static void
+check_row_marks(Query *query)
+{
+	ListCell *cell;
+
+	if (!tess_origin_is_another())
+		return;
+	foreach(cell, query->rowMarks)
+	{
+		const RowMarkClause *mark = lfirst_node(RowMarkClause, cell);
+		const RangeTblEntry *rte = rt_fetch(mark->rti, query->rtable);
+
+		if (rte->rtekind != RTE_RELATION || rte->relid < FirstNormalObjectId ||
+			tess_meta_table(rte->relid) != NULL)
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a distributed function cannot lock rows of table \"%s\"",
+						get_rel_name(rte->relid)),
+				 errdetail(
+					 "It runs in one shard, and locks rows of the shard's tables alone."),
+				 errhint(
+					 "Name the tables to lock (FOR UPDATE OF ...), or lock the rows outside of the function.")));
 	}
 }
 
@@ -207,6 +238,7 @@ guard_walker(Node *node, GuardWalk *walk)
 		Query *query = (Query *) node;
 
 		check_relations(walk, query);
+		check_row_marks(query);
 		check_change(walk, query);
 		return query_tree_walker(query, guard_walker, walk, 0);
 	}

@@ -14,14 +14,21 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "executor/spi.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_expr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/bytea.h"
+#include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
+#include "utils/xml.h"
 
 #include "base/base.h"
 #include "plan/plan_internal.h"
@@ -89,13 +96,15 @@ is_declared(Oid function, Oid type)
 	return found;
 }
 
-/* Rows without a named type cannot be sent or received. */
+/* Rows without a named type cannot be sent or received, and a cursor stays where
+ * it was opened. */
 static bool
 type_travels(const FunctionCall *sent, Oid type)
 {
 	TessTravel none = {NIL};
 
 	return get_typtype(type) != TYPTYPE_PSEUDO && type != UNKNOWNOID &&
+		   type != REFCURSOROID &&
 		   (tess_type_travels(&none, type) ||
 			is_declared(sent->function->function, type));
 }
@@ -118,6 +127,18 @@ types_travel(const FunctionCall *sent)
 	return true;
 }
 
+/* How values become text in the body: sessions of nodes always do it so.  In
+ * process it is as the client's session does it. */
+static bool
+writes_like_nodes(void)
+{
+	return DateStyle == USE_ISO_DATES && IntervalStyle == INTSTYLE_POSTGRES &&
+		   extra_float_digits > 0 && bytea_output == BYTEA_OUTPUT_HEX &&
+		   xmlbinary == XMLBINARY_BASE64 && xmloption == XMLOPTION_CONTENT &&
+		   standard_conforming_strings && Array_nulls &&
+		   !Transform_null_equals && !quote_all_identifiers;
+}
+
 /* What decides where it runs is evaluated apart from the other arguments. */
 static bool
 may_be_sent(const FunctionCall *sent)
@@ -128,6 +149,7 @@ may_be_sent(const FunctionCall *sent)
 	return types_travel(sent) && !contain_volatile_functions(key) &&
 		   tess_route_type_is_compatible(&function->group->hasher,
 										 exprType(key)) &&
+		   (writes_like_nodes() || tess_meta_remote_nodes() == NIL) &&
 		   finds_same_names(function);
 }
 
@@ -317,14 +339,40 @@ is_plain(const Query *query)
 		   query->jointree->quals == NULL;
 }
 
+/* The call with an argument for each parameter, in their order: the parser
+ * leaves out those that have defaults, and keeps names. */
+static FuncExpr *
+expand_call(const FuncExpr *call)
+{
+	FuncExpr *expanded = makeNode(FuncExpr);
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", call->funcid);
+	*expanded = *call;
+	expanded->args = expand_function_arguments(copyObject(call->args), false,
+											   call->funcresulttype, tuple);
+	ReleaseSysCache(tuple);
+	return expanded;
+}
+
 static const TessFunction *
 function_of(Node *expr, FunctionCall *sent)
 {
 	if (!IsA(expr, FuncExpr))
 		return NULL;
-	sent->call = (FuncExpr *) expr;
-	sent->function = tess_meta_function(sent->call->funcid);
+	sent->function = tess_meta_function(((FuncExpr *) expr)->funcid);
+	if (sent->function != NULL)
+		sent->call = expand_call((FuncExpr *) expr);
 	return sent->function;
+}
+
+/* Also below what is no statement, like a function called by the fast path. */
+static bool
+is_inside_function(void)
+{
+	return tess_xact_depth > 0 ||
+		   SPI_unregister_relation("") != SPI_ERROR_UNCONNECTED;
 }
 
 /*
@@ -336,7 +384,7 @@ is_target_call(const Query *query, FunctionCall *sent)
 {
 	TargetEntry *entry;
 
-	if (query->rtable != NIL || tess_xact_depth > 0 ||
+	if (query->rtable != NIL || is_inside_function() ||
 		list_length(query->targetList) != 1)
 		return false;
 	entry = linitial_node(TargetEntry, query->targetList);
@@ -451,10 +499,8 @@ tess_plan_call(CallStmt *statement)
 	Query *parse;
 	TessJob job = {NULL};
 
-	/* the statement may belong to a plan that is kept */
-	if (tess_meta_function(statement->funcexpr->funcid) == NULL)
+	if (function_of((Node *) statement->funcexpr, &sent) == NULL)
 		return NULL;
-	(void) function_of(copyObject((Node *) statement->funcexpr), &sent);
 	sent.output = result_columns(statement);
 	if (!may_be_sent(&sent))
 		return NULL;
