@@ -67,6 +67,27 @@ what_to_keep(const TessScanState *state, int eflags)
 	return state->fragment->reads_changed ? TESS_KEEP_ALL : TESS_KEEP_SMALL;
 }
 
+/*
+ * Whoever alters or truncates a table while a cursor reads it is told so: for
+ * that the shells have to be in use, and a fragment over several tables, or of
+ * a whole statement, is not the scan of one.
+ */
+static void
+keep_shells_open(EState *estate)
+{
+	Index rti = 1;
+	ListCell *cell;
+
+	foreach(cell, estate->es_range_table)
+	{
+		const RangeTblEntry *rte = lfirst(cell);
+
+		if (rte->rtekind == RTE_RELATION && rte->relkind == RELKIND_RELATION)
+			(void) ExecGetRangeTableRelation(estate, rti);
+		rti++;
+	}
+}
+
 static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -89,6 +110,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
+	keep_shells_open(estate);
 	if (node->ss.ss_currentRelation != NULL)
 		table = RelationGetRelid(node->ss.ss_currentRelation);
 	if (scan->custom_plans != NIL)
