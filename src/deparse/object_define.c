@@ -12,6 +12,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/catalog.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_namespace.h"
@@ -131,6 +132,8 @@ tess_object_find(const TessObjectRow *row)
 	ObjectAddress address = InvalidObjectAddress;
 	Relation relation = NULL;
 	Node *name;
+	Oid user;
+	int context;
 
 	if (kind == NULL || row->names == NIL)
 		return address;
@@ -157,7 +160,14 @@ tess_object_find(const TessObjectRow *row)
 		default:
 			name = (Node *) strings_to_names(row->names);
 	}
-	return get_object_address(type, name, &relation, AccessShareLock, true);
+
+	/* rows name objects of schemas that the user may not look into */
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
+						   context | SECURITY_LOCAL_USERID_CHANGE);
+	address = get_object_address(type, name, &relation, AccessShareLock, true);
+	SetUserIdAndSecContext(user, context);
+	return address;
 }
 
 /* definition -------------------------------------------------------------- */
