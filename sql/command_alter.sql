@@ -261,6 +261,23 @@ ALTER TABLE t ADD u uuid NOT NULL DEFAULT gen_random_uuid();
 SELECT count(DISTINCT u) = count(*) AS all_differ FROM t;
 ALTER TABLE t DROP u;
 
+-- values that the user's functions compute: volatile ones may read tables, so
+-- this server calls them; what USING calls goes to the nodes
+CALL step('ALTER TABLE t ADD coll text DEFAULT current_database()');
+CREATE FUNCTION how_many() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM command_alter.parents); END';
+CREATE FUNCTION half(numeric) RETURNS numeric LANGUAGE plpgsql AS 'BEGIN RETURN $1 / 2; END';
+CREATE OPERATOR <% (FUNCTION = half, RIGHTARG = numeric);
+CALL step('ALTER TABLE t ADD many bigint NOT NULL DEFAULT command_alter.how_many() CHECK (many > 0), ADD i2 int DEFAULT 6');
+CALL step('INSERT INTO t (k, id, b) VALUES (31, 1, '''')');
+CALL step('ALTER TABLE t ALTER many TYPE numeric USING command_alter.half(many) + (OPERATOR(command_alter.<%) i2::numeric), ALTER many DROP DEFAULT');
+CALL step('ALTER TABLE t DROP coll, DROP many, DROP i2');
+CREATE SEQUENCE only_here;
+\set VERBOSITY terse
+ALTER TABLE t ALTER id TYPE int USING nextval('only_here');
+\set VERBOSITY default
+DROP OPERATOR <% (NONE, numeric);
+DROP FUNCTION how_many(), half(numeric);
+
 -- the key stays: neither dropped nor given another type
 \set VERBOSITY sqlstate
 ALTER TABLE t DROP COLUMN k;
@@ -346,6 +363,11 @@ SET ROLE regress_other;
 \set VERBOSITY sqlstate
 ALTER TABLE command_alter.t ADD x int;
 ALTER TABLE command_alter.t RENAME TO x;
+-- but he may rename his own, whatever the nodes hold of schemas closed to him
+CREATE TEMP TABLE own (a int);
+ALTER TABLE own RENAME a TO b;
+ALTER TABLE own RENAME TO mine;
+DROP TABLE mine;
 RESET ROLE;
 \set VERBOSITY default
 DROP ROLE regress_other;
@@ -365,6 +387,21 @@ INSERT INTO t (kk, id, b) VALUES (501, 1, '');
 SELECT count(*) FROM t WHERE kk IN (500, 501);
 ROLLBACK;
 SELECT differences('t');
+
+-- but not while a cursor reads the table, whichever way
+CREATE FUNCTION while_open(query text, change text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    c refcursor;
+BEGIN
+    OPEN c FOR EXECUTE query;
+    EXECUTE change;
+    RETURN 'done';
+EXCEPTION WHEN object_in_use THEN
+    RETURN SQLERRM;
+END $$;
+SELECT query, while_open(query, 'ALTER TABLE t ALTER e TYPE real'), while_open(query, 'TRUNCATE t')
+FROM unnest(ARRAY['SELECT * FROM t', 'SELECT v FROM t WHERE k = 7', 'SELECT count(*) FROM t',
+    'SELECT t.v FROM t JOIN parents p ON p.tenant = t.k', 'SELECT 1 WHERE EXISTS (SELECT FROM t)']) query;
 
 -- statements that were prepared follow
 PREPARE by_key(int) AS SELECT * FROM t WHERE k = $1;

@@ -10,8 +10,11 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/heap.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
@@ -30,6 +33,7 @@
 #include "base/base.h"
 #include "command/command_alter.h"
 #include "deparse/deparse.h"
+#include "objects/objects.h"
 
 static Node *raw_default(const ColumnDef *column);
 static Node *fill_of(const ColumnDef *definition, Relation rel,
@@ -130,8 +134,28 @@ compute_once(Node *expr)
 	if (!is_null)
 		value = datumCopy(value, by_value, length);
 	FreeExecutorState(estate);
-	return (Node *) makeConst(type, exprTypmod(expr), exprCollation(expr), length,
-							  is_null ? (Datum) 0 : value, is_null, by_value);
+	/* another collation would be written behind the value, and be the column's */
+	return (Node *) makeConst(type, exprTypmod(expr), get_typcollation(type),
+							  length, is_null ? (Datum) 0 : value, is_null,
+							  by_value);
+}
+
+static bool
+is_own_volatile_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId &&
+		   func_volatile(function) == PROVOLATILE_VOLATILE;
+}
+
+/* A volatile function of the user's may read tables, which are whole only
+ * here. */
+static bool
+calls_own_volatile_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_own_volatile_function, NULL) ||
+		   expression_tree_walker(node, calls_own_volatile_function, context);
 }
 
 /*
@@ -144,8 +168,9 @@ is_filled_here(const TessAlter *alter, const char *column, Node *expr)
 	const TessTable *table = tess_alter_table(alter);
 	bool travels = tess_default_travels(expr);
 
-	if (travels &&
-		(!contain_volatile_functions(expr) || table->kind == TESS_DISTRIBUTED))
+	if (travels && (!contain_volatile_functions(expr) ||
+					(table->kind == TESS_DISTRIBUTED &&
+					 !calls_own_volatile_function(expr, NULL))))
 		return false;
 	if (!tess_alter_has_rows(alter))
 		return false;
@@ -168,13 +193,15 @@ is_filled_here(const TessAlter *alter, const char *column, Node *expr)
 	return true;
 }
 
-/* The column comes empty, an UPDATE computes the values here, and then it may
- * be NOT NULL. */
+/* The column comes empty, an UPDATE computes the values here, and then it gets
+ * a default that shards can have, and may be NOT NULL. */
 static void
 fill_here(TessAlter *alter, Relation rel, TessAlterPart *part,
 		  const FormData_pg_attribute *column, Node *fill)
 {
 	const char *name = quote_identifier(NameStr(column->attname));
+	List *later = NIL;
+	Node *own = NULL;
 
 	alter->fills = lappend(alter->fills,
 						   psprintf("%s = %s", name,
@@ -183,8 +210,15 @@ fill_here(TessAlter *alter, Relation rel, TessAlterPart *part,
 										: tess_ddl_expression(rel, fill)));
 	part->text = psprintf("ADD COLUMN %s %s", name,
 						  tess_ddl_column_type(rel, column->attnum));
+	if (column->atthasdef)
+		own = build_column_default(rel, column->attnum);
+	if (own != NULL && tess_default_travels(own))
+		later = lappend(later,
+						default_clause(rel, NameStr(column->attname), own));
 	if (column->attnotnull)
-		part->later = psprintf("ALTER COLUMN %s SET NOT NULL", name);
+		later = lappend(later, psprintf("ALTER COLUMN %s SET NOT NULL", name));
+	if (later != NIL)
+		part->later = tess_names_join(later);
 }
 
 void
@@ -260,6 +294,37 @@ only_widens(const TessAlter *alter, const ColumnDef *definition)
 		   table->key_typmod >= 0 && (typmod < 0 || typmod >= table->key_typmod);
 }
 
+static bool
+bring_function(Oid function, void *context)
+{
+	ObjectAddress address;
+
+	if (function >= FirstNormalObjectId)
+	{
+		ObjectAddressSet(address, ProcedureRelationId, function);
+		tess_objects_bring(&address);
+	}
+	return false;
+}
+
+/* No catalog says what USING needs: its functions and operators go to the
+ * nodes now. */
+static bool
+bring_functions(Node *node, void *context)
+{
+	ObjectAddress address;
+
+	if (node == NULL)
+		return false;
+	(void) check_functions_in_node(node, bring_function, NULL);
+	if (IsA(node, OpExpr) && ((OpExpr *) node)->opno >= FirstNormalObjectId)
+	{
+		ObjectAddressSet(address, OperatorRelationId, ((OpExpr *) node)->opno);
+		tess_objects_bring(&address);
+	}
+	return expression_tree_walker(node, bring_functions, context);
+}
+
 void
 tess_alter_before_type(TessAlter *alter, TessAlterPart *part)
 {
@@ -276,6 +341,16 @@ tess_alter_before_type(TessAlter *alter, TessAlterPart *part)
 		return;
 
 	expr = transform_using(alter, definition->raw_default);
+	if (!tess_default_travels(expr))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("USING of column \"%s\" cannot be computed in the shards",
+						command->name),
+				 errdetail(
+					 "It names a sequence or another object that only this server has."),
+				 errhint(
+					 "Add a column, set it with UPDATE, and drop the old one.")));
+	(void) bring_functions(expr, NULL);
 	if (tess_alter_table(alter)->kind == TESS_REFERENCE &&
 		contain_volatile_functions(expr) && tess_alter_has_rows(alter))
 		ereport(ERROR,
