@@ -74,7 +74,8 @@ sub works
 		$server->query(
 			qq{BEGIN; INSERT INTO "$s"."Orders ""o""" (user_id) VALUES (7);
 			UPDATE "$s".users SET feels = 'ok';
-			INSERT INTO "$s".kinds VALUES ('c'); ROLLBACK},
+			INSERT INTO "$s".kinds VALUES ('c');
+			ALTER TABLE "$s".users ADD x int; UPDATE "$s".users SET x = 1; ROLLBACK},
 			database => $database);
 		like(
 			$server->failure(
@@ -83,7 +84,7 @@ sub works
 			qr/23503/, "$what: constraints hold");
 		like(
 			$server->failure(
-				qq{ALTER TABLE "$s".users ADD x int},
+				qq{ALTER TABLE "$s".users SET UNLOGGED},
 				database => $database),
 			qr/0A000/, "$what: what cannot be altered cannot be altered");
 	}
