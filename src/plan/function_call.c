@@ -421,22 +421,6 @@ is_from_call(const Query *query, FunctionCall *sent)
 	return function;
 }
 
-/* The arguments in their order, with those that the call leaves out.  (CALL has
- * them so already.) */
-static void
-complete_arguments(FunctionCall *sent)
-{
-	FuncExpr *call = copyObject(sent->call);
-	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", call->funcid);
-	call->args = expand_function_arguments(call->args, false,
-										   call->funcresulttype, tuple);
-	ReleaseSysCache(tuple);
-	sent->call = call;
-}
-
 /* See plan_internal.h. */
 PlannedStmt *
 tess_plan_function(TessJob *job)
@@ -454,7 +438,6 @@ tess_plan_function(TessJob *job)
 		if (function == NULL)
 			return NULL;
 	}
-	complete_arguments(&sent);
 	if (!may_be_sent(&sent))
 		return NULL;
 	initStringInfo(&sent.text);
