@@ -48,6 +48,9 @@ COPY (SELECT * FROM plain ORDER BY k) TO STDOUT (FORMAT csv, HEADER);
 DELETE FROM plain WHERE k <> 1;
 COPY plain TO STDOUT;
 COPY plain (v, k) TO STDOUT (FORMAT csv, HEADER, FORCE_QUOTE *);
+COPY plain (v, k) TO STDOUT (FORMAT csv, FORCE_QUOTE (m));
+COPY plain (v, k) TO STDOUT (FORMAT csv, FORCE_QUOTE (none));
+COPY plain (v, k) TO STDOUT (none);
 
 -- an error names the line, and nothing is copied
 COPY plain (k, v) FROM STDIN;

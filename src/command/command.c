@@ -372,7 +372,7 @@ run_copy(Utility *utility)
 			tess_copy_from(copy, utility->query_string, utility->completion))
 			return;
 		if (!copy->is_from)
-			(void) tess_copy_to_rewrite(copy);
+			(void) tess_copy_to_rewrite(copy, utility->query_string);
 	}
 	pushed = !copy->is_from && copy->relation != NULL &&
 			 tess_statement_push_transaction_snapshot();

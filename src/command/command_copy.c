@@ -45,6 +45,8 @@ static uint64 read_rows(CopyFromState input, Relation rel,
 static bool read_row_in_order(CopyFromState input, TupleTableSlot *slot,
 							  ExprState *qual, EState *estate,
 							  TessStream *stream);
+static void check_quoted(const CopyStmt *copy, const char *query_string,
+						 Relation rel, List *attnums);
 static bool convert_row(CopyFromState input, TupleTableSlot *slot,
 						EState *estate);
 static bool read_row(CopyFromState input, TupleTableSlot *slot, ExprState *qual,
@@ -291,24 +293,53 @@ convert_row(CopyFromState input, TupleTableSlot *slot, EState *estate)
 	return found;
 }
 
+/* FORCE_QUOTE names columns of the table, not only those of the query. */
+static void
+check_quoted(const CopyStmt *copy, const char *query_string, Relation rel,
+			 List *attnums)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	CopyFormatOptions options;
+	ListCell *lc;
+
+	pstate->p_sourcetext = query_string;
+	memset(&options, 0, sizeof(options));
+	ProcessCopyOptions(pstate, &options, false, copy->options);
+	free_parsestate(pstate);
+	if (options.force_quote == NIL)
+		return;
+	foreach(lc, CopyGetAttnums(RelationGetDescr(rel), rel, options.force_quote))
+	{
+		if (list_member_int(attnums, lfirst_int(lc)))
+			continue;
+		ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+						errmsg("FORCE_QUOTE column \"%s\" not referenced by COPY",
+							   get_attname(RelationGetRelid(rel),
+										   lfirst_int(lc), false))));
+	}
+}
+
 /*
  * COPY t TO becomes COPY (SELECT columns FROM ONLY t) TO, in place, if t is
  * distributed.  True if it did.  The planner's checks are those of COPY.
  */
 bool
-tess_copy_to_rewrite(CopyStmt *copy)
+tess_copy_to_rewrite(CopyStmt *copy, const char *query_string)
 {
 	const TessTable *table = tess_command_table(copy->relation);
 	SelectStmt *select;
 	RangeVar *from;
 	Relation rel;
+	List *attnums;
 	ListCell *lc;
 
 	if (table == NULL || table->kind != TESS_DISTRIBUTED)
 		return false;
 	rel = table_openrv(copy->relation, AccessShareLock);
+	attnums = CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist);
+	check_quoted(copy, query_string, rel, attnums);
 	select = makeNode(SelectStmt);
-	foreach(lc, CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist))
+	foreach(lc, attnums)
 	{
 		ResTarget *target = makeNode(ResTarget);
 		ColumnRef *column = makeNode(ColumnRef);

@@ -49,7 +49,7 @@ extern void tess_rename_finish(TessRename *rename);
 /* command_copy.c */
 extern bool tess_copy_from(CopyStmt *copy, const char *query_string,
 						   QueryCompletion *completion);
-extern bool tess_copy_to_rewrite(CopyStmt *copy);
+extern bool tess_copy_to_rewrite(CopyStmt *copy, const char *query_string);
 
 /* command_truncate.c */
 extern List *tess_truncate_add_local_shards(TruncateStmt *truncate);

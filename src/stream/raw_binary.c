@@ -23,6 +23,9 @@ typedef struct Field
 
 static bool find_row(CopyFromState input, AttrNumber key, int *length,
 					 Field *field);
+static int queue_of_row(TessStream *stream, CopyFromState input,
+						const Field *field, const char *row, int length,
+						MemoryContext row_context);
 static int queue_of_key(TessStream *stream, CopyFromState input,
 						const Field *field, MemoryContext row_context);
 
@@ -54,7 +57,7 @@ tess_binary_take(CopyFromState input, TessStream *stream,
 		return false;
 	input->raw_buf_index += length;
 	input->cur_lineno++;
-	queue = queue_of_key(stream, input, &field, row_context);
+	queue = queue_of_row(stream, input, &field, row, length, row_context);
 	tess_stream_put_bytes(stream, queue, row, length, input->cur_lineno);
 	return true;
 }
@@ -98,6 +101,33 @@ find_row(CopyFromState input, AttrNumber key, int *length, Field *field)
 	}
 	*length = at - begin;
 	return true;
+}
+
+/* An error of the key waits for those of the rows before it, and of what stands
+ * before the key in this one. */
+static int
+queue_of_row(TessStream *stream, CopyFromState input, const Field *field,
+			 const char *row, int length, MemoryContext row_context)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int queue = 0;
+
+	PG_TRY();
+	{
+		queue = queue_of_key(stream, input, field, row_context);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		tess_stream_put_bytes(stream, 0, row, length, input->cur_lineno);
+		tess_stream_raise(stream, error);
+	}
+	PG_END_TRY();
+	return queue;
 }
 
 static int

@@ -130,6 +130,7 @@ may_rewrite_dates(const CopyFormatOptions *options)
 	static const char in_dates[] = "0123456789-+:. infBC";
 
 	return strpbrk(options->null_print, "0123456789") == NULL &&
+		   strstr(options->null_print, "infinity") == NULL &&
 		   (!options->csv_mode || (strchr(in_dates, options->quote[0]) == NULL &&
 								   strchr(in_dates, options->escape[0]) == NULL));
 }

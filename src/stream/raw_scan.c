@@ -89,6 +89,7 @@ tess_raw_line(const TessRawFormat *format, EolType eol, const char *start,
 
 	number->quoted_newlines = 0;
 	number->quoted_returns = 0;
+	number->ends_data = false;
 	if (at == NULL || (eol != EOL_NL && eol != EOL_CRNL) ||
 		(format->csv && *start == '\\'))
 		return false;
@@ -109,13 +110,26 @@ tess_raw_line(const TessRawFormat *format, EolType eol, const char *start,
 	return !has_byte(start, at, '\r');
 }
 
-/* Sets number's ends of lines within quotes for a line that core has read. */
+/* True if a line of text has a backslash at its end that takes nothing with it:
+ * what comes behind it is the end of the data. */
+static bool
+ends_in_backslash(const char *line, int length)
+{
+	int count = 0;
+
+	while (count < length && line[length - 1 - count] == '\\')
+		count++;
+	return count % 2 == 1;
+}
+
+/* Sets all of number but its line for a line that core has read. */
 void
 tess_raw_count(const TessRawFormat *format, const char *line, int length,
 			   TessRawNumber *number)
 {
 	number->quoted_newlines = 0;
 	number->quoted_returns = 0;
+	number->ends_data = !format->csv && ends_in_backslash(line, length);
 	if (format->csv)
 		(void) csv_end(format, line, line + length, number);
 }

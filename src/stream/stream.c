@@ -67,7 +67,7 @@ static char *copy_text(const TessStream *stream, const char *relation);
 static void write_batch(TessStream *stream);
 static int queue_of_row(const TessStream *stream, TupleTableSlot *slot);
 static void append(TessStream *stream, TessPiece *piece, const char *bytes,
-				   int length, uint64 line, int node_lines);
+				   int length, const char *end, uint64 line, int node_lines);
 static void begin_piece(const TessStream *stream, TessPiece *piece);
 static Size allocated(const TessPiece *piece);
 static bool is_full(const TessStream *stream, const TessPiece *piece);
@@ -359,7 +359,8 @@ tess_stream_put_line(TessStream *stream, int queue, const char *text,
 	/* As core counts: what ends lines is known once the first one has ended. */
 	node_lines = 1 + (piece->bytes.len == 0 ? number->quoted_returns
 											: number->quoted_newlines);
-	append(stream, piece, text, length, number->line, node_lines);
+	append(stream, piece, text, length, number->ends_data ? "" : "\n",
+		   number->line, node_lines);
 }
 
 bool
@@ -376,20 +377,19 @@ tess_stream_put_bytes(TessStream *stream, int queue, const char *bytes,
 	/* Lines of the input do not come in another order. */
 	if (stream->batch_count > 0)
 		write_batch(stream);
-	append(stream, &stream->pieces[queue], bytes, length, line, 1);
+	append(stream, &stream->pieces[queue], bytes, length, "", line, 1);
 }
 
 static void
 append(TessStream *stream, TessPiece *piece, const char *bytes, int length,
-	   uint64 line, int node_lines)
+	   const char *end, uint64 line, int node_lines)
 {
 	MemoryContext caller = MemoryContextSwitchTo(stream->context);
 	Size before = allocated(piece);
 
 	begin_piece(stream, piece);
 	appendBinaryStringInfo(&piece->bytes, bytes, length);
-	if (stream->writer == NULL)
-		appendStringInfoChar(&piece->bytes, '\n');
+	appendStringInfoString(&piece->bytes, end);
 	tess_lines_add(&piece->lines, line, node_lines);
 	stream->allocated_bytes += allocated(piece) - before;
 	if (is_full(stream, piece))

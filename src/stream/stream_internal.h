@@ -50,6 +50,7 @@ typedef struct TessRawNumber
 	uint64 line; /* of the input, as core counts: that of its end */
 	int quoted_newlines;
 	int quoted_returns;
+	bool ends_data; /* by a backslash, which would take a newline with it */
 } TessRawNumber;
 
 typedef struct TessRawField
