@@ -89,7 +89,7 @@ bench: setup
 		TESS_BYTES_ROWS='$(or $(BYTES_ROWS),2000000)' TESS_JOBS=1 \
 		TESS_POINT_ONLY='$(value ONLY)' TESS_POINT_COUNT='$(or $(COUNT),20000)' \
 		TESS_POINT_ROUNDS='$(or $(ROUNDS),3)' \
-		TESTS='$(or $(TESTS),../bench/point ../bench/copy ../bench/ship_join ../bench/planning ../bench/snapshot 051_bytes)' \
+		TESTS='$(or $(TESTS),../bench/point ../bench/copy ../bench/insert_select ../bench/ship_join ../bench/planning ../bench/snapshot 051_bytes)' \
 		test/run tap
 
 # FILES="join with" chooses files

@@ -5,6 +5,7 @@
 # At the end one line of JSON for each measure.
 use strict;
 use warnings;
+use CpuTime qw(median ticks_of);
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use TesseraCluster;
@@ -36,50 +37,18 @@ my @measures = (
 	[ 'to binary', 'events', '(FORMAT binary)', 1.3 ],
 	[ 'insert 1000 rows', 'events', '' ]);
 
-# The fields of /proc/PID/stat after the name of the program, from the state on.
-sub stat_of
-{
-	my ($pid) = @_;
-	open my $handle, '<', "/proc/$pid/stat" or return;
-	my $line = <$handle> // return;
-	return split ' ', $line =~ s/.*\) //r;
-}
-
-# Clock ticks that each server has used: its postmaster, children, and those that are gone.
-sub ticks
-{
-	my %sum = map { $_->{_pid} => 0 } @servers;
-
-	for my $pid (map { m{/proc/(\d+)} } glob '/proc/[0-9]*')
-	{
-		my @stat = stat_of($pid) or next;
-		my $server = exists $sum{$pid} ? $pid : $stat[1];
-
-		next unless exists $sum{$server};
-		$sum{$server} += $stat[11] + $stat[12];
-		$sum{$server} += $stat[13] + $stat[14] if $pid == $server;
-	}
-	return map { $sum{ $_->{_pid} } } @servers;
-}
-
 # Ticks of the coordinator, and of all.
 sub cost
 {
 	my ($sql) = @_;
-	my @before = ticks();
+	my @before = ticks_of(@servers);
 	my @after;
 
 	$cluster->query($sql);
 	$cluster->wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'});
-	@after = ticks();
+	@after = ticks_of(@servers);
 	my @used = map { $after[$_] - $before[$_] } 0 .. $#after;
 	return ($used[0], $used[0] + $used[1] + $used[2]);
-}
-
-sub median
-{
-	my @sorted = sort { $a <=> $b } @_;
-	return $sorted[ @sorted / 2 ];
 }
 
 for my $table (sort keys %rows_of)

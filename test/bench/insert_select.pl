@@ -5,6 +5,8 @@
 # ONLY= a pattern of names, ROUNDS= how many.
 use strict;
 use warnings;
+use CpuTime qw(median ticks_of);
+use List::Util 'sum';
 use TesseraCluster;
 use Test::More;
 use Time::HiRes qw(time sleep);
@@ -28,34 +30,6 @@ my @statements = (
 	[ 'into a local table', "INSERT INTO copy SELECT $columns FROM source" ],
 	[ 'CREATE TABLE AS', "CREATE TABLE made AS SELECT $columns FROM source" ]);
 
-# The fields of /proc/PID/stat after the name of the program, from the state on.
-sub stat_of
-{
-	my ($pid) = @_;
-	open my $handle, '<', "/proc/$pid/stat" or return;
-	my $line = <$handle> // return;
-	return split ' ', $line =~ s/.*\) //r;
-}
-
-# Clock ticks that the servers have used: the postmasters, their children, and
-# those that are gone.
-sub ticks
-{
-	my %postmasters = map { $_->{_pid} => 1 } @servers;
-	my $sum = 0;
-
-	for my $pid (map { m{/proc/(\d+)} } glob '/proc/[0-9]*')
-	{
-		my @stat = stat_of($pid) or next;
-		my $is_postmaster = $postmasters{$pid};
-
-		next unless $is_postmaster || $postmasters{ $stat[1] };
-		$sum += $stat[11] + $stat[12];
-		$sum += $stat[13] + $stat[14] if $is_postmaster;
-	}
-	return $sum;
-}
-
 # The memory of a process that is its own, in kB.
 sub memory
 {
@@ -63,12 +37,6 @@ sub memory
 	open my $handle, '<', "/proc/$pid/status" or return 0;
 	my ($line) = grep { /^RssAnon:/ } <$handle>;
 	return $line =~ /(\d+)/ ? $1 : 0;
-}
-
-sub median
-{
-	my @sorted = sort { $a <=> $b } @_;
-	return $sorted[ $#sorted / 2 ];
 }
 
 # One run over empty tables: ticks, seconds, and the peak of memory in kB.
@@ -81,7 +49,7 @@ sub run
 	$client->ask('TRUNCATE by_key; TRUNCATE by_other; TRUNCATE numbered; TRUNCATE uniquely; TRUNCATE copy; CHECKPOINT;');
 	my $idle = memory($client->pid);
 	my $peak = $idle;
-	my $before = ticks();
+	my $before = sum(ticks_of(@servers));
 	my $began = time;
 
 	$client->send($sql);
@@ -94,7 +62,7 @@ sub run
 	}
 	my $answer = $client->answer;
 	my $seconds = time - $began;
-	my $ticks = ticks() - $before;
+	my $ticks = sum(ticks_of(@servers)) - $before;
 
 	is($answer, '', "$schema: it is done") if $answer ne '';
 	$client->finish;

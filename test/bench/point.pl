@@ -10,6 +10,7 @@
 # Prints a table, and one line of JSON for each cell.
 use strict;
 use warnings;
+use CpuTime qw(median processes_of);
 use File::Basename;
 use IPC::Run;
 use JSON::PP;
@@ -295,15 +296,6 @@ sub straight_to
 	return ($node, conninfo($node) . " options='-c search_path=$schema'");
 }
 
-# The fields of /proc/PID/stat after the name of the program, from the state on.
-sub stat_of
-{
-	my ($pid) = @_;
-	open my $handle, '<', "/proc/$pid/stat" or return;
-	my $line = <$handle> // return;
-	return split ' ', $line =~ s/.*\) //r;
-}
-
 sub title_of
 {
 	my ($pid) = @_;
@@ -316,19 +308,14 @@ sub title_of
 sub look_at
 {
 	my (@names) = @_;
-	my %name_of = map { $server{$_}{_pid} => $_ } @names;
 	my %ticks = map { $_ => 0 } @names;
 	my $sessions = 0;
 
-	for my $pid (map { m{/proc/(\d+)} } glob '/proc/[0-9]*')
+	for my $process (processes_of(@server{@names}))
 	{
-		my @stat = stat_of($pid) or next;
-		my $name = $name_of{$pid} // $name_of{ $stat[1] } // next;
-
-		$ticks{$name} += $stat[11] + $stat[12];
-		$ticks{$name} += $stat[13] + $stat[14] if $name_of{$pid};
+		$ticks{ $names[ $process->{server} ] } += $process->{ticks};
 		# what ends has no title
-		$sessions++ if !$name_of{$pid} && title_of($pid) =~ /^$|127\.0\.0\.1\(\d+\)/;
+		$sessions++ if !$process->{is_postmaster} && title_of($process->{pid}) =~ /^$|127\.0\.0\.1\(\d+\)/;
 	}
 	return (\%ticks, $sessions);
 }
@@ -417,12 +404,6 @@ sub measure_trip
 	});
 	my $done = count_of($cell) * $cell->{clients};
 	return { cpu_us => ($cpu->{$node} + $out) / $done, own_us => $out / $done };
-}
-
-sub median
-{
-	my @sorted = sort { $a <=> $b } grep { defined } @_;
-	return @sorted ? ($sorted[ $#sorted / 2 ] + $sorted[ @sorted / 2 ]) / 2 : undef;
 }
 
 sub peers_of

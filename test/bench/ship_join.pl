@@ -4,6 +4,8 @@
 # hits both.  "make bench" runs it; TESS_BENCH_ROWS is the larger number.
 use strict;
 use warnings;
+use CpuTime 'ticks_of';
+use List::Util 'sum';
 use TesseraCluster;
 use Test::More;
 
@@ -28,44 +30,16 @@ SELECT o.status, count(*), max(c.name) FROM orders o JOIN customers c ON o.refer
 SQL
 );
 
-# The fields of /proc/PID/stat after the name of the program, from the state on.
-sub stat_of
-{
-	my ($pid) = @_;
-	open my $handle, '<', "/proc/$pid/stat" or return;
-	my $line = <$handle> // return;
-	return split ' ', $line =~ s/.*\) //r;
-}
-
-# Clock ticks that the servers have used: the postmasters, their children, and
-# those that are gone.
-sub ticks
-{
-	my %postmasters = map { $_->{_pid} => 1 } @servers;
-	my $sum = 0;
-
-	for my $pid (map { m{/proc/(\d+)} } glob '/proc/[0-9]*')
-	{
-		my @stat = stat_of($pid) or next;
-		my $is_postmaster = $postmasters{$pid};
-
-		next unless $is_postmaster || $postmasters{ $stat[1] };
-		$sum += $stat[11] + $stat[12];
-		$sum += $stat[13] + $stat[14] if $is_postmaster;
-	}
-	return $sum;
-}
-
 # Three runs in one session: what they give, and what they cost.
 sub run
 {
 	my ($schema, $sql) = @_;
-	my $before = ticks();
+	my $before = sum(ticks_of(@servers));
 	my $answer = $cluster->query("SET search_path = $schema;\n" . "$sql;\n" x 3);
 
 	# sessions end a moment after psql
 	$cluster->wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'});
-	return ($answer, ticks() - $before);
+	return ($answer, sum(ticks_of(@servers)) - $before);
 }
 
 sub load_schema
