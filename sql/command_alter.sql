@@ -17,7 +17,8 @@ SET search_path = pg_catalog SET datestyle = 'ISO' AS $$
         FROM pg_class c JOIN pg_am m ON m.oid = c.relam WHERE c.oid = rel
         UNION ALL
         SELECT concat_ws(' ', 'column', row_number() OVER (ORDER BY a.attnum), a.attname, format_type(a.atttypid, a.atttypmod),
-            a.attnotnull, a.attgenerated, a.attstorage, a.attcompression, a.attstattarget, a.attoptions::text,
+            a.attnotnull, a.attgenerated, a.attstorage, a.attcompression, a.attstattarget,
+            array(SELECT o FROM unnest(a.attoptions) o WHERE o NOT LIKE 'pg\_%')::text,
             a.attcollation::regcollation, (SELECT e FROM pg_get_expr(d.adbin, rel) e WHERE e NOT LIKE 'nextval%'))
         FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
         WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped
