@@ -466,5 +466,5 @@ CREATE FUNCTION pg_temp.inlined(int) RETURNS SETOF posts LANGUAGE sql STABLE AS 
 SELECT * FROM pg_temp.inlined(7);
 SELECT a.post_id, b.post_id FROM pg_temp.inlined(7) a LEFT JOIN pg_temp.inlined(8) b USING (likes);
 SELECT n.note_id, i.post_id FROM notes n, pg_temp.inlined(n.k) i;
-UPDATE notes SET body = i.body FROM pg_temp.inlined(7) i WHERE i.author = notes.k;
+UPDATE notes SET body = i.body FROM (SELECT author, min(body) AS body FROM pg_temp.inlined(7) GROUP BY author) i WHERE i.author = notes.k;
 DELETE FROM posts WHERE post_id IN (SELECT post_id FROM pg_temp.inlined(7)) AND author = 8;
