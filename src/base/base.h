@@ -5,6 +5,7 @@
 #ifndef TESS_BASE_H
 #define TESS_BASE_H
 
+#include "access/htup.h"
 #include "nodes/pg_list.h"
 #include "nodes/plannodes.h"
 #include "postmaster/bgworker.h"
@@ -45,6 +46,12 @@ extern List *tess_relation_cascades(List *tables, Oid relation,
  * objects of one server, by an OID that another server gives to others.
  * Does not look into domains, arrays and composites. */
 extern bool tess_type_names_objects(Oid type);
+
+/* function_path.c */
+
+/* The value of SET search_path of a function (a tuple of pg_proc), NULL if it has
+ * none.  Palloc'd; who takes it apart may write to it. */
+extern char *tess_function_search_path(HeapTuple function);
 
 /* plan_walk.c */
 

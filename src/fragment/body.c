@@ -30,7 +30,6 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/gramparse.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgrprotos.h"
@@ -479,25 +478,6 @@ defaults_leave(HeapTuple function)
 	return contain_mutable_functions(defaults) || default_leaves(defaults, NULL);
 }
 
-static bool
-sets_search_path(HeapTuple function)
-{
-	bool isnull;
-	Datum value = SysCacheGetAttr(PROCOID, function, Anum_pg_proc_proconfig,
-								  &isnull);
-	Datum *settings;
-	int count;
-
-	if (isnull)
-		return false;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
-					  TYPALIGN_INT, &settings, NULL, &count);
-	for (int i = 0; i < count; i++)
-		if (strncmp(TextDatumGetCString(settings[i]), "search_path=", 12) == 0)
-			return true;
-	return false;
-}
-
 static void
 prepare(Body *body, HeapTuple function)
 {
@@ -512,7 +492,7 @@ prepare(Body *body, HeapTuple function)
 	add_type(body, form->prorettype);
 	for (int i = 0; i < count; i++)
 		add_type(body, types[i]);
-	body->fixes_path = sets_search_path(function);
+	body->fixes_path = tess_function_search_path(function) != NULL;
 	(void) SysCacheGetAttr(PROCOID, function, Anum_pg_proc_prosqlbody, &isnull);
 	if (isnull)
 		value = SysCacheGetAttr(PROCOID, function, Anum_pg_proc_prosrc, &isnull);

@@ -257,25 +257,9 @@ check_key_type(const TessTable *table, Oid type)
 static bool
 own_search_path(HeapTuple tuple, List **names)
 {
-	bool isnull;
-	Datum value = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proconfig,
-								  &isnull);
-	Datum *settings;
-	int count;
+	char *path = tess_function_search_path(tuple);
 
-	if (isnull)
-		return false;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
-					  TYPALIGN_INT, &settings, NULL, &count);
-	for (int i = 0; i < count; i++)
-	{
-		char *setting = TextDatumGetCString(settings[i]);
-		static const char prefix[] = "search_path=";
-
-		if (strncmp(setting, prefix, strlen(prefix)) == 0)
-			return SplitIdentifierString(setting + strlen(prefix), ',', names);
-	}
-	return false;
+	return path != NULL && SplitIdentifierString(path, ',', names);
 }
 
 /* See function_internal.h. */
