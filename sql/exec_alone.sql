@@ -223,5 +223,12 @@ SELECT * FROM on_shards('SELECT 1; SELECT 2');
 SELECT * FROM on_shards('UPDATE %s SET n = 0 WHERE k = 17');
 SELECT n FROM t WHERE k = 17;
 
+-- arrays of what stands for objects, in a statement that a node would answer in text
+CREATE TABLE named (k int, rel regclass, rels regclass[], q tsquery);
+SELECT tessera.create_distributed_table('named', 'k');
+INSERT INTO named VALUES (1, 't', '{t,named,-}', 'a'), (2, 'named', NULL, 'b');
+SELECT rel, rels, q, pg_typeof(rels), rels::text FROM named ORDER BY k;
+ANALYZE named;
+
 \c :maindb
 DROP DATABASE regress_exec_alone;

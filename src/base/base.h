@@ -46,6 +46,21 @@ extern List *tess_relation_cascades(List *tables, Oid relation,
  * objects of one server, by an OID that another server gives to others.
  * Does not look into domains, arrays and composites. */
 extern bool tess_type_names_objects(Oid type);
+/* True for these, domains over them and arrays of them: what a table of ours
+ * has of such a type is an OID of the coordinator, on all servers, and goes
+ * there and back as a number.  (A composite type's fields go by name.) */
+extern bool tess_type_is_number(Oid type);
+/* The type whose text form has the numbers: oid, oid[]; type itself if it is
+ * none of those above. */
+extern Oid tess_type_written(Oid type);
+/* The value of such a type as one of tess_type_written(type). */
+extern Datum tess_value_written(Oid type, Datum value);
+/* Back from it. */
+extern Datum tess_value_read(Oid type, Datum value);
+/* True if a function, cast or aggregate does more with such values than to
+ * carry and compare them: it may look for what they stand for.  Constants are
+ * no such values: they are written by name.  Looks at this node alone. */
+extern bool tess_looks_at_names(Node *node);
 
 /* function_path.c */
 

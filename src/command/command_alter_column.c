@@ -20,6 +20,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
@@ -44,6 +45,8 @@ static void refuse_key(const TessAlter *alter, const char *action,
 static Node *transform_using(const TessAlter *alter, Node *raw);
 static Node *fold_stable(Node *expr);
 static bool only_widens(const TessAlter *alter, const ColumnDef *definition);
+static void check_names(const TessAlter *alter, const char *column,
+						const ColumnDef *definition, Node *expr);
 
 static Form_pg_attribute
 column_of(Relation rel, const char *name)
@@ -338,9 +341,13 @@ tess_alter_before_type(TessAlter *alter, TessAlterPart *part)
 		!only_widens(alter, definition))
 		refuse_key(alter, "ALTER COLUMN TYPE", command->name);
 	if (definition->raw_default == NULL)
+	{
+		check_names(alter, command->name, definition, NULL);
 		return;
+	}
 
 	expr = transform_using(alter, definition->raw_default);
+	check_names(alter, command->name, definition, expr);
 	if (!tess_default_travels(expr))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -363,6 +370,38 @@ tess_alter_before_type(TessAlter *alter, TessAlterPart *part)
 	rel = table_open(alter->altering.relation, NoLock);
 	part->text = tess_ddl_expression(rel, fold_stable(expr));
 	table_close(rel, NoLock);
+}
+
+/* Refuses new values that shards would make of other objects than those the
+ * coordinator has.  expr: of USING, NULL without. */
+static void
+check_names(const TessAlter *alter, const char *column,
+			const ColumnDef *definition, Node *expr)
+{
+	Oid relation = alter->altering.relation;
+	AttrNumber attnum = get_attnum(relation, column);
+	Node *cast;
+	Oid type;
+	int32 typmod;
+
+	typenameTypeIdAndMod(NULL, definition->typeName, &type, &typmod);
+	if (expr == NULL && attnum > 0)
+		expr = (Node *) makeVar(1, attnum, get_atttype(relation, attnum), -1,
+								InvalidOid, 0);
+	if (expr == NULL)
+		return;
+	cast = coerce_to_target_type(NULL, copyObject(expr), exprType(expr), type,
+								 typmod, COERCION_ASSIGNMENT,
+								 COERCE_IMPLICIT_CAST, -1);
+	if (!tess_ddl_looks_at_names(cast != NULL ? cast : expr))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("new values of column \"%s\" cannot be computed in the shards",
+					column),
+			 errdetail(
+				 "They depend on names of objects, as values of type regclass stand for, which only this server knows."),
+			 errhint("Add a column, set it with UPDATE, and drop the old one.")));
 }
 
 /* As core does it: over the columns of the table as they are. */

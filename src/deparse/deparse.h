@@ -75,6 +75,10 @@ extern List *tess_ddl_missing_defaults(Oid relation);
 /* True if a default may stand on a shard as well: it takes nothing from a
  * sequence, and names no object inside a string. */
 extern bool tess_default_travels(Node *expr);
+
+/* True if an expression looks for the objects, or the names of the objects, that
+ * values of regclass and the like stand for: nodes know other ones. */
+extern bool tess_ddl_looks_at_names(Node *expr);
 /* An expression over the table's columns. */
 extern char *tess_ddl_expression(Relation rel, Node *expr);
 /* A column as ADD COLUMN has it, with this DEFAULT instead of its own (NULL:

@@ -84,6 +84,12 @@ extern bool tess_param_needs_cast(Oid type);
  * as a string, which another server may not know or take for another one. */
 extern bool tess_const_is_name(const Const *constant);
 
+/* table_ddl.c */
+
+/* Refuses (0A000) a CHECK, of a table or a domain, that shards would answer
+ * otherwise than the coordinator. */
+extern void tess_ddl_check_condition(Oid constraint);
+
 /* ddl_text.c */
 
 /* The statements that recreate a table, while they are written. */

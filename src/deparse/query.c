@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
@@ -25,6 +26,7 @@
 
 #include "base/base.h"
 #include "deparse/deparse_internal.h"
+#include "net/net.h"
 
 typedef struct QueryText
 {
@@ -89,6 +91,49 @@ columns_are_equal(const Query *left, const Query *right)
 			return false;
 	}
 	return right_cell == NULL || lfirst_node(TargetEntry, right_cell)->resjunk;
+}
+
+/*
+ * Where rows come as text, what stands for an object is cast to a number: a node
+ * would write a name that it has for the same OID.
+ */
+static const char *
+write_numbers(Query *query)
+{
+	List *columns = result_columns(query);
+	Oid *types = palloc(sizeof(Oid) * Max(list_length(columns), 1));
+	bool has_numbers = false;
+	int count = 0;
+	ListCell *cell;
+
+	foreach(cell, columns)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		Oid type = exprType((Node *) entry->expr);
+
+		if (entry->resjunk)
+			continue;
+		types[count++] = type;
+		has_numbers |= tess_type_is_number(type);
+	}
+	if (!has_numbers || tess_types_travel_binary(count, types))
+		return NULL;
+	if (query->setOperations != NULL)
+		return "a column of a set operation stands for objects of this server";
+	foreach(cell, columns)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		Oid written = tess_type_written(exprType((Node *) entry->expr));
+
+		if (entry->resjunk || written == exprType((Node *) entry->expr))
+			continue;
+		entry->expr = (Expr *) makeRelabelType(entry->expr, written, -1,
+											   InvalidOid, COERCE_EXPLICIT_CAST);
+		/* read back, the cast would be named as its column is */
+		if (entry->resname == NULL)
+			entry->resname = "number";
+	}
+	return NULL;
 }
 
 /* What write_and_compare works on. */
@@ -241,6 +286,8 @@ write_query(const Query *query, QueryText *text)
 
 	copy = tess_query_normalize((Query *) copyObjectImpl(query), &normalized);
 	text->refusal = copy == NULL ? normalized.refusal : refuse_columns(copy);
+	if (text->refusal == NULL)
+		text->refusal = write_numbers(copy);
 	if (text->refusal != NULL)
 		return;
 

@@ -186,6 +186,45 @@ tess_ddl_column_type(Relation rel, AttrNumber attnum)
 	return text.data;
 }
 
+static bool
+looks_at_names_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return tess_looks_at_names(node) ||
+		   expression_tree_walker(node, looks_at_names_walker, context);
+}
+
+/* See deparse.h. */
+bool
+tess_ddl_looks_at_names(Node *expr)
+{
+	return looks_at_names_walker(expr, NULL);
+}
+
+void
+tess_ddl_check_condition(Oid constraint)
+{
+	HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	bool isnull;
+	Datum condition;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", constraint);
+	condition = SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_conbin,
+								&isnull);
+	if (!isnull &&
+		tess_ddl_looks_at_names(stringToNode(TextDatumGetCString(condition))))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("constraint \"%s\" cannot be kept by the shards",
+						NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname)),
+				 errdetail(
+					 "It looks for the objects that values of regclass and the like stand for, which only this server knows."),
+				 errhint("Compare such values, or store the names as text.")));
+	ReleaseSysCache(tuple);
+}
+
 /* CHECK constraints that hold for all rows; the others must not refuse the
  * rows that are there, and come after them. */
 static void
@@ -203,6 +242,7 @@ write_checks(TessDdl *ddl, const char *separator)
 			continue;
 		oid = get_relation_constraint_oid(RelationGetRelid(ddl->rel),
 										  check->ccname, false);
+		tess_ddl_check_condition(oid);
 		definition = DirectFunctionCall1(pg_get_constraintdef,
 										 ObjectIdGetDatum(oid));
 		appendStringInfo(&ddl->text, "%sCONSTRAINT %s %s", separator,

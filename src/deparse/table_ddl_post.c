@@ -84,7 +84,9 @@ constraint_is_kept(TessDdl *ddl, const FormData_pg_constraint *constraint)
 		case CONSTRAINT_PRIMARY:
 		case CONSTRAINT_UNIQUE:
 		case CONSTRAINT_EXCLUSION:
+			return true;
 		case CONSTRAINT_CHECK:
+			tess_ddl_check_condition(constraint->oid);
 			return true;
 		case CONSTRAINT_FOREIGN:
 			if (constraint->confrelid == RelationGetRelid(ddl->rel))

@@ -146,6 +146,7 @@ append_domain_constraints(StringInfo out, Oid type)
 		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
 		Datum definition;
 
+		tess_ddl_check_condition(constraint->oid);
 		definition = DirectFunctionCall1(pg_get_constraintdef,
 										 ObjectIdGetDatum(constraint->oid));
 		parts = lappend(parts,

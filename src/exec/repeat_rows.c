@@ -39,6 +39,7 @@ typedef struct Repeater
 	char *sql;
 	TessEncoder *encoder;
 	int width;
+	Oid *types;
 	FmgrInfo *output; /* of each value of a row */
 
 	/* rows that have gathered */
@@ -143,13 +144,15 @@ begin_repeater(const TessFragment *fragment, TupleDesc desc, bool at_once)
 	repeater->sql = call_text(fragment, desc);
 	repeater->encoder = tess_encoder_make(1, &type);
 	repeater->width = desc->natts;
+	repeater->types = palloc(repeater->width * sizeof(Oid));
 	repeater->output = palloc(repeater->width * sizeof(FmgrInfo));
 	for (int i = 0; i < repeater->width; i++)
 	{
 		Oid function;
 		bool is_varlena;
 
-		getTypeOutputInfo(TupleDescAttr(desc, i)->atttypid, &function,
+		repeater->types[i] = TupleDescAttr(desc, i)->atttypid;
+		getTypeOutputInfo(tess_type_written(repeater->types[i]), &function,
 						  &is_varlena);
 		fmgr_info(function, &repeater->output[i]);
 	}
@@ -253,7 +256,9 @@ write_row(Repeater *repeater, TupleTableSlot *slot)
 		repeater->nulls[start + i] = slot->tts_isnull[i];
 		if (slot->tts_isnull[i])
 			continue;
-		text = OutputFunctionCall(&repeater->output[i], slot->tts_values[i]);
+		text = OutputFunctionCall(&repeater->output[i],
+								  tess_value_written(repeater->types[i],
+													 slot->tts_values[i]));
 		repeater->bytes += strlen(text);
 		repeater->values[start + i] = CStringGetTextDatum(text);
 		pfree(text);

@@ -28,6 +28,9 @@ struct TessRowMap
 	bool binary;
 	Oid table; /* what tableoid says */
 
+	Oid *types;
+	Bitmapset *number_arrays; /* columns that come here as oid[], see below */
+
 	int *sources;	/* NULL: column for column */
 	Datum *columns; /* a row before it is mapped */
 	bool *nulls;
@@ -112,6 +115,10 @@ tess_row_map_make(const TessFragment *fragment, TupleDesc scan_desc, Oid table)
 	map->table = table;
 	map->binary = tess_types_travel_binary(count, types);
 	map->decoder = tess_decoder_make(count, types, typmods, map->binary);
+	map->types = types;
+	for (i = 0; i < count && !map->binary; i++)
+		if (tess_type_written(types[i]) == OIDARRAYOID)
+			map->number_arrays = bms_add_member(map->number_arrays, i);
 
 	if (fragment->sources == NIL)
 	{
@@ -196,6 +203,18 @@ tess_row_map_remote(TessRowMap *map, const PGresult *result, int row,
 	map_columns(map, map->columns, map->nulls, shard_index, values, nulls);
 }
 
+/* The statement casts what stands for objects, for nodes that answer in text. */
+static void
+give_elements_their_type(const TessRowMap *map, TupleTableSlot *slot)
+{
+	int i = -1;
+
+	while ((i = bms_next_member(map->number_arrays, i)) >= 0)
+		if (!slot->tts_isnull[i])
+			slot->tts_values[i] = tess_value_read(map->types[i],
+												  slot->tts_values[i]);
+}
+
 /* A row of a statement that runs in process; by reference to the slot. */
 void
 tess_row_map_local(TessRowMap *map, TupleTableSlot *slot, int shard_index,
@@ -206,6 +225,7 @@ tess_row_map_local(TessRowMap *map, TupleTableSlot *slot, int shard_index,
 			 slot->tts_tupleDescriptor->natts, map->column_count);
 
 	slot_getallattrs(slot);
+	give_elements_their_type(map, slot);
 	if (map->sources != NULL)
 	{
 		map_columns(map, slot->tts_values, slot->tts_isnull, shard_index,

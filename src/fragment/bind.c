@@ -8,7 +8,8 @@
  *
  * Only what does not depend on rows is replaced, and of that the largest
  * parts; the rest is for travel.c to judge.  Literals stay literals: a constant
- * is often part of what an expression is (a length, a field to extract).
+ * is often part of what an expression is (a length, a field to extract); but for
+ * those that name objects, which nodes would look for.
  */
 #include "postgres.h"
 
@@ -24,6 +25,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "base/base.h"
 #include "fragment/fragment_internal.h"
 
 static Node *bind_mutator(Node *node, TessBindings *bindings);
@@ -307,7 +309,7 @@ is_replaceable(Node *node)
 static bool
 cannot_fail(Node *node)
 {
-	return IsA(node, Param) || IsA(node, SQLValueFunction) ||
+	return IsA(node, Param) || IsA(node, Const) || IsA(node, SQLValueFunction) ||
 		   (IsA(node, FuncExpr) && ((FuncExpr *) node)->args == NIL &&
 			((FuncExpr *) node)->funcid < FirstNormalObjectId);
 }
@@ -315,6 +317,10 @@ cannot_fail(Node *node)
 static bool
 must_bind(const TessBindings *bindings, Node *node)
 {
+	/* a literal of an object: a node would read the name */
+	if (IsA(node, Const))
+		return !((Const *) node)->constisnull &&
+			   tess_type_is_number(((Const *) node)->consttype);
 	return is_replaceable(node) &&
 		   tess_type_travels(bindings->travel, exprType(node)) &&
 		   has_one_value(bindings, node) &&

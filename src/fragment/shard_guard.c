@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -228,6 +229,50 @@ check_change(GuardWalk *walk, Query *query)
 	}
 }
 
+/* Its values are OIDs of the coordinator, which mean other objects here. */
+static void
+refuse_number(const TessTable *table, AttrNumber attnum)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("a distributed function cannot use column \"%s\" of table \"%s\"",
+					get_attname(table->relation, attnum, false), table->name),
+			 errdetail("It names objects, as type %s does, which the shard's server does not know.",
+					   format_type_be(get_atttype(table->relation, attnum))),
+			 errhint("Use the column outside of the function.")));
+}
+
+static void
+check_numbers(Query *query)
+{
+	int rti = 0;
+	ListCell *cell;
+
+	foreach(cell, query->rtable)
+	{
+		const RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+		const TessTable *table = rte->rtekind == RTE_RELATION
+									 ? tess_meta_table(rte->relid)
+									 : NULL;
+		Bitmapset *used;
+		int at = -1;
+
+		rti++;
+		if (table == NULL)
+			continue;
+		used = bms_union(rte->selectedCols,
+						 bms_union(rte->insertedCols, rte->updatedCols));
+		while ((at = bms_next_member(used, at)) >= 0)
+		{
+			AttrNumber attnum = at + FirstLowInvalidHeapAttributeNumber;
+
+			if (attnum > 0 &&
+				tess_type_is_number(get_atttype(table->relation, attnum)))
+				refuse_number(table, attnum);
+		}
+	}
+}
+
 static bool
 guard_walker(Node *node, GuardWalk *walk)
 {
@@ -240,6 +285,7 @@ guard_walker(Node *node, GuardWalk *walk)
 		check_relations(walk, query);
 		check_row_marks(query);
 		check_change(walk, query);
+		check_numbers(query);
 		return query_tree_walker(query, guard_walker, walk, 0);
 	}
 	return expression_tree_walker(node, guard_walker, walk);

@@ -8,8 +8,11 @@
  * (written.c); types, operators and casts are built in or of such
  * an extension; types and collations may be those of the columns of our tables,
  * which nodes have.  What
- * holds names inside values (regclass), or is written by locale (money), does
- * not travel.  Every node type that is not listed here does not travel.
+ * is written by locale (money) does not travel.  Values that stand for objects
+ * (regclass) are numbers there, to be carried and compared: what looks for the
+ * objects, or their names, does not travel, nor do rows made of such values, which
+ * would be written by name.  Every node type that is not listed here does not
+ * travel.
  */
 #include "postgres.h"
 
@@ -135,7 +138,8 @@ row_travels(const TessTravel *travel, Oid type)
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 
 		if (!column->attisdropped &&
-			!(tess_type_travels(travel, column->atttypid) &&
+			!(!tess_type_is_number(column->atttypid) &&
+			  tess_type_travels(travel, column->atttypid) &&
 			  collation_travels(travel, column->attcollation)))
 			return false;
 	}
@@ -208,8 +212,6 @@ tess_type_travels(const TessTravel *travel, Oid type)
 		return (list_member_oid(travel->types, type) ||
 				user_type_travels(travel, type)) &&
 			   order_travels(type);
-	if (tess_type_names_objects(type))
-		return false;
 	switch (type)
 	{
 		case MONEYOID:
@@ -467,6 +469,47 @@ is_row_for_json(Node *node, const TessTravel *travel)
 	return true;
 }
 
+/* What a node would read or write by name: a literal of an object, a row that
+ * has one, or a field of such a row. */
+static bool
+goes_by_name(Node *node)
+{
+	TupleDesc desc;
+	ListCell *cell;
+	bool found = false;
+
+	switch (nodeTag(node))
+	{
+		case T_Const:
+			return !((Const *) node)->constisnull &&
+				   tess_type_is_number(((Const *) node)->consttype);
+		case T_FieldSelect:
+			return tess_type_is_number(((FieldSelect *) node)->resulttype);
+		case T_FieldStore:
+			foreach(cell, ((FieldStore *) node)->newvals)
+				found |= tess_type_is_number(exprType(lfirst(cell)));
+			return found;
+		case T_RowExpr:
+			foreach(cell, ((RowExpr *) node)->args)
+				found |= tess_type_is_number(exprType(lfirst(cell)));
+			return found;
+		case T_Var:
+			if (((Var *) node)->varattno != InvalidAttrNumber ||
+				((Var *) node)->vartype == RECORDOID)
+				return false;
+			desc = lookup_rowtype_tupdesc_domain(((Var *) node)->vartype, -1,
+												 true);
+			for (int i = 0; desc != NULL && i < desc->natts; i++)
+				found |= !TupleDescAttr(desc, i)->attisdropped &&
+						 tess_type_is_number(TupleDescAttr(desc, i)->atttypid);
+			if (desc != NULL)
+				ReleaseTupleDesc(desc);
+			return found;
+		default:
+			return false;
+	}
+}
+
 /* Expressions: their functions, types and collations. */
 static bool
 expression_stays(Node *node, const TessTravel *travel)
@@ -476,7 +519,8 @@ expression_stays(Node *node, const TessTravel *travel)
 	inner.makes_json = tess_makes_json(node);
 	if (is_row_for_json(node, travel))
 		return false;
-	if (check_functions_in_node(node, function_stays, node) || name_stays(node))
+	if (check_functions_in_node(node, function_stays, node) || name_stays(node) ||
+		tess_looks_at_names(node) || goes_by_name(node))
 		return true;
 	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
 		return true;

@@ -86,9 +86,6 @@ is_builtin(Oid type)
 static bool
 needs_text(Oid type)
 {
-	/* names say more than OIDs */
-	if (tess_type_names_objects(type))
-		return true;
 	switch (type)
 	{
 			/* read as this session's xmloption says, which text pins */
@@ -204,6 +201,15 @@ tess_types_travel_binary(int count, const Oid *types)
 			return false;
 	}
 	return true;
+}
+
+const char *
+tess_type_text_cast(Oid type)
+{
+	if (!tess_type_is_number(type))
+		return "";
+	return tess_type_written(type) == OIDOID ? "::pg_catalog.oid"
+											 : "::pg_catalog.oid[]";
 }
 
 /*

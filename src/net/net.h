@@ -284,6 +284,9 @@ extern void tess_encoder_encode(TessEncoder *encoder, const Datum *values,
 typedef struct TessDecoder TessDecoder;
 /* True if all columns can come in binary: ask for binary_result then. */
 extern bool tess_types_travel_binary(int count, const Oid *types);
+/* The cast that a column needs in a SELECT whose rows come as text, "" for most:
+ * what stands for an object comes as a number. */
+extern const char *tess_type_text_cast(Oid type);
 extern TessDecoder *tess_decoder_make(int count, const Oid *types,
 									  const int32 *typmods, bool binary);
 /* Row of result into values/nulls (arrays of count); by-reference values live

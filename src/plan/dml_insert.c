@@ -161,16 +161,12 @@ may_copy(TessJob *job, Query *source, const TessWrite *write)
 {
 	Query *parse = job->parse;
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
-	ListCell *cell;
 
 	if (OidIsValid(rte->checkAsUser) || parse->onConflict != NULL ||
 		tess_wants_rows(parse) || source->jointree->fromlist == NIL ||
 		has_row_filter(rte->relid) ||
 		query_tree_walker(source, volatile_walker, NULL, 0))
 		return false;
-	foreach(cell, write->row_types)
-		if (tess_type_names_objects(getBaseType(lfirst_oid(cell))))
-			return false;
 	return true;
 }
 

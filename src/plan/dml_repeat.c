@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 
 #include "base/base.h"
+#include "net/net.h"
 #include "plan/plan_internal.h"
 
 /* What a statement does to rows. */
@@ -149,11 +150,14 @@ append_any_alike(StringInfo text, const TessTable *table,
 	foreach(cell, columns->columns)
 	{
 		int i = foreach_current_index(cell);
+		const char *cast = tess_type_text_cast(
+			get_atttype(table->relation, lfirst_int(cell)));
 
 		appendStringInfo(text,
-						 "%s%s::pg_catalog.text IS NOT DISTINCT FROM $%d::pg_catalog.text",
+						 "%s%s%s::pg_catalog.text IS NOT DISTINCT FROM $%d%s::pg_catalog.text",
 						 i == 0 ? " WHERE " : " AND ",
-						 column_name(table->relation, lfirst_int(cell)), i + 1);
+						 column_name(table->relation, lfirst_int(cell)), cast,
+						 i + 1, cast);
 	}
 	appendStringInfoString(text, " LIMIT 1)");
 }

@@ -96,15 +96,15 @@ is_declared(Oid function, Oid type)
 	return found;
 }
 
-/* Rows without a named type cannot be sent or received, and a cursor stays where
- * it was opened. */
+/* Rows without a named type cannot be sent or received, a cursor stays where it
+ * was opened, and of an object of this server a body makes nothing there. */
 static bool
 type_travels(const FunctionCall *sent, Oid type)
 {
 	TessTravel none = {NIL};
 
 	return get_typtype(type) != TYPTYPE_PSEUDO && type != UNKNOWNOID &&
-		   type != REFCURSOROID &&
+		   type != REFCURSOROID && !tess_type_is_number(type) &&
 		   (tess_type_travels(&none, type) ||
 			is_declared(sent->function->function, type));
 }

@@ -36,8 +36,9 @@ typedef struct SampleSink
 	Relation rel;
 	TessSampleColumn *columns;
 	int column_count;
-	int item_count; /* of the select list */
-	char *items;	/* its text */
+	int item_count;		 /* of the select list */
+	char *items;		 /* its text */
+	char *items_as_text; /* the same for a node whose rows come as text */
 	TessDecoder *decoder;
 	bool binary;
 	TupleTableSlot *slot;
@@ -113,15 +114,12 @@ sink_receive(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-/* The select list, and how its values come: the columns, and which of those
- * that may be shortened are (in one array, as a list has no room for a flag
- * for each of 1,600 columns). */
-static void
-make_items(SampleSink *sink)
+/* The select list: the columns, and which of those that may be shortened are
+ * (in one array, as a list has no room for a flag for each of 1,600 columns). */
+static char *
+items_text(const SampleSink *sink, bool as_text)
 {
 	TupleDesc desc = RelationGetDescr(sink->rel);
-	Oid *types = palloc(sizeof(Oid) * (sink->column_count + 1));
-	int32 *typmods = palloc(sizeof(int32) * (sink->column_count + 1));
 	StringInfoData items;
 	StringInfoData flags;
 
@@ -132,29 +130,52 @@ make_items(SampleSink *sink)
 		Form_pg_attribute attribute = TupleDescAttr(desc,
 													sink->columns[i].attnum - 1);
 		const char *name = quote_identifier(NameStr(attribute->attname));
+		const char *cast = as_text ? tess_type_text_cast(attribute->atttypid)
+								   : "";
 
-		types[i] = attribute->atttypid;
-		typmods[i] = attribute->atttypmod;
 		appendStringInfoString(&items, i > 0 ? ", " : "");
 		if (!sink->columns[i].may_shorten)
 		{
-			appendStringInfoString(&items, name);
+			appendStringInfo(&items, "%s%s", name, cast);
 			continue;
 		}
 		appendStringInfo(&items,
-						 "CASE WHEN NOT tessera_internal.is_wide(%s) THEN %s END",
-						 name, name);
+						 "CASE WHEN NOT tessera_internal.is_wide(%s) THEN %s%s END",
+						 name, name, cast);
 		appendStringInfo(&flags, "%stessera_internal.is_wide(%s)",
 						 flags.len > 0 ? ", " : "", name);
 	}
-	sink->item_count = sink->column_count;
 	if (flags.len > 0)
-	{
 		appendStringInfo(&items, ", ARRAY[%s]", flags.data);
+	return items.data;
+}
+
+/* The items, and how their values come. */
+static void
+make_items(SampleSink *sink)
+{
+	TupleDesc desc = RelationGetDescr(sink->rel);
+	Oid *types = palloc(sizeof(Oid) * (sink->column_count + 1));
+	int32 *typmods = palloc(sizeof(int32) * (sink->column_count + 1));
+	bool has_flags = false;
+
+	for (int i = 0; i < sink->column_count; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc,
+													sink->columns[i].attnum - 1);
+
+		types[i] = attribute->atttypid;
+		typmods[i] = attribute->atttypmod;
+		has_flags |= sink->columns[i].may_shorten;
+	}
+	sink->item_count = sink->column_count;
+	if (has_flags)
+	{
 		types[sink->item_count] = BOOLARRAYOID;
 		typmods[sink->item_count++] = -1;
 	}
-	sink->items = items.data;
+	sink->items = items_text(sink, false);
+	sink->items_as_text = items_text(sink, true);
 	sink->binary = tess_types_travel_binary(sink->item_count, types);
 	sink->decoder = tess_decoder_make(sink->item_count, types, typmods,
 									  sink->binary);
@@ -197,7 +218,10 @@ sample_sql(const SampleSink *sink, const TessShardSizes *sizes, int shard,
 	if (sizes->total.rows > target)
 		rows = target * (rows / sizes->total.rows);
 	return psprintf("SELECT %s FROM tessera_internal.sample_rows(NULL::%s, %d)",
-					sink->items, sizes->shards[shard].relation, (int) ceil(rows));
+					sink->binary || sizes->shards[shard].is_local
+						? sink->items
+						: sink->items_as_text,
+					sizes->shards[shard].relation, (int) ceil(rows));
 }
 
 /* Rows of one node, to the end. */

@@ -27,6 +27,7 @@ struct TessRowWriter
 	int count;
 	AttrNumber *attnums;
 	FmgrInfo *functions; /* send or output functions */
+	Oid *types;
 	MemoryContext row_context;
 };
 
@@ -40,6 +41,7 @@ tess_row_writer_make(TupleDesc desc, List *attnums)
 	Oid *types = palloc(sizeof(Oid) * Max(list_length(attnums), 1));
 	ListCell *lc;
 
+	writer->types = types;
 	writer->attnums = palloc(sizeof(AttrNumber) * Max(list_length(attnums), 1));
 	writer->functions = palloc(sizeof(FmgrInfo) * Max(list_length(attnums), 1));
 	writer->row_context = AllocSetContextCreate(CurrentMemoryContext,
@@ -59,10 +61,10 @@ tess_row_writer_make(TupleDesc desc, List *attnums)
 		if (writer->binary)
 			getTypeBinaryOutputInfo(types[i], &function, &is_varlena);
 		else
-			getTypeOutputInfo(types[i], &function, &is_varlena);
+			getTypeOutputInfo(tess_type_written(types[i]), &function,
+							  &is_varlena);
 		fmgr_info(function, &writer->functions[i]);
 	}
-	pfree(types);
 	return writer;
 }
 
@@ -145,7 +147,10 @@ tess_row_writer_put(TessRowWriter *writer, TupleTableSlot *slot,
 								   VARSIZE(bytes) - VARHDRSZ);
 		}
 		else
-			put_text(buffer, OutputFunctionCall(&writer->functions[i], value));
+			put_text(buffer,
+					 OutputFunctionCall(&writer->functions[i],
+										tess_value_written(writer->types[i],
+														   value)));
 	}
 	if (!writer->binary)
 		appendStringInfoChar(buffer, '\n');

@@ -41,7 +41,8 @@ static bool sink_receive(TupleTableSlot *slot, DestReceiver *self);
 static void sink_startup(DestReceiver *self, int operation, TupleDesc desc);
 static void sink_nothing(DestReceiver *self);
 static void put_row(RowSink *sink, const Datum *values, const bool *nulls);
-static char *select_text(const RowSink *sink, const char *shard_relation);
+static char *select_text(const RowSink *sink, const char *shard_relation,
+						 bool as_text);
 static void fetch_remote(RowSink *sink, const TessTable *table,
 						 const TessNodeWork *node);
 static void read_replies(RowSink *sink, TessSession *session,
@@ -75,8 +76,8 @@ tess_table_fetch_rows(Relation rel, const TessTable *table)
 			(void)
 				tess_local_execute(select_text(sink,
 											   tess_meta_shard_relation(table,
-																		node->shard_ids
-																			[j])),
+																		node->shard_ids[j]),
+											   false),
 								   NULL, NULL, false, false, &sink->dest);
 	}
 	FreeBulkInsertState(sink->bulk);
@@ -152,7 +153,7 @@ put_row(RowSink *sink, const Datum *values, const bool *nulls)
 }
 
 static char *
-select_text(const RowSink *sink, const char *shard_relation)
+select_text(const RowSink *sink, const char *shard_relation, bool as_text)
 {
 	StringInfoData sql;
 
@@ -163,8 +164,9 @@ select_text(const RowSink *sink, const char *shard_relation)
 		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(sink->rel),
 													sink->attnums[i] - 1);
 
-		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "",
-						 quote_identifier(NameStr(attribute->attname)));
+		appendStringInfo(&sql, "%s%s%s", i > 0 ? ", " : "",
+						 quote_identifier(NameStr(attribute->attname)),
+						 as_text ? tess_type_text_cast(attribute->atttypid) : "");
 	}
 	appendStringInfo(&sql, " FROM ONLY %s", shard_relation);
 	return sql.data;
@@ -193,7 +195,8 @@ fetch_remote(RowSink *sink, const TessTable *table, const TessNodeWork *node)
 		tess_session_queue(session,
 						   select_text(sink,
 									   tess_meta_shard_relation(table,
-																node->shard_ids[i])),
+																node->shard_ids[i]),
+									   !binary),
 						   NULL, binary, true, sink);
 	}
 	tess_session_flush(session);
