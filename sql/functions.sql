@@ -175,7 +175,51 @@ SELECT written(1);
 SET intervalstyle = 'postgres';
 SET datestyle = 'German';
 SELECT written(1);
+EXPLAIN (COSTS OFF) SELECT * FROM written(1) \g | grep -c Shards
 SET datestyle = 'ISO, MDY';
+-- so they are when the style has changed since the statement was planned, or within a transaction
+PREPARE writes AS SELECT written(1);
+EXECUTE writes;
+EXECUTE writes;
+SET datestyle = 'SQL, DMY';
+SET intervalstyle = 'postgres_verbose';
+EXECUTE writes;
+EXECUTE writes;
+BEGIN;
+EXECUTE writes;
+SAVEPOINT s;
+SET LOCAL datestyle = 'ISO, YMD';
+EXECUTE writes;
+SET LOCAL intervalstyle = 'postgres';
+EXECUTE writes;
+ROLLBACK TO s;
+EXECUTE writes;
+COMMIT;
+EXECUTE writes;
+CREATE PROCEDURE write(who int, fails bool) LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE moves SET note = now()::date - now()::date || ' ' || date '2001-02-03' || ' ' || bytea 'ab' WHERE owner = who;
+	IF fails THEN RAISE EXCEPTION 'on %', date '2001-02-03' USING ERRCODE = '23514'; END IF;
+END $$;
+SELECT tessera.create_distributed_function('write', 'who', 'accounts');
+SET bytea_output = 'escape';
+CALL write(1, false);
+SELECT DISTINCT note FROM moves WHERE owner = 1;
+CALL write(1, true);
+BEGIN;
+CALL write(2, false);
+SET LOCAL datestyle = 'ISO, MDY';
+SET LOCAL bytea_output = 'hex';
+CALL write(1, false);
+COMMIT;
+SELECT DISTINCT owner, note FROM moves WHERE owner <= 2 ORDER BY 1;
+RESET bytea_output;
+SET datestyle = 'ISO, MDY';
+SET intervalstyle = 'postgres';
+EXECUTE writes;
+CALL write(1, false);
+SELECT DISTINCT note FROM moves WHERE owner = 1;
+DEALLOCATE writes;
 
 -- an expression of PL/pgSQL that is nothing but a call, below no statement: at commit
 CREATE TABLE watched (who int);

@@ -62,6 +62,8 @@ extern void tess_replies_queue(TessReplies *replies, TessBranch *branch,
 							   const char *sql, const TessParams *params,
 							   bool binary_result, bool single_row,
 							   bool comes_again, void *tag);
+extern void tess_replies_queue_silent(TessReplies *replies, TessBranch *branch,
+									  const char *sql);
 extern void tess_replies_flush(TessReplies *replies);
 extern bool tess_replies_next(TessReplies *replies, PGresult **result, int *row,
 							  void **tag);

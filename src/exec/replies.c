@@ -187,6 +187,18 @@ tess_replies_queue(TessReplies *replies, TessBranch *branch, const char *sql,
 	branch->owed++;
 }
 
+/* Queues what only has to succeed, before or after a statement whose rows
+ * come back; a failure of it is raised like one of that. */
+void
+tess_replies_queue_silent(TessReplies *replies, TessBranch *branch,
+						  const char *sql)
+{
+	if (!branch->unsent && !branch->busy)
+		tess_session_claim(branch->session, replies, drain);
+	tess_session_queue(branch->session, sql, NULL, false, false, NULL);
+	branch->unsent = true;
+}
+
 /* Sends what is queued, to all nodes. */
 void
 tess_replies_flush(TessReplies *replies)

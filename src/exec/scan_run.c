@@ -93,6 +93,18 @@ queue_task(TessScanState *state, TessScanTask *task, const TessParams *params,
 						   task->input ? (void *) task->input : (void *) task);
 }
 
+/* The same for a call of a function, whose body writes values as this session
+ * does. */
+static void
+queue_styled_call(TessScanState *state, TessScanTask *task,
+				  const TessParams *params, const char *style)
+{
+	tess_replies_queue_silent(state->replies, task->branch, style);
+	/* alone it would be sent again, if need be, in the node's style */
+	queue_task(state, task, params, false);
+	tess_replies_queue_silent(state->replies, task->branch, tess_style_leave());
+}
+
 /* What is to be asked for in portions. */
 static void
 open_portions(TessScanState *state)
@@ -116,6 +128,8 @@ send_tasks(TessScanState *state, TessScanTask *tasks, int count, bool is_last_ac
 	/* not many texts, nor arrays of rows, for which no plan is always right */
 	bool comes_again = count == 1 && tasks[0].shard_count <= 1 &&
 					   fragment->shipped == NIL;
+	const char *style = OidIsValid(fragment->function) ? tess_style_enter()
+													   : NULL;
 	TessParams params;
 
 	state->snapshot = tess_tasks_snapshot(tasks, count,
@@ -136,7 +150,10 @@ send_tasks(TessScanState *state, TessScanTask *tasks, int count, bool is_last_ac
 								state->args->nulls, &params);
 		is_encoded = true;
 
-		queue_task(state, &tasks[i], &params, comes_again);
+		if (style != NULL)
+			queue_styled_call(state, &tasks[i], &params, style);
+		else
+			queue_task(state, &tasks[i], &params, comes_again);
 	}
 	if (state->portions != NULL)
 		(void) tess_portions_queue(state->portions, state->replies,
@@ -156,6 +173,8 @@ may_run_alone(const TessScanState *state)
 {
 	return (state->fragment->column_types == NIL ||
 			tess_rows_are_sure(state->fragment, &state->css)) &&
+		   (!OidIsValid(state->fragment->function) ||
+			tess_style_enter() == NULL) &&
 		   tess_xact_may_run_alone();
 }
 

@@ -138,6 +138,12 @@ extern TessPoll tess_session_poll_quiet(TessSession *session, PGresult **result,
  * session over several statements calls it before each of them. */
 extern void tess_session_sync_settings(TessSession *session);
 
+/* style.c: statements before and after a call of a user's function: between them the node
+ * writes values as this session does.  They hold until the end of the
+ * transaction at most.  NULL: the node does so already.  Palloc'd. */
+extern char *tess_style_enter(void);
+extern char *tess_style_leave(void);
+
 /* wait.c ------------------------------------------------------------- */
 
 /* Waits until one of the sessions can make progress (read, or write what is

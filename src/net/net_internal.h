@@ -190,6 +190,8 @@ extern void tess_prepared_init(void);
 
 /* settings.c */
 extern char *tess_settings_startup_options(TessSession *session);
+/* "ISO, " and this session's order. */
+extern const char *tess_settings_date_order(void);
 extern void tess_settings_forget(TessSession *session);
 extern void tess_settings_init(void);
 

@@ -106,9 +106,9 @@ struct TessSettings
 	bool touched; /* was ever set by us there */
 };
 
-/* Without its style of output, which is fixed. */
-static const char *
-date_order(void)
+/* DateStyle without its style of output, which is fixed. */
+const char *
+tess_settings_date_order(void)
 {
 	return DateOrder == DATEORDER_DMY	? "ISO, DMY"
 		   : DateOrder == DATEORDER_YMD ? "ISO, YMD"
@@ -131,7 +131,7 @@ wanted_value(int index)
 	if (!is_chosen(wanted))
 		return NODES_OWN;
 	if (strcmp(name, "DateStyle") == 0)
-		return date_order();
+		return tess_settings_date_order();
 	return GetConfigOption(name, false, false);
 }
 

@@ -16,19 +16,13 @@
 #include "commands/defrem.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_expr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/bytea.h"
-#include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
-#include "utils/xml.h"
 
 #include "base/base.h"
 #include "plan/plan_internal.h"
@@ -127,18 +121,6 @@ types_travel(const FunctionCall *sent)
 	return true;
 }
 
-/* How values become text in the body: sessions of nodes always do it so.  In
- * process it is as the client's session does it. */
-static bool
-writes_like_nodes(void)
-{
-	return DateStyle == USE_ISO_DATES && IntervalStyle == INTSTYLE_POSTGRES &&
-		   extra_float_digits > 0 && bytea_output == BYTEA_OUTPUT_HEX &&
-		   xmlbinary == XMLBINARY_BASE64 && xmloption == XMLOPTION_CONTENT &&
-		   standard_conforming_strings && Array_nulls &&
-		   !Transform_null_equals && !quote_all_identifiers;
-}
-
 /* What decides where it runs is evaluated apart from the other arguments. */
 static bool
 may_be_sent(const FunctionCall *sent)
@@ -149,7 +131,6 @@ may_be_sent(const FunctionCall *sent)
 	return types_travel(sent) && !contain_volatile_functions(key) &&
 		   tess_route_type_is_compatible(&function->group->hasher,
 										 exprType(key)) &&
-		   (writes_like_nodes() || tess_meta_remote_nodes() == NIL) &&
 		   finds_same_names(function);
 }
 
