@@ -371,11 +371,12 @@ run_copy(Utility *utility)
 		if (copy->is_from &&
 			tess_copy_from(copy, utility->query_string, utility->completion))
 			return;
-		if (!copy->is_from)
-			(void) tess_copy_to_rewrite(copy, utility->query_string);
+		if (!copy->is_from &&
+			tess_copy_to(copy, utility->query_string, utility->completion))
+			return;
 	}
 	pushed = !copy->is_from && copy->relation != NULL &&
-			 tess_statement_push_transaction_snapshot();
+			 tess_statement_push_own_snapshot();
 	pass_on(utility);
 	if (pushed)
 		PopActiveSnapshot();

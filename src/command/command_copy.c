@@ -1,11 +1,10 @@
 /*
- * command_copy.c - COPY of distributed and reference tables.
+ * command_copy.c - COPY FROM into distributed and reference tables.
  *
- * COPY FROM is core's own: it opens the input, reads the options and counts
+ * It is core's own: core opens the input, reads the options and counts
  * lines for messages; only the rows go to a stream instead of the heap.  Where
  * the shards can read them alike they go as they came; else core converts them
- * and fills in defaults against the shell.  COPY TO becomes COPY of a query,
- * which the planner answers from the shards.
+ * and fills in defaults against the shell.
  */
 #include "postgres.h"
 
@@ -33,7 +32,6 @@
 #include "stream/stream.h"
 
 static void check_options(const CopyStmt *copy);
-static void check_source(const CopyStmt *copy);
 static ParseState *make_state(Relation rel, CopyStmt *copy,
 							  const char *query_string, Node **where);
 static Node *transform_where(ParseState *pstate, ParseNamespaceItem *item,
@@ -45,8 +43,6 @@ static uint64 read_rows(CopyFromState input, Relation rel,
 static bool read_row_in_order(CopyFromState input, TupleTableSlot *slot,
 							  ExprState *qual, EState *estate,
 							  TessStream *stream);
-static void check_quoted(const CopyStmt *copy, const char *query_string,
-						 Relation rel, List *attnums);
 static bool convert_row(CopyFromState input, TupleTableSlot *slot,
 						EState *estate);
 static bool read_row(CopyFromState input, TupleTableSlot *slot, ExprState *qual,
@@ -66,7 +62,7 @@ tess_copy_from(CopyStmt *copy, const char *query_string,
 	if (table == NULL)
 		return false;
 	check_options(copy);
-	check_source(copy);
+	tess_copy_check_place(copy);
 	rel = table_openrv(copy->relation, RowExclusiveLock);
 	/* It may have become another table while we waited for the lock. */
 	table = tess_meta_table(RelationGetRelid(rel));
@@ -108,8 +104,8 @@ check_options(const CopyStmt *copy)
 }
 
 /* Files and programs of the server, as core's DoCopy allows them. */
-static void
-check_source(const CopyStmt *copy)
+void
+tess_copy_check_place(const CopyStmt *copy)
 {
 	if (copy->filename == NULL)
 		return;
@@ -120,11 +116,18 @@ check_source(const CopyStmt *copy)
 				 errmsg("must be superuser or have privileges of the pg_execute_server_program role to COPY to or from an external program"),
 				 errhint(
 					 "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
-	if (!copy->is_program &&
+	if (!copy->is_program && copy->is_from &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be superuser or have privileges of the pg_read_server_files role to COPY from a file"),
+				 errhint(
+					 "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
+	if (!copy->is_program && !copy->is_from &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser or have privileges of the pg_write_server_files role to COPY to a file"),
 				 errhint(
 					 "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")));
 }
@@ -291,73 +294,4 @@ convert_row(CopyFromState input, TupleTableSlot *slot, EState *estate)
 	if (found)
 		ExecStoreVirtualTuple(slot);
 	return found;
-}
-
-/* FORCE_QUOTE names columns of the table, not only those of the query. */
-static void
-check_quoted(const CopyStmt *copy, const char *query_string, Relation rel,
-			 List *attnums)
-{
-	ParseState *pstate = make_parsestate(NULL);
-	CopyFormatOptions options;
-	ListCell *lc;
-
-	pstate->p_sourcetext = query_string;
-	memset(&options, 0, sizeof(options));
-	ProcessCopyOptions(pstate, &options, false, copy->options);
-	free_parsestate(pstate);
-	if (options.force_quote == NIL)
-		return;
-	foreach(lc, CopyGetAttnums(RelationGetDescr(rel), rel, options.force_quote))
-	{
-		if (list_member_int(attnums, lfirst_int(lc)))
-			continue;
-		ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-						errmsg("FORCE_QUOTE column \"%s\" not referenced by COPY",
-							   get_attname(RelationGetRelid(rel),
-										   lfirst_int(lc), false))));
-	}
-}
-
-/*
- * COPY t TO becomes COPY (SELECT columns FROM ONLY t) TO, in place, if t is
- * distributed.  True if it did.  The planner's checks are those of COPY.
- */
-bool
-tess_copy_to_rewrite(CopyStmt *copy, const char *query_string)
-{
-	const TessTable *table = tess_command_table(copy->relation);
-	SelectStmt *select;
-	RangeVar *from;
-	Relation rel;
-	List *attnums;
-	ListCell *lc;
-
-	if (table == NULL || table->kind != TESS_DISTRIBUTED)
-		return false;
-	rel = table_openrv(copy->relation, AccessShareLock);
-	attnums = CopyGetAttnums(RelationGetDescr(rel), rel, copy->attlist);
-	check_quoted(copy, query_string, rel, attnums);
-	select = makeNode(SelectStmt);
-	foreach(lc, attnums)
-	{
-		ResTarget *target = makeNode(ResTarget);
-		ColumnRef *column = makeNode(ColumnRef);
-
-		column->fields = list_make1(makeString(
-			get_attname(RelationGetRelid(rel), lfirst_int(lc), false)));
-		column->location = -1;
-		target->val = (Node *) column;
-		target->location = -1;
-		select->targetList = lappend(select->targetList, target);
-	}
-	from = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
-						pstrdup(RelationGetRelationName(rel)), -1);
-	from->inh = false;
-	select->fromClause = list_make1(from);
-	copy->relation = NULL;
-	copy->attlist = NIL;
-	copy->query = (Node *) select;
-	table_close(rel, NoLock);
-	return true;
 }

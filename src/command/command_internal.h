@@ -49,7 +49,18 @@ extern void tess_rename_finish(TessRename *rename);
 /* command_copy.c */
 extern bool tess_copy_from(CopyStmt *copy, const char *query_string,
 						   QueryCompletion *completion);
-extern bool tess_copy_to_rewrite(CopyStmt *copy, const char *query_string);
+extern void tess_copy_check_place(const CopyStmt *copy);
+
+/* command_copy_to.c */
+extern bool tess_copy_to(CopyStmt *copy, const char *query_string,
+						 QueryCompletion *completion);
+
+/* command_output.c */
+typedef struct TessOutput TessOutput;
+extern TessOutput *tess_output_open(const CopyStmt *copy, int column_count,
+									bool binary);
+extern void tess_output_put(void *arg, const char *bytes, int length);
+extern void tess_output_close(TessOutput *output);
 
 /* command_truncate.c */
 extern List *tess_truncate_add_local_shards(TruncateStmt *truncate);

@@ -14,11 +14,11 @@
 #include "task/task.h"
 
 /*
- * For what reads a table of this server without the executor (COPY TO): under
- * REPEATABLE READ, the snapshot of the transaction becomes the active one.  True
- * if the caller has to pop it.
+ * For what reads a table of this server without the executor (COPY TO): the snapshot
+ * that this server's coordinator wants, or under REPEATABLE READ the
+ * transaction's, becomes the active one.  True if the caller has to pop it.
  */
-extern bool tess_statement_push_transaction_snapshot(void);
+extern bool tess_statement_push_own_snapshot(void);
 
 /* Runs the plan that a CALL (utility) is executed by; rows go to dest. */
 extern void tess_exec_run_call(const PlannedStmt *utility, PlannedStmt *plan,

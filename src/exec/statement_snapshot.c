@@ -381,10 +381,15 @@ tess_statement_push_snapshot(const QueryDesc *query_desc)
 
 /* See exec.h. */
 bool
-tess_statement_push_transaction_snapshot(void)
+tess_statement_push_own_snapshot(void)
 {
 	TessSnapshot *snapshot = NULL;
 
+	if (tess_xact_depth == 0 && tess_node_snapshot() != InvalidSnapshot)
+	{
+		PushActiveSnapshot(tess_node_snapshot());
+		return true;
+	}
 	if (XactIsoLevel == XACT_REPEATABLE_READ)
 		snapshot = tess_snapshot_of_transaction();
 	if (snapshot == NULL)

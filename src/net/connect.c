@@ -395,6 +395,7 @@ tess_connect_close(TessSession *session)
 	if (session->result)
 		PQclear(session->result);
 	session->result = NULL;
+	tess_copy_forget_row(session);
 	if (session->conn)
 		PQfinish(session->conn);
 	session->conn = NULL;

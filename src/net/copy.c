@@ -1,5 +1,5 @@
 /*
- * copy.c - COPY ... FROM STDIN on a session.
+ * copy.c - COPY ... FROM STDIN, and TO STDOUT, on a session.
  *
  * libpq has no COPY in pipeline mode, so the session leaves it from begin to
  * end.  Whoever fails in between leaves the session copying;
@@ -35,6 +35,17 @@ next_result(TessSession *session)
 	return PQgetResult(session->conn);
 }
 
+/* All results have been read: back to pipelines. */
+void
+tess_copy_leave(TessSession *session)
+{
+	session->copying = false;
+	session->receives_copy = false;
+	session->in_block = PQtransactionStatus(session->conn) != PQTRANS_IDLE;
+	if (!PQenterPipelineMode(session->conn))
+		tess_session_break(session, NULL);
+}
+
 /* Reads to the end of the statement and goes back to pipelines. */
 static void
 leave_copy(TessSession *session)
@@ -43,10 +54,7 @@ leave_copy(TessSession *session)
 
 	while ((result = next_result(session)) != NULL)
 		PQclear(result);
-	session->copying = false;
-	session->in_block = PQtransactionStatus(session->conn) != PQTRANS_IDLE;
-	if (!PQenterPipelineMode(session->conn))
-		tess_session_break(session, NULL);
+	tess_copy_leave(session);
 }
 
 /* Raises the error in a result, when the session is usable again. */
@@ -77,11 +85,10 @@ finish_pipeline(TessSession *session)
 		;
 }
 
-void
-tess_session_copy_begin(TessSession *session, const char *sql)
+/* Leaves the pipeline, and sends the text of a COPY. */
+static void
+send_copy(TessSession *session, const char *sql)
 {
-	PGresult *result;
-
 	finish_pipeline(session);
 	if (session->broken)
 		ThrowErrorData(tess_report_lost(session));
@@ -94,7 +101,14 @@ tess_session_copy_begin(TessSession *session, const char *sql)
 	tess_net_counters.round_trips++;
 	tess_net_counters.statements++;
 	tess_net_counters.bytes_sent += strlen(sql);
+}
 
+void
+tess_session_copy_begin(TessSession *session, const char *sql)
+{
+	PGresult *result;
+
+	send_copy(session, sql);
 	result = next_result(session);
 	if (result == NULL || PQresultStatus(result) != PGRES_COPY_IN)
 		fail(session, result);
@@ -152,4 +166,122 @@ tess_session_copy_end(TessSession *session)
 	PQclear(result);
 	leave_copy(session);
 	return rows;
+}
+
+/* COPY ... TO STDOUT ------------------------------------------------------- */
+
+/* See net_internal.h. */
+void
+tess_copy_forget_row(TessSession *session)
+{
+	if (session->copy_row)
+		PQfreemem(session->copy_row);
+	session->copy_row = NULL;
+}
+
+void
+tess_session_copy_out_begin(TessSession *session, const char *sql)
+{
+	send_copy(session, sql);
+	session->receives_copy = true;
+}
+
+/* Reads the socket if a wait saw something there; false if not. */
+static bool
+read_more(TessSession *session)
+{
+	if (!session->may_read)
+		return false;
+	tess_session_read(session);
+	if (session->broken)
+		ThrowErrorData(tess_report_lost(session));
+	tess_report_notices(session, false);
+	return true;
+}
+
+/* A statement's result, or the end of all. */
+static TessCopyOut
+take_copy_result(TessSession *session, uint64 *rows)
+{
+	PGresult *result = PQgetResult(session->conn);
+
+	if (result == NULL)
+	{
+		tess_copy_leave(session);
+		return TESS_COPY_ENDS;
+	}
+	switch (PQresultStatus(result))
+	{
+		case PGRES_COPY_OUT:
+			session->in_copy_rows = true;
+			PQclear(result);
+			return TESS_COPY_BEGINS;
+		case PGRES_COMMAND_OK:
+			*rows += strtou64(PQcmdTuples(result), NULL, 10);
+			PQclear(result);
+			return TESS_COPY_WAITS;
+		default:
+			fail(session, result);
+			pg_unreachable();
+	}
+}
+
+TessCopyOut
+tess_session_copy_out_next(TessSession *session, const char **row, int *length,
+						   uint64 *rows)
+{
+	if (session->broken)
+		ThrowErrorData(tess_report_lost(session));
+	tess_copy_forget_row(session);
+	for (;;)
+	{
+		if (session->in_copy_rows)
+		{
+			*length = PQgetCopyData(session->conn, &session->copy_row, true);
+			if (*length > 0)
+			{
+				*row = session->copy_row;
+				tess_net_counters.rows++;
+				tess_net_counters.bytes_received += *length;
+				return TESS_COPY_ROW;
+			}
+			if (*length == 0 && !read_more(session))
+				return TESS_COPY_WAITS;
+			/* the end, or an error: both are told by the result */
+			session->in_copy_rows = *length == 0;
+		}
+		else if (PQisBusy(session->conn))
+		{
+			if (!read_more(session))
+				return TESS_COPY_WAITS;
+		}
+		else
+		{
+			TessCopyOut next = take_copy_result(session, rows);
+
+			if (next != TESS_COPY_WAITS)
+				return next;
+		}
+	}
+}
+
+/* See net_internal.h. */
+bool
+tess_copy_discard(TessSession *session)
+{
+	while (!session->broken)
+	{
+		int length;
+
+		tess_copy_forget_row(session);
+		length = PQgetCopyData(session->conn, &session->copy_row, true);
+		if (length < 0)
+			return true;
+		if (length > 0)
+			continue;
+		if (!session->may_read)
+			return false;
+		tess_session_read(session);
+	}
+	return true;
 }

@@ -266,6 +266,25 @@ extern void tess_session_copy_put(TessSession *session, const char *bytes,
 								  int length);
 extern uint64 tess_session_copy_end(TessSession *session); /* rows */
 
+/* One or more COPY ... TO STDOUT, in one text with semicolons between them; the
+ * claim must be the caller's.  Returns when it is sent. */
+extern void tess_session_copy_out_begin(TessSession *session, const char *sql);
+
+typedef enum TessCopyOut
+{
+	TESS_COPY_WAITS,  /* nothing to read now: tess_net_wait */
+	TESS_COPY_BEGINS, /* the rows that follow are of the next COPY */
+	TESS_COPY_ROW,	  /* a message of it: a row, or a header */
+	TESS_COPY_ENDS	  /* all of them have ended */
+} TessCopyOut;
+
+/* The next event, without waiting; raises errors of the node.  *row, of *length bytes,
+ * lives until the next call.  What COPYs that have ended say of their number of
+ * rows is added to *rows. */
+extern TessCopyOut tess_session_copy_out_next(TessSession *session,
+											  const char **row, int *length,
+											  uint64 *rows);
+
 /* connection_slots.c: connections of all sessions of this server ---------- */
 
 /* The backends (pids) that have the connections to a node of this database; NIL

@@ -70,8 +70,13 @@ struct TessSession
 	int sync_count;	  /* Syncs among the replies */
 	bool in_block;	  /* inside BEGIN, as far as replies were read */
 	PGresult *result; /* what the last poll gave out */
-	bool copying;	  /* COPY FROM STDIN; copy.c */
+	bool copying;	  /* COPY FROM STDIN, or TO STDOUT; copy.c */
 	bool may_read;	  /* the socket may have something; wait.c */
+
+	/* copy.c */
+	bool receives_copy; /* TO STDOUT */
+	bool in_copy_rows;	/* libpq has yet to say that a COPY has ended */
+	char *copy_row;		/* what was given out last; libpq's */
 
 	/* report.c */
 	TessNotice *first_notice;
@@ -89,6 +94,13 @@ struct TessSession
 	bool settings_in_block;
 	uint64 settings_version; /* that the node has; 0: to be compared */
 };
+
+/* copy.c */
+extern void tess_copy_leave(TessSession *session);
+extern void tess_copy_forget_row(TessSession *session);
+/* Reads and forgets what is there of the rows of a COPY; true at their end, or if
+ * the session is broken. */
+extern bool tess_copy_discard(TessSession *session);
 
 /* connect.c */
 extern void tess_connect_start(TessSession *session);

@@ -110,6 +110,7 @@ read_copy_end(TessSession *session)
 	while (!session->broken)
 	{
 		PGresult *result;
+		ExecStatusType status;
 
 		if (PQisBusy(session->conn))
 		{
@@ -121,16 +122,15 @@ read_copy_end(TessSession *session)
 		result = PQgetResult(session->conn);
 		if (result == NULL)
 		{
-			session->copying = false;
-			session->in_block = PQtransactionStatus(session->conn) !=
-								PQTRANS_IDLE;
-			if (!PQenterPipelineMode(session->conn))
-				tess_session_break(session, NULL);
+			tess_copy_leave(session);
 			return true;
 		}
-		if (PQresultStatus(result) == PGRES_COPY_IN)
-			(void) PQputCopyEnd(session->conn, _("COPY was cancelled"));
+		status = PQresultStatus(result);
 		PQclear(result);
+		if (status == PGRES_COPY_IN)
+			(void) PQputCopyEnd(session->conn, _("COPY was cancelled"));
+		else if (status == PGRES_COPY_OUT && !tess_copy_discard(session))
+			return false;
 	}
 	return true;
 }
@@ -168,7 +168,9 @@ stop_using(TessSession *session)
 	if (session->broken || !tess_session_is_busy(session))
 		return;
 	/* Refused if the node has ended the COPY by itself: all the same. */
-	if (session->copying)
+	if (session->receives_copy)
+		session->in_copy_rows = false;
+	else if (session->copying)
 		(void) PQputCopyEnd(session->conn, _("COPY was cancelled"));
 	else
 		(void) tess_session_sync(session);

@@ -1,9 +1,9 @@
 /*
  * progress.c - what pg_stat_progress_copy tells of a backend that puts rows
- * into shards.
+ * into shards, or takes them out.
  *
  * Core begins and ends that when it opens and closes an input, and counts its
- * bytes.  A shard of this server is filled by another COPY inside, which would
+ * bytes; what shards write is not core's to tell.  A shard of this server is filled by another COPY inside, which would
  * take the place of the one that the client sees.
  */
 #include "postgres.h"
@@ -58,6 +58,30 @@ tess_progress_block(BlockNumber block)
 {
 	pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED,
 								 (int64) block * BLCKSZ);
+}
+
+/* See stream.h. */
+void
+tess_progress_begin_out(Oid relation, bool is_client, bool is_program)
+{
+	static const int indexes[] = {PROGRESS_COPY_COMMAND, PROGRESS_COPY_TYPE};
+	int64 values[] = {PROGRESS_COPY_COMMAND_TO,
+					  is_client	   ? PROGRESS_COPY_TYPE_PIPE
+					  : is_program ? PROGRESS_COPY_TYPE_PROGRAM
+								   : PROGRESS_COPY_TYPE_FILE};
+
+	pgstat_progress_start_command(PROGRESS_COMMAND_COPY, relation);
+	pgstat_progress_update_multi_param(lengthof(indexes), indexes, values);
+}
+
+/* Rows and bytes that have gone out so far.  Cheap. */
+void
+tess_progress_rows_out(uint64 rows, uint64 bytes)
+{
+	if (rows % ROWS_BETWEEN != 0)
+		return;
+	pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED, (int64) rows);
+	pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED, (int64) bytes);
 }
 
 void

@@ -1,11 +1,13 @@
 /*
- * raw_check.c - may lines of an input go to the shards as they are?
+ * raw_check.c - may lines of an input go to the shards as they are, and what
+ * shards write be the output?
  *
  * Yes, where nothing but the key has to be known here, and all servers read
  * every column alike: by input functions that are immutable, or depend on
  * settings only that nodes have of this session.  What a date or a time in
  * words means depends on more ("now", names and abbreviations of time zones);
- * raw_copy.c looks at those.
+ * raw_copy.c looks at those.  What is written depends on settings alone, but for
+ * types that name objects of a server.
  */
 #include "postgres.h"
 
@@ -22,8 +24,13 @@
 #include "utils/typcache.h"
 
 #include "base/base.h"
+#include "net/net.h"
 #include "stream/stream_internal.h"
 
+/* Whether a base type that is no array, under the settings of now, does. */
+typedef bool (*BaseTest)(Oid type);
+
+static bool is_alike(Oid type, BaseTest is_base_alike);
 static bool is_read_alike(Oid type);
 
 /* Of what a line is made, as core understands the options. */
@@ -56,7 +63,7 @@ tess_raw_is_date(Oid type)
 }
 
 static bool
-are_attributes_read_alike(Oid type)
+are_attributes_alike(Oid type, BaseTest is_base_alike)
 {
 	TupleDesc desc = lookup_rowtype_tupdesc(type, -1);
 	bool alike = true;
@@ -65,10 +72,38 @@ are_attributes_read_alike(Oid type)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
-		alike = attribute->attisdropped || is_read_alike(attribute->atttypid);
+		alike = attribute->attisdropped ||
+				is_alike(attribute->atttypid, is_base_alike);
 	}
 	ReleaseTupleDesc(desc);
 	return alike;
+}
+
+/* All that a type is made of. */
+static bool
+is_alike(Oid type, BaseTest is_base_alike)
+{
+	Oid base = getBaseType(type);
+	Oid element = get_element_type(base);
+
+	if (OidIsValid(element))
+		return is_alike(element, is_base_alike);
+	switch (get_typtype(base))
+	{
+		case TYPTYPE_BASE:
+			return is_base_alike(base);
+		case TYPTYPE_ENUM:
+			return true;
+		case TYPTYPE_COMPOSITE:
+			return are_attributes_alike(base, is_base_alike);
+		case TYPTYPE_RANGE:
+			return is_alike(get_range_subtype(base), is_base_alike);
+		case TYPTYPE_MULTIRANGE:
+			return is_alike(get_range_subtype(get_multirange_range(base)),
+							is_base_alike);
+		default:
+			return false;
+	}
 }
 
 static bool
@@ -83,30 +118,41 @@ is_base_read_alike(Oid type)
 	return func_volatile(function) == PROVOLATILE_IMMUTABLE;
 }
 
+static bool
+is_base_written_alike(Oid type)
+{
+	Oid function;
+	bool is_varlena;
+
+	if (tess_raw_is_date(type) || type == INTERVALOID)
+		return true;
+	getTypeOutputInfo(type, &function, &is_varlena);
+	return func_volatile(function) == PROVOLATILE_IMMUTABLE;
+}
+
+static bool
+is_scalar(Oid type)
+{
+	Oid base = getBaseType(type);
+	char kind = get_typtype(base);
+
+	return kind == TYPTYPE_ENUM ||
+		   (kind == TYPTYPE_BASE && !OidIsValid(get_element_type(base)));
+}
+
 /* Dates and times within other values nobody looks at. */
 static bool
 is_read_alike(Oid type)
 {
-	Oid base = getBaseType(type);
-	Oid element = get_element_type(base);
+	return (Array_nulls || is_scalar(type)) && is_alike(type, is_base_read_alike);
+}
 
-	if (OidIsValid(element))
-		return Array_nulls && is_read_alike(element);
-	switch (get_typtype(base))
-	{
-		case TYPTYPE_BASE:
-			return is_base_read_alike(base);
-		case TYPTYPE_ENUM:
-			return true;
-		case TYPTYPE_COMPOSITE:
-			return are_attributes_read_alike(base);
-		case TYPTYPE_RANGE:
-			return is_read_alike(get_range_subtype(base));
-		case TYPTYPE_MULTIRANGE:
-			return is_read_alike(get_range_subtype(get_multirange_range(base)));
-		default:
-			return false;
-	}
+/* See stream_internal.h. */
+bool
+tess_raw_is_written_alike(Oid type, bool binary)
+{
+	return binary ? tess_types_travel_binary(1, &type)
+				  : is_alike(type, is_base_written_alike);
 }
 
 /* True if a column that the input has not gets the same value in a shard.
@@ -176,15 +222,15 @@ tess_raw_is_possible(CopyFromState input, const TessTable *table)
 	return true;
 }
 
-/* Of the options of a COPY, those that say how a line is to be read; the list is
- * new. */
+/* Of the options of a COPY, those that say how a line is to be read or written;
+ * the list is new. */
 List *
 tess_raw_options(List *options)
 {
-	static const char *const of_lines[] = {"format",	"delimiter",
-										   "null",		"quote",
-										   "escape",	"force_not_null",
-										   "force_null"};
+	static const char *const of_lines[] = {"format",	 "delimiter",
+										   "null",		 "quote",
+										   "escape",	 "force_not_null",
+										   "force_null", "force_quote"};
 	List *kept = NIL;
 	ListCell *lc;
 
@@ -201,7 +247,7 @@ tess_raw_options(List *options)
 	return kept;
 }
 
-/* The same as they are written behind COPY ... FROM STDIN. */
+/* The same as they are written behind COPY ... FROM STDIN, or TO STDOUT. */
 char *
 tess_raw_options_text(List *options)
 {
@@ -217,6 +263,11 @@ tess_raw_options_text(List *options)
 		appendStringInfo(&text, "%s%s ",
 						 foreach_current_index(lc) > 0 ? ", " : " (",
 						 option->defname);
+		if (IsA(option->arg, A_Star))
+		{
+			appendStringInfoChar(&text, '*');
+			continue;
+		}
 		if (!IsA(option->arg, List))
 		{
 			appendStringInfoString(&text,

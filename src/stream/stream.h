@@ -1,6 +1,6 @@
 /*
  * stream.h - rows -> shards, for COPY, tables that get distributed with their
- * rows, and the way back.
+ * rows, and the way back; and what shards write -> COPY ... TO.
  *
  * Rows queue per shard in COPY binary format (text where a type cannot travel
  * in binary), lines of text and csv as they came; a queue that reaches 1 MB, or
@@ -66,6 +66,30 @@ extern bool tess_binary_is_possible(CopyFromState input,
 extern bool tess_binary_take(CopyFromState input, TessStream *stream,
 							 MemoryContext row_context);
 
+/* raw_out.c: what the shards write is the output -------------------------------- */
+
+/* A COPY ... TO. */
+typedef struct TessRawOut
+{
+	const TessGroup *group;
+	List *template; /* what COPY names: a table with its columns, or a query */
+	List *options;
+	const CopyFormatOptions *format; /* the same */
+
+	/* Gets each message of COPY's protocol: a row, a header, an end.  May raise. */
+	void (*put)(void *arg, const char *bytes, int length);
+	void *arg;
+} TessRawOut;
+
+/* True if nodes hold all shards, and write columns of these types as this server
+ * would. */
+extern bool tess_raw_out_is_possible(const TessGroup *group, TupleDesc desc,
+									 List *attnums,
+									 const CopyFormatOptions *format);
+/* Puts out all rows; how many they were.  For statements of the client, whose
+ * snapshot is the active one. */
+extern uint64 tess_raw_out(const TessRawOut *out);
+
 /* progress.c ------------------------------------------------------------------ */
 
 /* What pg_stat_progress_copy tells of this backend: rows that have been read so
@@ -77,6 +101,9 @@ extern void tess_progress_row_excluded(void);
  * to be ended. */
 extern void tess_progress_begin_table(Relation rel);
 extern void tess_progress_block(BlockNumber block);
+/* Of an output, of rows of this table; to be ended, too. */
+extern void tess_progress_begin_out(Oid relation, bool is_client,
+									bool is_program);
 extern void tess_progress_end(void);
 
 #endif

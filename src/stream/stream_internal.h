@@ -87,6 +87,8 @@ extern bool tess_raw_field(TessRawFields *fields, int number,
 extern void tess_raw_format_set(TessRawFormat *format,
 								const CopyFormatOptions *options);
 extern bool tess_raw_is_date(Oid type);
+/* True if all servers write values of the type alike, given the settings. */
+extern bool tess_raw_is_written_alike(Oid type, bool binary);
 extern List *tess_raw_options(List *options);
 extern char *tess_raw_options_text(List *options);
 
@@ -128,6 +130,7 @@ typedef struct TessProgress
 	int64 params[PGSTAT_NUM_PROGRESS_PARAM];
 } TessProgress;
 
+extern void tess_progress_rows_out(uint64 rows, uint64 bytes);
 extern void tess_progress_save(TessProgress *progress);
 extern void tess_progress_restore(const TessProgress *progress);
 

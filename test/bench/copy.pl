@@ -63,6 +63,8 @@ INSERT INTO plain_$table SELECT $values FROM generate_series(1, $count) i;
 COPY plain_$table TO '$folder/$table.text';
 COPY plain_$table TO '$folder/$table.csv' (FORMAT csv);
 COPY plain_$table TO '$folder/$table.binary' (FORMAT binary);
+COPY $table FROM '$folder/$table.text';
+VACUUM plain_$table, $table;
 SQL
 }
 
