@@ -6,7 +6,11 @@ CREATE EXTENSION tessera;
 CREATE TABLE t (k int PRIMARY KEY, v text, n numeric(6,2) DEFAULT 7);
 CREATE TABLE of_t (k int, id int, PRIMARY KEY (k, id), FOREIGN KEY (k) REFERENCES t DEFERRABLE);
 CREATE TABLE note (k int, at timestamptz DEFAULT now(), s serial);
+CREATE TABLE numbered (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text);
+CREATE TABLE known (id uuid DEFAULT gen_random_uuid(), v int);
 SELECT tessera.create_distributed_table('t', 'k', shard_count => 2);
+SELECT tessera.create_distributed_table('numbered', 'id', shard_count => 2);
+SELECT tessera.create_distributed_table('known', 'id', shard_count => 2);
 SELECT tessera.create_distributed_table('of_t', 'k', colocate_with => 't');
 SELECT tessera.create_distributed_table('note', 'k', colocate_with => 't');
 INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 100) i;
@@ -58,15 +62,28 @@ SELECT * FROM change('INSERT INTO note (k, s) VALUES (1, 1)');
 SELECT * FROM change('INSERT INTO note (k, s) VALUES (NULL, 1 + 1)');
 SELECT * FROM t WHERE k IN (17, 100, 200) ORDER BY k;
 SELECT k, count(*), count(DISTINCT at), sum(s) FROM note GROUP BY k ORDER BY k;
+-- rows with numbers of a sequence, and what they return
+SELECT * FROM change('INSERT INTO note (k) VALUES (2)');
+SELECT * FROM again('INSERT INTO note (k, s) VALUES (3, 0) RETURNING k');
+SELECT * FROM again('INSERT INTO note (k) VALUES (4) RETURNING s, k');
+SELECT direct, nested, rows FROM again('INSERT INTO note (k) VALUES (4) RETURNING *');
+SELECT * FROM again('INSERT INTO numbered (v) VALUES (''x'') RETURNING id');
+SELECT * FROM again('INSERT INTO numbered (v) VALUES (''y'') RETURNING id');
+SELECT direct, nested, rows FROM change('INSERT INTO known (v) VALUES (1)');
+SELECT * FROM again('INSERT INTO t (k, v) VALUES (200, ''new'') ON CONFLICT (k) DO UPDATE SET n = t.n + 1 RETURNING n');
 -- these have more to do, or run only once
 SELECT * FROM again('SELECT count(*) FROM t');
 SELECT * FROM again('SELECT (SELECT v FROM t WHERE k = 17)');
-SELECT * FROM change('INSERT INTO note (k) VALUES (2)');
-SELECT * FROM again('INSERT INTO note (k, s) VALUES (3, 0) RETURNING k');
+SELECT * FROM again('INSERT INTO note (k, s) VALUES (3, 0) RETURNING k + 1');
+SELECT * FROM again('INSERT INTO note (k, s) VALUES (3, 0) RETURNING k AS key, s');
+SELECT direct, nested, rows FROM change('INSERT INTO note (k, s, at) VALUES (5, 0, clock_timestamp())');
+SELECT * FROM again('INSERT INTO note (k) VALUES (7) RETURNING s AS number');
 SELECT * FROM again('EXPLAIN (COSTS OFF) SELECT * FROM t WHERE k = 17');
 SELECT * FROM again('EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM t WHERE k = 17');
--- a sequence gives each value once
-SELECT count(*), min(s), max(s) FROM note WHERE k = 2;
+-- a sequence gives each value once, and no more than are inserted
+SELECT k, count(*), count(DISTINCT s), min(s), max(s) FROM note WHERE k IN (2, 4, 7) GROUP BY k ORDER BY k;
+SELECT v, count(*), min(id), max(id) FROM numbered GROUP BY v ORDER BY v;
+SELECT count(*), count(DISTINCT id) FROM known;
 
 -- columns have the names and types that they have without
 PREPARE odd(int) AS SELECT v AS "Odd name", 1 + 1, n::numeric(4,1), count(*), 'x'::varchar(3), t AS whole FROM t WHERE k = $1 GROUP BY t.k;
@@ -100,7 +117,16 @@ SET ROLE regress_direct;
 EXECUTE get(18);
 UPDATE t SET v = '' WHERE k = 18;
 SELECT v FROM t WHERE k = 18 AND n = 1 / 0;
+INSERT INTO numbered (v) VALUES ('x') RETURNING id;
 RESET ROLE;
+-- neither who may not insert takes a number, nor an error in a constant
+INSERT INTO numbered (v) VALUES ('x' || 1 / 0);
+SELECT nextval('numbered_id_seq') - max(id) AS one FROM numbered;
+-- the second of a sequence that has an end
+ALTER SEQUENCE note_s_seq MAXVALUE 100;
+SELECT setval('note_s_seq', 99);
+INSERT INTO note (k) VALUES (6) RETURNING s;
+INSERT INTO note (k) VALUES (6) RETURNING s;
 
 -- cursors see what was there when they were opened; they go backward, are held, and are left
 BEGIN;

@@ -69,9 +69,17 @@ struct TessDirect
 typedef struct Evaluation
 {
 	const PlannedStmt *stmt;
+	const CustomScan *scan;
 	bool is_allowed;	   /* rights were checked */
 	ParamListInfo params;  /* of the statement */
 	ExprContext *econtext; /* for what is not a plain value; made when needed */
+
+	/* Of the row of an INSERT: each column is computed once, for a sequence
+	 * does not give a number twice. */
+	int column_count;
+	bool *is_known;
+	Datum *values;
+	bool *nulls;
 } Evaluation;
 
 static struct
@@ -80,6 +88,12 @@ static struct
 	SeenPlan seen[SEEN_COUNT];
 	dlist_head running;
 	int64 count; /* ever */
+
+	/* The executor is about to start with this plan of an INSERT, whose row has
+	 * been computed; NULL: none of the kind. */
+	const CustomScan *scan;
+	Datum *values;
+	bool *nulls;
 } direct = {.running = DLIST_STATIC_INIT(direct.running)};
 
 /* Rights on the shells; errors without.  Nothing is done for who has none. */
@@ -136,17 +150,6 @@ value_of(Expr *expr, void *arg, bool *isnull)
 	return bound->value;
 }
 
-static void
-set_param(ParamListInfo params, int i, Oid type, Expr *expr,
-		  Evaluation *evaluation)
-{
-	ParamExternData *param = &params->params[i];
-
-	param->value = value_of(expr, evaluation, &param->isnull);
-	param->ptype = type;
-	param->pflags = PARAM_FLAG_CONST;
-}
-
 static const TessWrite *
 write_of(const TessFragment *fragment)
 {
@@ -160,10 +163,68 @@ row_of(const CustomScan *scan)
 	return linitial_node(Result, scan->custom_plans)->plan.targetlist;
 }
 
+static void
+begin_row(Evaluation *evaluation)
+{
+	int count = list_length(row_of(evaluation->scan));
+
+	evaluation->column_count = count;
+	evaluation->is_known = palloc0(count * sizeof(bool));
+	evaluation->values = palloc(count * sizeof(Datum));
+	evaluation->nulls = palloc(count * sizeof(bool));
+}
+
+/* The value of a column of that row. */
+static Datum
+column_value(Evaluation *evaluation, int column, bool *isnull)
+{
+	if (!evaluation->is_known[column])
+	{
+		TargetEntry *entry = list_nth(row_of(evaluation->scan), column);
+
+		evaluation->values[column] = value_of(entry->expr, evaluation,
+											  &evaluation->nulls[column]);
+		evaluation->is_known[column] = true;
+	}
+	*isnull = evaluation->nulls[column];
+	return evaluation->values[column];
+}
+
+/* The statement goes the ordinary way: if something of its row was computed, all of
+ * it is, and that is the row. */
+static void
+hand_over_row(Evaluation *evaluation)
+{
+	bool isnull;
+
+	if (evaluation->column_count == 0 || evaluation->econtext == NULL)
+		return;
+	for (int i = 0; i < evaluation->column_count; i++)
+		(void) column_value(evaluation, i, &isnull);
+	direct.scan = evaluation->scan;
+	direct.values = evaluation->values;
+	direct.nulls = evaluation->nulls;
+}
+
+/*
+ * The row of an INSERT if it was computed before the executor started, which is
+ * starting now: arrays of as many values as its plan has columns, that live as
+ * long as the statement.  False: it is to be computed.
+ */
+bool
+tess_direct_take_row(const CustomScan *scan, Datum **values, bool **nulls)
+{
+	if (direct.scan != scan)
+		return false;
+	*values = direct.values;
+	*nulls = direct.nulls;
+	direct.scan = NULL;
+	return true;
+}
+
 /* The parameters of the shard's statement; NULL: it has none. */
 static ParamListInfo
-make_params(const CustomScan *scan, const TessFragment *fragment,
-			Evaluation *evaluation)
+make_params(const TessFragment *fragment, Evaluation *evaluation)
 {
 	const TessWrite *write = write_of(fragment);
 	int count = list_length(fragment->param_types);
@@ -173,16 +234,24 @@ make_params(const CustomScan *scan, const TessFragment *fragment,
 	if (count + row_count == 0)
 		return NULL;
 	params = makeParamList(count + row_count);
-	for (int i = 0; i < count; i++)
-		set_param(params, i, list_nth_oid(fragment->param_types, i),
-				  list_nth(scan->custom_exprs, i), evaluation);
-	for (int i = 0; i < row_count; i++)
+	for (int i = 0; i < count + row_count; i++)
 	{
-		TargetEntry *entry = list_nth(row_of(scan),
-									  list_nth_int(write->positions, i));
+		ParamExternData *param = &params->params[i];
 
-		set_param(params, count + i, list_nth_oid(write->row_types, i),
-				  entry->expr, evaluation);
+		param->pflags = PARAM_FLAG_CONST;
+		if (i < count)
+		{
+			param->ptype = list_nth_oid(fragment->param_types, i);
+			param->value = value_of(list_nth(evaluation->scan->custom_exprs, i),
+									evaluation, &param->isnull);
+		}
+		else
+		{
+			param->ptype = list_nth_oid(write->row_types, i - count);
+			param->value = column_value(evaluation,
+										list_nth_int(write->positions, i - count),
+										&param->isnull);
+		}
 	}
 	return params;
 }
@@ -192,27 +261,31 @@ make_params(const CustomScan *scan, const TessFragment *fragment,
 /* The shard of the statement if it is on this server; NULL if not, or if only an
  * execution tells. */
 static const TessShard *
-shard_here(const CustomScan *scan, const TessFragment *fragment,
-		   Evaluation *evaluation)
+shard_here(const TessFragment *fragment, Evaluation *evaluation)
 {
 	const TessGroup *group = tess_exec_table(fragment)->group;
 	const TessWrite *write = write_of(fragment);
 	const TessShard *shard;
 	int shard_index = -1;
 
+	if (!group->is_here)
+		return NULL;
+	if (write != NULL)
+		begin_row(evaluation);
 	if (write != NULL && write->key_position >= 0)
 	{
-		TargetEntry *entry = list_nth(row_of(scan), write->key_position);
+		TargetEntry *entry = list_nth(row_of(evaluation->scan),
+									  write->key_position);
 		bool isnull;
-		Datum value = value_of(entry->expr, evaluation, &isnull);
+		Datum value = column_value(evaluation, write->key_position, &isnull);
 
 		shard_index = tess_route_value(group, value, isnull,
 									   exprType((Node *) entry->expr));
 	}
 	else if (write == NULL &&
 			 (!fragment->has_prune ||
-			  !tess_prune_one(llast(scan->custom_exprs), value_of, evaluation,
-							  group, &shard_index)))
+			  !tess_prune_one(llast(evaluation->scan->custom_exprs), value_of,
+							  evaluation, group, &shard_index)))
 		return NULL;
 
 	/* that of NULL, where no row can be */
@@ -394,23 +467,27 @@ TessDirect *
 tess_direct_start(QueryDesc *query_desc, int eflags)
 {
 	const TessFragment *fragment = fragment_of(query_desc, eflags);
-	CustomScan *scan = (CustomScan *) query_desc->plannedstmt->planTree;
-	Evaluation evaluation = {query_desc->plannedstmt, false, query_desc->params};
+	Evaluation evaluation = {.stmt = query_desc->plannedstmt,
+							 .params = query_desc->params};
 	const TessShard *shard;
 	TessDirect *run;
 	bool installed = false;
 
+	direct.scan = NULL; /* of a start that failed */
 	if (fragment == NULL)
 		return NULL;
+	evaluation.scan = (const CustomScan *) query_desc->plannedstmt->planTree;
 	run = palloc0(sizeof(TessDirect));
-	shard = shard_here(scan, fragment, &evaluation);
+	shard = shard_here(fragment, &evaluation);
 	if (shard != NULL)
 	{
 		check_rights(&evaluation);
 		run->query_desc = query_desc;
-		run->params = make_params(scan, fragment, &evaluation);
+		run->params = make_params(fragment, &evaluation);
 		installed = install(run, fragment, shard);
 	}
+	if (!installed)
+		hand_over_row(&evaluation);
 	if (evaluation.econtext != NULL)
 		FreeExprContext(evaluation.econtext, true);
 	if (!installed)

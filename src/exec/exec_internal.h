@@ -396,6 +396,8 @@ extern void tess_direct_started(TessDirect *run);
 extern TessDirect *tess_direct_find(const QueryDesc *query_desc);
 extern void tess_direct_end(TessDirect *run);
 extern int64 tess_direct_count(void);
+extern bool tess_direct_take_row(const CustomScan *scan, Datum **values,
+								 bool **nulls);
 
 /* scan_node.c, modify_node.c, repeat_node.c -------------------------------- */
 extern const CustomScanMethods tess_scan_methods;

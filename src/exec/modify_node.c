@@ -54,6 +54,8 @@ typedef struct TesseraModifyState
 	bool is_running;
 	const TessGroup *group; /* NULL: reference table */
 	HTAB *seen;				/* rows of the target that were found */
+	TupleTableSlot *row;	/* the only one, which is there already; or NULL */
+	bool row_was_read;
 	TessUpsert *upsert;		/* ON CONFLICT is resolved here; or NULL */
 	TessPending *pending;	/* of an INSERT; NULL if it does not run */
 	int64 rows_kept;		/* in the store */
@@ -101,11 +103,28 @@ create_state(CustomScan *scan)
 	return (Node *) state;
 }
 
+/* A row of the child's kind, which nobody has to compute. */
+static TupleTableSlot *
+make_row(PlanState *child, Datum *values, bool *nulls)
+{
+	TupleTableSlot *slot = ExecInitExtraTupleSlot(child->state,
+												  ExecGetResultType(child),
+												  &TTSOpsVirtual);
+
+	memcpy(slot->tts_values, values,
+		   slot->tts_tupleDescriptor->natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls,
+		   slot->tts_tupleDescriptor->natts * sizeof(bool));
+	return ExecStoreVirtualTuple(slot);
+}
+
 static void
 begin_modify(CustomScanState *node, EState *estate, int eflags)
 {
 	TesseraModifyState *state = (TesseraModifyState *) node;
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
+	Datum *values;
+	bool *nulls;
 
 	state->first_reader = tess_reader_count();
 	node->custom_ps = list_make1(
@@ -113,6 +132,8 @@ begin_modify(CustomScanState *node, EState *estate, int eflags)
 					 eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD |
 								EXEC_FLAG_MARK)));
 	state->last_reader = tess_reader_count();
+	if (tess_direct_take_row(scan, &values, &nulls))
+		state->row = make_row(linitial(node->custom_ps), values, nulls);
 	state->args = tess_args_init(state->fragment,
 								 state->spec->resolves_conflicts
 									 ? NIL
@@ -242,6 +263,12 @@ next_of_child(TesseraModifyState *state)
 	PlanState *child = linitial(state->css.custom_ps);
 	TupleTableSlot *slot;
 
+	if (state->row != NULL)
+	{
+		slot = state->row_was_read ? NULL : state->row;
+		state->row_was_read = true;
+		return slot;
+	}
 	do
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -62,6 +62,7 @@ typedef struct TessGroup
 	TessHasher hasher;
 	int shard_count;
 	TessShard *shards; /* by order of their first range */
+	bool is_here;	   /* this server has some of them */
 	int range_count;
 	TessRange *ranges; /* sorted, covering all of int4 for hash */
 } TessGroup;

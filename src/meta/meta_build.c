@@ -177,6 +177,26 @@ build_shards(TessGroup *group)
 	pfree(shard_ids);
 }
 
+/* True if this server has a shard of the group. */
+static bool
+has_shard_here(const TessGroup *group)
+{
+	ListCell *cell;
+
+	foreach(cell, tess_cat_nodes())
+	{
+		const TessNodeRow *row = lfirst(cell);
+
+		if (row->server != NULL)
+			continue;
+		for (int i = 0; i < group->shard_count; i++)
+			for (int j = 0; j < group->shards[i].node_count; j++)
+				if (group->shards[i].node_ids[j] == row->node_id)
+					return true;
+	}
+	return false;
+}
+
 TessGroup *
 tess_meta_build_group(int32 colocation_id)
 {
@@ -203,6 +223,7 @@ tess_meta_build_group(int32 colocation_id)
 						colocation_id),
 				 errdetail_internal("%s", reason)));
 	build_shards(group);
+	group->is_here = has_shard_here(group);
 	return group;
 }
 

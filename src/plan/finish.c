@@ -9,12 +9,15 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planmain.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 
 #include "plan/plan_internal.h"
 
@@ -206,20 +209,14 @@ may_be_early(List *exprs)
 		   !contain_volatile_functions((Node *) exprs);
 }
 
-/* A statement that is sent to one shard as it is, and whose columns are those
- * that the shard gives. */
+/* True if the columns of a scan are those of its own tuple, in their order. */
 static bool
-is_whole_scan(const CustomScan *scan, const TessFragment *fragment,
-			  const PlannedStmt *stmt)
+are_columns_of_scan(const CustomScan *scan)
 {
 	ListCell *cell;
 
-	if (fragment->target != TESS_TO_ONE_SHARD || fragment->sources != NIL ||
-		fragment->frame != NIL || fragment->shipped != NIL ||
-		fragment->command != stmt->commandType ||
-		(fragment->changed != NIL && !fragment->sets_count) ||
-		list_length(scan->custom_scan_tlist) !=
-			list_length(scan->scan.plan.targetlist))
+	if (list_length(scan->custom_scan_tlist) !=
+		list_length(scan->scan.plan.targetlist))
 		return false;
 	foreach(cell, scan->scan.plan.targetlist)
 	{
@@ -233,7 +230,55 @@ is_whole_scan(const CustomScan *scan, const TessFragment *fragment,
 	return true;
 }
 
-/* An INSERT of one row, that gives none. */
+/* A statement that is sent to one shard as it is, and whose columns are those
+ * that the shard gives. */
+static bool
+is_whole_scan(const CustomScan *scan, const TessFragment *fragment,
+			  const PlannedStmt *stmt)
+{
+	return fragment->target == TESS_TO_ONE_SHARD && fragment->sources == NIL &&
+		   fragment->frame == NIL && fragment->shipped == NIL &&
+		   fragment->command == stmt->commandType &&
+		   (fragment->changed == NIL || fragment->sets_count) &&
+		   are_columns_of_scan(scan);
+}
+
+/* For check_functions_in_node: whose values depend on when, or how often, they are asked
+ * for.  A number of a sequence, and a UUID, is as good as the next one. */
+static bool
+minds_when(Oid function, void *context)
+{
+	return function != F_NEXTVAL && function != F_GEN_RANDOM_UUID &&
+		   func_volatile(function) == PROVOLATILE_VOLATILE;
+}
+
+static bool
+minds_when_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, minds_when, NULL) ||
+		   expression_tree_walker(node, minds_when_walker, context);
+}
+
+/* True if the columns of a change that a scan gives are those that the shard
+ * gives. */
+static bool
+gives_what_it_gets(const CustomScan *scan, const TessFragment *fragment)
+{
+	int count = list_length(scan->custom_scan_tlist);
+	ListCell *cell;
+
+	if (list_length(fragment->column_types) != count ||
+		!are_columns_of_scan(scan))
+		return false;
+	foreach(cell, fragment->sources)
+		if (lfirst_int(cell) != foreach_current_index(cell))
+			return false;
+	return true;
+}
+
+/* An INSERT of one row. */
 static bool
 is_insert_of_row(const CustomScan *scan, const TessFragment *fragment)
 {
@@ -241,18 +286,20 @@ is_insert_of_row(const CustomScan *scan, const TessFragment *fragment)
 	const Result *row;
 	const TessWrite *write;
 
-	if (fragment->target != TESS_TO_SHARDS || spec->has_returning ||
-		spec->finds_rows || spec->resolves_conflicts ||
-		list_length(spec->writes) != 1 || !fragment->sets_count ||
-		list_length(scan->custom_plans) != 1 ||
-		!IsA(linitial(scan->custom_plans), Result))
+	if (fragment->target != TESS_TO_SHARDS || spec->finds_rows ||
+		spec->resolves_conflicts || list_length(spec->writes) != 1 ||
+		!fragment->sets_count || list_length(scan->custom_plans) != 1 ||
+		!IsA(linitial(scan->custom_plans), Result) ||
+		(spec->has_returning && !gives_what_it_gets(scan, fragment)))
 		return false;
 	write = linitial(spec->writes);
 	row = linitial(scan->custom_plans);
-	return write->command == CMD_INSERT && write->counts && !write->returns &&
+	return write->command == CMD_INSERT && write->counts &&
+		   write->returns == spec->has_returning &&
 		   row->plan.lefttree == NULL && row->plan.qual == NIL &&
 		   row->plan.initPlan == NIL && row->resconstantqual == NULL &&
-		   may_be_early(row->plan.targetlist);
+		   !needs_executor_walker((Node *) row->plan.targetlist, NULL) &&
+		   !minds_when_walker((Node *) row->plan.targetlist, NULL);
 }
 
 /* Gives the fragment that a finished plan consists of a number, if a shard of
