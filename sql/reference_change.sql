@@ -161,6 +161,36 @@ UPDATE strict SET zone = here.id FROM here WHERE here.id = 9;
 \set VERBOSITY default
 SELECT copies('zones'), copies('strict'), array_agg(id ORDER BY id) FROM zones;
 
+-- this server's copies come first, with all that foreign keys do to them: what they do to
+-- shards, and what these say to it, is left to the shards
+CREATE TABLE base (id int PRIMARY KEY);
+CREATE TABLE mid (id int PRIMARY KEY, base int REFERENCES base ON DELETE CASCADE);
+CREATE TABLE leaf (k int PRIMARY KEY, base int REFERENCES base ON DELETE CASCADE, mid int REFERENCES mid);
+SELECT tessera.create_reference_table(t) FROM unnest('{base, mid}'::regclass[]) t;
+SELECT tessera.create_distributed_table('leaf', 'k');
+INSERT INTO base SELECT generate_series(1, 6);
+INSERT INTO mid SELECT i, i FROM generate_series(1, 6) i;
+INSERT INTO leaf SELECT i, i, i FROM generate_series(1, 5) i;
+DELETE FROM base WHERE id = 1;
+DELETE FROM base WHERE id = 2 + (0 * random())::int;
+-- rows of RETURNING are computed before that
+CREATE FUNCTION mids() RETURNS bigint LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT count(*) FROM mid); END$$;
+DELETE FROM base WHERE id = 3 RETURNING id, mids();
+DELETE FROM base WHERE id = 4 + (0 * random())::int RETURNING id, mids();
+SELECT array_agg(k) FROM leaf;
+SELECT copies('base'), copies('mid'), array_agg(id ORDER BY id) FROM mid;
+\set VERBOSITY sqlstate
+DELETE FROM mid WHERE id = 5;
+\set VERBOSITY default
+-- no scan of the shards from here
+SELECT tessera_internal.reset_net_counters();
+BEGIN;
+DELETE FROM mid WHERE id = 6;
+SELECT round_trips FROM tessera_internal.net_counters();
+COMMIT;
+SELECT copies('mid'), count(*) FROM mid;
+DROP TABLE leaf, mid, base;
+
 -- tables that a foreign key only looks at do not count as changed: a cursor goes on with them
 CREATE TABLE lookers (k int PRIMARY KEY, zone int REFERENCES zones);
 SELECT tessera.create_distributed_table('lookers', 'k');

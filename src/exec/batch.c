@@ -384,6 +384,14 @@ all_go_elsewhere(const TessBatches *batches)
 	return true;
 }
 
+/* There will be no more rows, nor another write of the node. */
+void
+tess_batches_note_all(TessBatches *batches, const CustomScanState *node)
+{
+	if (batches->sent == 0)
+		batches->all_of = node;
+}
+
 /*
  * Sends what is left and waits for all answers; the number of rows that the
  * nodes have processed.  is_last_act: the transaction does nothing after it, and

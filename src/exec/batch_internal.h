@@ -62,8 +62,9 @@ struct TessBatches
 	TessConflicts *conflicts;
 	int sent; /* batches */
 	bool is_one;
-	bool is_last_act;	/* of the transaction is what is sent next */
-	bool prepares;		/* PREPARE has left with it */
+	const CustomScanState *all_of; /* what is open is all that this node writes */
+	bool is_last_act;			   /* of the transaction is what is sent next */
+	bool prepares;				   /* PREPARE has left with it */
 	bool began_with_id; /* of a transaction, before a row was computed */
 	uint64 processed;
 	Bitmapset *shards;

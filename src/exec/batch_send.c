@@ -260,9 +260,13 @@ tess_batch_send_to_copies(Batch *batch)
 {
 	TessBatches *batches = batch->batches;
 	char *sql = statement_text(batch);
+	bool fires = batches->all_of != NULL &&
+				 tess_copy_triggers_begin(batches->all_of, false);
 	ListCell *cell;
 
 	execute_here(batch, sql);
+	if (fires)
+		tess_copy_triggers_fire(batches->all_of);
 
 	/* all of them before anything is queued, which must not be read past */
 	foreach(cell, batches->copies)

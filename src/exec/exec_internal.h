@@ -97,6 +97,11 @@ extern uint64 tess_exec_here(const char *sql, ParamListInfo params,
 							 Snapshot snapshot, bool writes, Oid role,
 							 DestReceiver *dest);
 
+/* copy_triggers.c: foreign keys of this server's copy of a reference table, before
+ * the other copies are changed. */
+extern bool tess_copy_triggers_begin(const CustomScanState *node, bool returned);
+extern void tess_copy_triggers_fire(const CustomScanState *node);
+
 /* Copies a tuple that does not belong to the slot's kind into a virtual slot,
  * by reference. */
 extern void tess_slot_show(TupleTableSlot *virtual_slot, TupleTableSlot *stored);
@@ -274,6 +279,8 @@ extern char *tess_write_sql(const TessWrite *write, int64 shard_id, int rows,
 							int tail_params);
 extern bool tess_batches_are_waiting(const TessBatches *batches);
 extern void tess_batches_send(TessBatches *batches);
+extern void tess_batches_note_all(TessBatches *batches,
+								  const CustomScanState *node);
 extern uint64 tess_batches_finish(TessBatches *batches, bool is_last_act,
 								  bool rows_are_sure, TessScanFigures *figures);
 extern void tess_batches_close(TessBatches *batches);

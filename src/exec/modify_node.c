@@ -386,9 +386,12 @@ finish_write(TesseraModifyState *state, const TessWrite *write)
 {
 	bool is_last = state->bulk == NULL && is_last_write(state, write);
 	bool is_sure = is_last && tess_rows_are_sure(state->fragment, &state->css);
-	uint64 processed = tess_batches_finish(state->batches, is_last, is_sure,
-										   &state->figures);
+	uint64 processed;
 
+	if (list_length(state->spec->writes) == 1)
+		tess_batches_note_all(state->batches, &state->css);
+	processed = tess_batches_finish(state->batches, is_last, is_sure,
+									&state->figures);
 	if (state->bulk != NULL)
 		processed += tess_bulk_finish(state->bulk);
 	state->bulk = NULL;

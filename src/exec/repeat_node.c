@@ -107,11 +107,15 @@ run(TesseraRepeatState *state)
 	ModifyTableState *modify = castNode(ModifyTableState, outerPlanState(state));
 	TessCapture *capture;
 	bool at_once;
+	bool fires;
 
 	(void) tess_exec_table(state->fragment);
 	at_once = tess_rows_need_one_statement(modify->resultRelInfo->ri_TrigDesc);
 	capture = tess_capture_begin(modify, state->fragment->modify);
+	fires = tess_copy_triggers_begin(&state->css, true);
 	run_child(state);
+	if (fires)
+		tess_copy_triggers_fire(&state->css);
 	tess_order_write(state->fragment, state->first_reader, state->last_reader);
 	if (!tess_exec_is_cascade())
 		tess_rows_repeat(state->fragment, capture, at_once, &state->figures);

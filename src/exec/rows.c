@@ -301,7 +301,8 @@ tess_exec_here(const char *sql, ParamListInfo params, Snapshot snapshot,
 							   saved_context | SECURITY_LOCAL_USERID_CHANGE);
 
 	nested_count++;
-	/* Foreign keys are seen to when all copies and shards are changed. */
+	/* Foreign keys are seen to when all shards are changed, or by
+	 * copy_triggers.c. */
 	processed = tess_local_execute(sql, params, snapshot, !writes, writes, dest);
 
 	SetUserIdAndSecContext(saved_user, saved_context);

@@ -289,9 +289,12 @@ run_on_copies(TessScanState *state)
 	List *nodes = tess_exec_is_cascade() ? NIL : tess_meta_remote_nodes();
 	int count = list_length(nodes);
 	TessScanTask *tasks = palloc0((count + 1) * sizeof(TessScanTask));
+	bool fires = tess_copy_triggers_begin(&state->css, false);
 
 	state->snapshot = tess_snapshot_find(state->css.ss.ps.state->es_snapshot);
 	state->copy_rows = run_here(state, &tasks[count]);
+	if (fires)
+		tess_copy_triggers_fire(&state->css);
 	for (int i = 0; i < count; i++)
 	{
 		const TessNode *node = list_nth(nodes, i);
@@ -303,12 +306,25 @@ run_on_copies(TessScanState *state)
 		send_tasks(state, tasks, count, false);
 }
 
+/*
+ * True for a statement of a foreign key that shards see to themselves: what a
+ * change of a reference table does to them, or whether they let it.  What looks
+ * for the rows that a local table refers to is no such one.
+ */
+static bool
+is_left_to_shards(const TessScanState *state)
+{
+	return tess_exec_is_cascade() &&
+		   (tess_scan_writes(state) ||
+			!OidIsValid(tess_exec_table(state->fragment)->foreign_referrer));
+}
+
 /* See scan_internal.h. */
 void
 tess_scan_run(TessScanState *state, const TessGroup *group)
 {
 	if (state->fragment->target == TESS_TO_ALL_COPIES)
 		run_on_copies(state);
-	else if (!tess_scan_writes(state) || !tess_exec_is_cascade())
+	else if (!is_left_to_shards(state))
 		run_on_shards(state, group);
 }

@@ -47,6 +47,16 @@ sub searches
 		  /starting background worker process "tessera deadlock search"/g);
 }
 
+# How often deadlocks were looked for from when the session's wait had lasted for
+# deadlock_timeout until it was the victim: in time for twice that.  Looks are a quarter of deadlock_timeout apart at least.
+sub looks_until_found
+{
+	my ($pid) = @_;
+	my ($since) = slurp_file($coordinator->logfile) =~
+	  /.*\[$pid\][^\n]*waiting for nodes for long\n(.*?)\[$pid\][^\n]* \[40P01\] ERROR/s;
+	return scalar(() = ($since // '') =~ /looking for deadlocks\n/g);
+}
+
 # Nobody has waited yet.
 is(searches(), 0, 'nothing looks for deadlocks while nobody waits');
 
@@ -61,6 +71,7 @@ HINT:  See server log for query details\./, 'who waits for whom and where');
 	like(slurp_file($coordinator->logfile),
 		qr/\n\tProcess $pids[1]: UPDATE account .* WHERE id = $one\s.*\n\tProcess $pids[0]: UPDATE account .* WHERE id = $two\s/s,
 		'the log has the statements');
+	cmp_ok(looks_until_found($pids[1]), '<=', 2, 'found at once');
 }
 
 # It does not matter who closes the cycle: here the oldest does.  Anybody may
@@ -86,8 +97,10 @@ for my $size (3, 10)
 {
 	my @ids = map { $on[ $_ % 2 ][$_] } 0 .. $size - 1;
 	my @clients = sessions(map { take($_) } @ids);
+	my $pid = $clients[-1]->pid;
 	my $told = all_but_last($size, \@clients, [ map { take($ids[ ($_ + 1) % $size ]) } 0 .. $size - 1 ]);
 	is(scalar(() = $told =~ /waits for/g), $size, 'all of them are named');
+	cmp_ok(looks_until_found($pid), '<=', 2, 'found at once');
 }
 
 # A row of this server in the cycle: the victim waits for a node, or for the row.
@@ -219,22 +232,50 @@ sub pgbench
 	cmp_ok(searches(), '>', $before, 'while deadlocks were looked for');
 }
 
+# What a foreign key of a reference table changes along, or looks at, is locked here before
+# the nodes hear of it: who has that row here goes on to the nodes alone. The first one waits
+# on node 2 for a session there, when it has done its part on node 1; then the second one comes.
+$cluster->query(q{CREATE TABLE tariff (id int PRIMARY KEY,
+		rate int REFERENCES rate ON DELETE CASCADE ON UPDATE CASCADE, value int);
+	SELECT tessera.create_reference_table('tariff');
+	INSERT INTO rate SELECT i, 0 FROM generate_series(3, 16) i;
+	INSERT INTO tariff SELECT i, i, 0 FROM generate_series(1, 15) i;});
+for my $way (
+	[ 'deleted along', 'DELETE FROM rate WHERE id = 10', 'UPDATE tariff SET value = 1 WHERE id = 10', 10 ],
+	[ 'deleted along, row by row', 'DELETE FROM rate WHERE id = 11 + (0 * random())::int',
+		'UPDATE tariff SET value = 1 WHERE id = 11', 11 ],
+	[ 'key changed along', 'UPDATE rate SET id = 112 WHERE id = 12 RETURNING id', 'DELETE FROM tariff WHERE id = 12', 12 ],
+	[ 'inserted', 'INSERT INTO tariff VALUES (16, 16, 0)', 'DELETE FROM rate WHERE id = 16', 16 ])
+{
+	my ($name, $first_sql, $second_sql, $id) = @$way;
+	my $on_node = TesseraClient->new($cluster->node(2)->connstr($TesseraCluster::DATABASE));
+	my ($first, $second) = sessions('SELECT 1', 'SELECT 1');
+
+	$on_node->ask("BEGIN; SELECT FROM rate WHERE id = $id FOR UPDATE");
+	$first->send($first_sql);
+	waits($first);
+	$second->send($second_sql);
+	waits($second);
+	$on_node->ask('COMMIT');
+	unlike($first->answer, qr/ERROR/, "$name: the first goes on");
+	$first->ask('COMMIT');
+	unlike($second->answer, qr/ERROR/, 'then the second');
+	$second->ask('COMMIT');
+	$_->finish for $first, $second, $on_node;
+}
+
 # All copies of rows of reference tables, changed in every way, row by row or in the
 # rows' order: who has the row here goes on to the nodes alone, so nobody is a victim.
-# (Not so rows that a foreign key deletes along: README, Limits.)
 {
-	$cluster->query(q{CREATE TABLE tariff (id int PRIMARY KEY REFERENCES rate ON DELETE CASCADE, value int);
-		SELECT tessera.create_reference_table('tariff');
-		INSERT INTO rate SELECT i, 0 FROM generate_series(3, 7) i;
-		INSERT INTO tariff SELECT i, 0 FROM generate_series(1, 7) i;});
 	my @ways = (
 		take_rate(':a'),
 		'UPDATE tariff SET value = value + 1 + (0 * random())::int WHERE id = :a',
 		'INSERT INTO rate VALUES (:a, 1) ON CONFLICT (id) DO UPDATE SET value = rate.value + 1',
 		'DELETE FROM tariff WHERE id = :a',
+		'DELETE FROM rate WHERE id = :a',
 		'BEGIN; ' . take_rate(':a') . '; ' . take_rate(':a + 1') . '; COMMIT',
 		'BEGIN; ' . take_rate(':a') . '; UPDATE tariff SET value = value + 1 WHERE id = :a; COMMIT');
-	my ($out, $err) = pgbench("\\set way random(1, 6)\n\\set a random(1, 6)\n"
+	my ($out, $err) = pgbench("\\set way random(1, 7)\n\\set a random(1, 6)\n"
 		  . join('', map { ($_ ? '\elif' : '\if') . " :way = $_ + 1\n$ways[$_];\n" } 0 .. $#ways) . "\\endif\n",
 		'-c', 6, '-t', 40);
 	unlike($err, qr/error|deadlock/i, 'copies of reference tables: no victims');
