@@ -7,8 +7,8 @@
 #   make tpch       TPC-H at a larger scale than make test's, with times
 #   make bench      CPU of statements on one key, of COPY, and of joins that are
 #                   not colocated, beside plain PostgreSQL's, what plans, and
-#                   snapshots over several nodes, cost, and the bytes that the
-#                   coordinator receives
+#                   snapshots over several nodes, cost, how long deadlocks stand,
+#                   and the bytes that the coordinator receives
 #   make regression-compare
 #                   PostgreSQL's own regression queries over distributed tables
 #
@@ -89,7 +89,7 @@ bench: setup
 		TESS_BYTES_ROWS='$(or $(BYTES_ROWS),2000000)' TESS_JOBS=1 \
 		TESS_POINT_ONLY='$(value ONLY)' TESS_POINT_COUNT='$(or $(COUNT),20000)' \
 		TESS_POINT_ROUNDS='$(or $(ROUNDS),3)' \
-		TESTS='$(or $(TESTS),../bench/point ../bench/copy ../bench/insert_select ../bench/ship_join ../bench/planning ../bench/snapshot 051_bytes)' \
+		TESTS='$(or $(TESTS),../bench/point ../bench/copy ../bench/insert_select ../bench/ship_join ../bench/planning ../bench/snapshot ../bench/deadlock 051_bytes)' \
 		test/run tap
 
 # FILES="join with" chooses files

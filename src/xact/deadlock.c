@@ -56,8 +56,9 @@ typedef struct Verdict
 
 typedef struct Searcher
 {
-	Oid database; /* InvalidOid: free */
-	int pid;	  /* 0: being started */
+	Oid database;	/* InvalidOid: free */
+	int pid;		/* 0: being started */
+	bool is_called; /* somebody has come since it has begun to look */
 	Latch *latch;
 	TimestampTz started;
 } Searcher;
@@ -312,15 +313,17 @@ is_lost(const Searcher *searcher)
 									  START_TIMEOUT_MS);
 }
 
-/* Wakes the searcher of this database; true if one is to be started. */
+/* Wakes the searcher of this database, for a wait that it may not know yet; true if
+ * one is to be started. */
 static bool
-call_searcher(void)
+call_searcher(bool is_new)
 {
 	Searcher *searcher = find_searcher(MyDatabaseId);
 
 	if (searcher != NULL && !is_lost(searcher))
 	{
-		if (searcher->pid != 0)
+		searcher->is_called |= is_new;
+		if (searcher->pid != 0 && is_new)
 			SetLatch(searcher->latch);
 		return false;
 	}
@@ -330,6 +333,7 @@ call_searcher(void)
 		return false; /* too many at work: tried again */
 	searcher->database = MyDatabaseId;
 	searcher->pid = 0;
+	searcher->is_called = false;
 	searcher->started = GetCurrentTimestamp();
 	return true;
 }
@@ -382,6 +386,22 @@ tess_searcher_enter(Oid database)
 	}
 	LWLockRelease(deadlocks.shared->lock);
 	return entered;
+}
+
+/* The flag, not the latch: waits for nodes' answers reset that. */
+bool
+tess_searcher_is_called(Oid database, bool takes)
+{
+	Searcher *searcher;
+	bool is_called;
+
+	LWLockAcquire(deadlocks.shared->lock, LW_EXCLUSIVE);
+	searcher = find_searcher(database);
+	is_called = searcher != NULL && searcher->is_called;
+	if (is_called && takes)
+		searcher->is_called = false;
+	LWLockRelease(deadlocks.shared->lock);
+	return is_called;
 }
 
 static bool
@@ -456,16 +476,17 @@ note_wait(int32 connection_to)
 	Verdict verdict;
 	bool condemned;
 	bool starts = false;
+	bool is_new = own->pid != MyProcPid || own->wait == 0;
 
+	if (is_new)
+		ereport(DEBUG1, (errmsg_internal("waiting for nodes for long")));
 	LWLockAcquire(deadlocks.shared->lock, LW_EXCLUSIVE);
-	if (own->pid != MyProcPid)
-		own->wait = 0;
-	condemned = own->wait != 0 && take_verdict(&verdict);
+	condemned = !is_new && take_verdict(&verdict);
 	if (condemned)
 		own->wait = 0;
 	else
 	{
-		if (own->wait == 0)
+		if (is_new)
 		{
 			own->pid = MyProcPid;
 			own->database = MyDatabaseId;
@@ -473,7 +494,7 @@ note_wait(int32 connection_to)
 			own->wait = own->last_wait;
 			own->connection_to = connection_to;
 		}
-		starts = call_searcher();
+		starts = call_searcher(is_new);
 	}
 	LWLockRelease(deadlocks.shared->lock);
 

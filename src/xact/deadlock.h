@@ -61,6 +61,8 @@ extern void tess_verdict_give(int backend_id, int pid, uint32 wait,
 /* The caller becomes the searcher of the database, until it leaves or exits;
  * false if there is another. */
 extern bool tess_searcher_enter(Oid database);
+/* True if a session has noted a wait since this was asked last with takes. */
+extern bool tess_searcher_is_called(Oid database, bool takes);
 /* False, and nothing is done, if a session of the database has noted a wait. */
 extern bool tess_searcher_leave(Oid database);
 

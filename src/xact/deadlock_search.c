@@ -504,18 +504,15 @@ look_in_transaction(void)
 }
 
 /* Until the next look; false if nobody waits any more.  Who begins to wait
- * wakes it, but not more often than twice in each deadlock_timeout. */
+ * wakes it, but not more often than four times in each deadlock_timeout: so who
+ * closes a cycle waits for little more than one and a quarter of it. */
 static bool
 wait_for_need(Oid database, TimestampTz last)
 {
-	bool woken = false;
-
 	for (;;)
 	{
 		long wait_ms;
-		TimestampTz next = TimestampTzPlusMilliseconds(last,
-													   woken ? DeadlockTimeout / 2
-															 : DeadlockTimeout);
+		TimestampTz next;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -525,13 +522,15 @@ wait_for_need(Oid database, TimestampTz last)
 		}
 		if (tess_searcher_leave(database))
 			return false;
+		next = TimestampTzPlusMilliseconds(last, tess_searcher_is_called(database,
+																		 false)
+													 ? DeadlockTimeout / 4
+													 : DeadlockTimeout);
 		wait_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next);
 		if (wait_ms <= 0)
 			return true;
-		if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					  Min(wait_ms, DOZE_MS), PG_WAIT_EXTENSION) &
-			WL_LATCH_SET)
-			woken = true;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(wait_ms, DOZE_MS), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }
@@ -557,7 +556,9 @@ tess_deadlock_search(Datum arg)
 	do
 	{
 		last = GetCurrentTimestamp();
+		(void) tess_searcher_is_called(database, true);
 		pgstat_report_activity(STATE_RUNNING, "looking for deadlocks");
+		ereport(DEBUG1, (errmsg_internal("looking for deadlocks")));
 		look_in_transaction();
 		pgstat_report_activity(STATE_IDLE, NULL);
 	} while (wait_for_need(database, last));

@@ -10,6 +10,7 @@ use strict;
 use warnings;
 use TesseraClient;
 use Test::More;
+use Time::HiRes qw(time);
 
 # In a database of the coordinator's server, if not the cluster's own.
 sub new
@@ -39,6 +40,9 @@ sub waits
 	return;
 }
 
+# How long the last cycle stood.
+sub seconds { return $_[0]->{seconds}; }
+
 # Each session but the last has its second statement done at last, and the last
 # one, the youngest, is the victim; returns what it was told.
 sub all_but_last
@@ -49,7 +53,9 @@ sub all_but_last
 		$clients->[$i]->send($wanted->[$i]);
 		$self->waits($clients->[$i]) if $i < $#$clients;
 	}
+	my $closed = time;
 	my $told = $clients->[-1]->answer;
+	$self->{seconds} = time - $closed;
 	like($told, qr/ERROR:  40P01: deadlock detected\nDETAIL:  /, "$name: the youngest is the victim");
 	$clients->[-1]->ask('ROLLBACK');
 	for my $i (reverse 0 .. $#$clients - 1)
