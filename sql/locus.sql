@@ -166,8 +166,8 @@ SELECT how('SELECT b.k, count(*) FROM a FULL JOIN b ON a.k = b.k WHERE b.v > 3 G
 -- 4: groups, DISTINCT and windows with the key
 SELECT how('SELECT k, count(*), sum(n) FROM a GROUP BY k');
 SELECT how('SELECT k, t, count(*) FROM a GROUP BY t, k HAVING count(*) > 1');
-SELECT how('SELECT t, count(*) FROM a GROUP BY t');
-SELECT how('SELECT k + 0, count(*) FROM a GROUP BY k + 0');
+SELECT how('SELECT t, array_agg(n ORDER BY n) FROM a GROUP BY t');
+SELECT how('SELECT k + 0, array_agg(n ORDER BY n) FROM a GROUP BY k + 0');
 SELECT how('SELECT a.k, string_agg(b.v::text, '','' ORDER BY b.v) FROM a JOIN b ON a.k = b.k GROUP BY b.k, a.k');
 SELECT how('SELECT r.id, count(*) FROM a JOIN r ON a.k = r.id GROUP BY r.id');
 SELECT how('SELECT DISTINCT k, t FROM a');
@@ -253,11 +253,11 @@ SELECT how('SELECT a.n, (SELECT id FROM r ORDER BY id LIMIT 1) FROM a JOIN b USI
 SELECT how('SELECT a.n, q.id FROM a JOIN (SELECT id, row_number() OVER (ORDER BY id) AS i FROM r) q ON q.i = a.k JOIN b USING (k)');
 SELECT how('SELECT a.n, q.c FROM a JOIN (SELECT id % 2 AS p, count(*) AS c FROM r GROUP BY 1) q ON q.p = a.k JOIN b USING (k)');
 SELECT how('SELECT a.n FROM a JOIN generate_series(1, 3) g ON g = a.k JOIN b USING (k)');
-SELECT how('SELECT k, ARRAY(SELECT id FROM r), count(*) FROM a GROUP BY k');
+SELECT how('SELECT k, ARRAY(SELECT id FROM r), array_agg(n ORDER BY n) FROM a GROUP BY k');
 SELECT how('SELECT k, ARRAY(SELECT id FROM r WHERE id < k), count(*) FROM a GROUP BY k');
-SELECT how('SELECT k, (SELECT count(*) FROM r WHERE id = ANY (ARRAY(SELECT id FROM r))), count(*) FROM a GROUP BY k');
-SELECT how('SELECT k, (SELECT count(*) FROM (SELECT DISTINCT id * 1.0 FROM r) q), count(*) FROM a GROUP BY k');
-SELECT how('SELECT k, (SELECT count(*) FROM (SELECT id * 1.0 FROM r UNION SELECT 2.00 FROM r) q), count(*) FROM a GROUP BY k');
+SELECT how('SELECT k, (SELECT count(*) FROM r WHERE id = ANY (ARRAY(SELECT id FROM r))), array_agg(n ORDER BY n) FROM a GROUP BY k');
+SELECT how('SELECT k, (SELECT count(*) FROM (SELECT DISTINCT id * 1.0 FROM r) q), array_agg(n ORDER BY n) FROM a GROUP BY k');
+SELECT how('SELECT k, (SELECT count(*) FROM (SELECT id * 1.0 FROM r UNION SELECT 2.00 FROM r) q), array_agg(n ORDER BY n) FROM a GROUP BY k');
 SELECT how('SELECT k, (SELECT count(*) FROM (SELECT id, title FROM r UNION SELECT DISTINCT 2, title FROM r) q), count(*) FROM a GROUP BY k');
 
 -- 10: CTEs

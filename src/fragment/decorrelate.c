@@ -176,6 +176,7 @@ join_derived(Level *level)
 	{
 		TessDerived *derived = lfirst(cell);
 
+		tess_ask_groups(query, derived);
 		added = bms_add_member(added, derived->rti);
 		tess_join_add_subquery(query, derived->query, "aggregated");
 	}

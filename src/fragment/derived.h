@@ -18,6 +18,10 @@ typedef struct TessDerived
  * level and is to be joined by its quals; NULL if that would not be the same. */
 extern Node *tess_derive(const SubLink *sublink, Index rti, TessDerived **result);
 
+/* asked_groups.c: keeps it, not yet joined to the level, from groups that no row
+ * of the level asks for, where that is cheaper. */
+extern void tess_ask_groups(Query *query, TessDerived *derived);
+
 /* Adds the parts of a condition that are joined by AND, NULL: none. */
 extern void tess_add_conjuncts(List **conjuncts, Node *qual);
 

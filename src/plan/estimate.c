@@ -34,7 +34,7 @@ typedef struct Estimate
  * and per byte, in the units of core's costs. */
 #define STATEMENT_COST 25.0
 #define SHARD_COST 1.0
-#define ROW_COST 0.01
+#define ROW_COST 0.1
 #define BYTE_COST 0.0001
 
 /* False if pg_class knows nothing: not analyzed, or found empty by core. */
