@@ -35,7 +35,7 @@ may_run_in_shard(const Node *statement)
 void
 tess_refuse_in_shard(Node *statement)
 {
-	if (tess_shard_call() == NULL || may_run_in_shard(statement))
+	if (!tess_in_shard_call() || may_run_in_shard(statement))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

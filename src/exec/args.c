@@ -68,6 +68,37 @@ tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
 	return args;
 }
 
+/*
+ * The value of an expression that is a constant or a parameter that is bound:
+ * true.  False if it has to be evaluated, which may raise an error.
+ */
+bool
+tess_args_bound_value(const Expr *expr, ParamListInfo params, Datum *value,
+					  bool *isnull)
+{
+	const Param *param = (const Param *) expr;
+	ParamExternData space;
+	const ParamExternData *bound;
+
+	if (IsA(expr, Const))
+	{
+		*isnull = ((const Const *) expr)->constisnull;
+		*value = ((const Const *) expr)->constvalue;
+		return true;
+	}
+	if (!IsA(expr, Param) || param->paramkind != PARAM_EXTERN || params == NULL ||
+		param->paramid <= 0 || param->paramid > params->numParams)
+		return false;
+	bound = params->paramFetch != NULL
+				? params->paramFetch(params, param->paramid, false, &space)
+				: &params->params[param->paramid - 1];
+	if (bound->ptype != param->paramtype)
+		return false;
+	*isnull = bound->isnull;
+	*value = bound->value;
+	return true;
+}
+
 /* Whether the arguments can be evaluated before their time: a parameter may
  * come from a subquery that is run when it is asked for, but not from a row that
  * has not come yet. */

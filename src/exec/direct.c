@@ -128,26 +128,11 @@ static Datum
 value_of(Expr *expr, void *arg, bool *isnull)
 {
 	Evaluation *evaluation = arg;
-	ParamListInfo params = evaluation->params;
-	const Param *param = (const Param *) expr;
-	ParamExternData space;
-	const ParamExternData *bound;
+	Datum value;
 
-	if (IsA(expr, Const))
-	{
-		*isnull = ((const Const *) expr)->constisnull;
-		return ((const Const *) expr)->constvalue;
-	}
-	if (!IsA(expr, Param) || params == NULL || param->paramid <= 0 ||
-		param->paramid > params->numParams)
-		return evaluate(evaluation, expr, isnull);
-	bound = params->paramFetch != NULL
-				? params->paramFetch(params, param->paramid, false, &space)
-				: &params->params[param->paramid - 1];
-	if (bound->ptype != param->paramtype)
-		return evaluate(evaluation, expr, isnull); /* which raises */
-	*isnull = bound->isnull;
-	return bound->value;
+	if (tess_args_bound_value(expr, evaluation->params, &value, isnull))
+		return value;
+	return evaluate(evaluation, expr, isnull);
 }
 
 static const TessWrite *

@@ -132,6 +132,8 @@ typedef struct TessArgs
 
 extern TessArgs *tess_args_init(const TessFragment *fragment, List *exprs,
 								PlanState *parent);
+extern bool tess_args_bound_value(const Expr *expr, ParamListInfo params,
+								  Datum *value, bool *isnull);
 extern bool tess_args_are_known(const TessArgs *args);
 extern bool tess_args_eval(TessArgs *args, ExprContext *econtext,
 						   const TessGroup *group);

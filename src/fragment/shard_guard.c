@@ -349,12 +349,13 @@ make_guard(Query *query, const TessShardCall *call)
 TessGuard *
 tess_guard_make(Query *query)
 {
-	const TessShardCall *call = tess_shard_call();
+	const TessShardCall *call;
 	TessGuard *guard;
 
-	if (call == NULL || query->commandType == CMD_UTILITY ||
+	if (!tess_in_shard_call() || query->commandType == CMD_UTILITY ||
 		InNoForceRLSOperation() || !tess_is_active())
 		return NULL;
+	call = tess_shard_call_pin();
 	tess_shard_call_show(call);
 	PG_TRY();
 	{
@@ -363,6 +364,7 @@ tess_guard_make(Query *query)
 	PG_FINALLY();
 	{
 		tess_shard_call_hide();
+		tess_shard_call_unpin(call);
 	}
 	PG_END_TRY();
 	return guard;

@@ -163,18 +163,21 @@ typedef struct TessCallTable
 /* The text of the setting; unquoted. */
 extern char *tess_shard_call_write(const TessShardCall *call);
 
-/* What is executed now; NULL: nothing of a shard.  Valid until the setting
- * changes. */
-extern const TessShardCall *tess_shard_call(void);
+/* True while a function of a shard is executed. */
+extern bool tess_in_shard_call(void);
+/* What is executed now; NULL: nothing of a shard.  It stays until it is unpinned,
+ * which has to come, after errors too. */
+extern const TessShardCall *tess_shard_call_pin(void);
+extern void tess_shard_call_unpin(const TessShardCall *call);
 
 /* The call's table behind a relation of this server; NULL: none of them. */
 extern const TessCallTable *tess_shard_call_table(const TessShardCall *call,
 												  Oid relation);
 
-/* A group whose shard 0 is that of the call, for a type of key; in the current
- * context. */
-extern TessGroup *tess_shard_call_group(const TessShardCall *call, Oid key_type,
-										Oid key_collation);
+/* A group whose shard 0 is that of the call, for a type of key.  Stays as long
+ * as the call does. */
+extern const TessGroup *tess_shard_call_group(const TessShardCall *call,
+											  Oid key_type, Oid key_collation);
 
 /* From here to the end, tess_meta_table() knows the shard's tables, as if they were
  * distributed, and no others.  Errors end it too. */

@@ -23,8 +23,10 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "meta/meta_internal.h"
@@ -34,13 +36,25 @@
 #define TABLE_FIELDS 4
 #define HEAD_FIELDS 2
 
+/* One that has to go while it is pinned goes with the last pin. */
 typedef struct KeptCall
 {
-	dlist_node link; /* by last use, the latest first */
+	TessShardCall call; /* comes first: it is what is given out */
+	dlist_node link;	/* by last use, the latest first */
+	bool is_kept;		/* in the list */
+	int pins;
 	MemoryContext context;
 	char *text;
-	TessShardCall call;
+	List *groups; /* CallGroup * */
 } KeptCall;
+
+/* Made when keys of a type are compared with the call's ranges. */
+typedef struct CallGroup
+{
+	MemoryContext context;
+	uint64 generation; /* of types and functions, that it was made in */
+	TessGroup group;
+} CallGroup;
 
 static char *setting = NULL;
 
@@ -48,6 +62,7 @@ static struct
 {
 	dlist_head kept;
 	int count;
+	uint64 generation;
 	const TessShardCall *shown; /* NULL: none */
 	List *tables;				/* TessTable *, of what is shown */
 } calls = {.kept = DLIST_STATIC_INIT(calls.kept)};
@@ -202,6 +217,16 @@ read_call(TessShardCall *call, const char *written)
 
 /* Calls ---------------------------------------------------------------------- */
 
+static void
+drop_call(KeptCall *kept)
+{
+	dlist_delete(&kept->link);
+	kept->is_kept = false;
+	calls.count--;
+	if (kept->pins == 0)
+		MemoryContextDelete(kept->context);
+}
+
 static KeptCall *
 keep_call(const char *text)
 {
@@ -217,24 +242,17 @@ keep_call(const char *text)
 	MemoryContextSwitchTo(old_context);
 	MemoryContextSetParent(context, TopMemoryContext);
 	dlist_push_head(&calls.kept, &kept->link);
+	kept->is_kept = true;
 	if (++calls.count > KEPT_CALLS)
-	{
-		KeptCall *oldest = dlist_tail_element(KeptCall, link, &calls.kept);
-
-		dlist_delete(&oldest->link);
-		calls.count--;
-		MemoryContextDelete(oldest->context);
-	}
+		drop_call(dlist_tail_element(KeptCall, link, &calls.kept));
 	return kept;
 }
 
-const TessShardCall *
-tess_shard_call(void)
+static KeptCall *
+current_call(void)
 {
 	dlist_iter iter;
 
-	if (setting == NULL || setting[0] == '\0')
-		return NULL;
 	dlist_foreach(iter, &calls.kept)
 	{
 		KeptCall *kept = dlist_container(KeptCall, link, iter.cur);
@@ -242,9 +260,36 @@ tess_shard_call(void)
 		if (strcmp(kept->text, setting) != 0)
 			continue;
 		dlist_move_head(&calls.kept, &kept->link);
-		return &kept->call;
+		return kept;
 	}
-	return &keep_call(setting)->call;
+	return keep_call(setting);
+}
+
+bool
+tess_in_shard_call(void)
+{
+	return setting != NULL && setting[0] != '\0';
+}
+
+const TessShardCall *
+tess_shard_call_pin(void)
+{
+	KeptCall *kept;
+
+	if (!tess_in_shard_call())
+		return NULL;
+	kept = current_call();
+	kept->pins++;
+	return &kept->call;
+}
+
+void
+tess_shard_call_unpin(const TessShardCall *call)
+{
+	KeptCall *kept = (KeptCall *) unconstify(TessShardCall *, call);
+
+	if (--kept->pins == 0 && !kept->is_kept)
+		MemoryContextDelete(kept->context);
 }
 
 const TessCallTable *
@@ -266,27 +311,87 @@ tess_shard_call_table(const TessShardCall *call, Oid relation)
 	return NULL;
 }
 
-TessGroup *
-tess_shard_call_group(const TessShardCall *call, Oid key_type, Oid key_collation)
+static CallGroup *
+make_group(const TessShardCall *call, Oid key_type, Oid key_collation,
+		   MemoryContext context)
 {
-	TessGroup *group = palloc0(sizeof(TessGroup));
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	CallGroup *made = palloc0(sizeof(CallGroup));
+	TessGroup *group = &made->group;
 	const char *reason;
 
+	made->context = context;
+	made->generation = calls.generation;
 	group->strategy = TESS_HASH;
 	group->key_type = key_type;
 	group->key_collation = key_collation;
 	group->shard_count = 2;
 	group->ranges = call->ranges;
 	group->range_count = call->range_count;
-	if (!tess_meta_hasher_init(&group->hasher, key_type, key_collation,
-							   CurrentMemoryContext, &reason))
+	if (!tess_meta_hasher_init(&group->hasher, key_type, key_collation, context,
+							   &reason))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("type %s cannot be a distribution key on this server",
 						format_type_be(key_type)),
 				 errdetail_internal("%s", reason),
 				 errhint("Its definition has to be that of the coordinator.")));
-	return group;
+	MemoryContextSwitchTo(old_context);
+	return made;
+}
+
+/* What was made before a type or function changed goes, unless somebody else may
+ * be looking at it. */
+static void
+drop_old_groups(KeptCall *kept)
+{
+	ListCell *cell;
+
+	foreach(cell, kept->groups)
+	{
+		CallGroup *made = lfirst(cell);
+
+		if (made->generation == calls.generation || kept->pins > 1)
+			continue;
+		kept->groups = foreach_delete_current(kept->groups, cell);
+		MemoryContextDelete(made->context);
+	}
+}
+
+const TessGroup *
+tess_shard_call_group(const TessShardCall *call, Oid key_type, Oid key_collation)
+{
+	KeptCall *kept = (KeptCall *) unconstify(TessShardCall *, call);
+	MemoryContext context;
+	MemoryContext old_context;
+	CallGroup *made;
+	ListCell *cell;
+
+	foreach(cell, kept->groups)
+	{
+		made = lfirst(cell);
+		if (made->group.key_type == key_type &&
+			made->group.key_collation == key_collation &&
+			made->generation == calls.generation)
+			return &made->group;
+	}
+	drop_old_groups(kept);
+	context = AllocSetContextCreate(CurrentMemoryContext,
+									"tessera shard call group",
+									ALLOCSET_SMALL_SIZES);
+	made = make_group(call, key_type, key_collation, context);
+	old_context = MemoryContextSwitchTo(kept->context);
+	kept->groups = lappend(kept->groups, made);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextSetParent(context, kept->context);
+	return &made->group;
+}
+
+/* Allocates nothing, and cannot fail. */
+static void
+syscache_callback(Datum arg, int cache_id, uint32 hash_value)
+{
+	calls.generation++;
 }
 
 /* The shard's tables as ours ------------------------------------------------- */
@@ -367,4 +472,9 @@ tess_shard_call_init(void)
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE |
 								   GUC_DISALLOW_IN_FILE,
 							   NULL, NULL, NULL);
+	/* what hashers are made of */
+	CacheRegisterSyscacheCallback(TYPEOID, syscache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(CLAOID, syscache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AMPROCNUM, syscache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, syscache_callback, (Datum) 0);
 }

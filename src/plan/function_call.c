@@ -36,6 +36,7 @@ typedef struct FunctionCall
 	FuncExpr *call;
 	List *exprs; /* of the parameters */
 	StringInfoData text;
+	List *types;  /* OIDs: the text has their names */
 	List *output; /* TargetEntry *: the columns that come back */
 } FunctionCall;
 
@@ -121,7 +122,8 @@ types_travel(const FunctionCall *sent)
 	return true;
 }
 
-/* What decides where it runs is evaluated apart from the other arguments. */
+/* In any session, that is.  What decides where it runs is evaluated apart from the
+ * other arguments. */
 static bool
 may_be_sent(const FunctionCall *sent)
 {
@@ -129,9 +131,7 @@ may_be_sent(const FunctionCall *sent)
 	Node *key = list_nth(sent->call->args, function->key_argument);
 
 	return types_travel(sent) && !contain_volatile_functions(key) &&
-		   tess_route_type_is_compatible(&function->group->hasher,
-										 exprType(key)) &&
-		   finds_same_names(function);
+		   tess_route_type_is_compatible(&function->group->hasher, exprType(key));
 }
 
 /* The text ---------------------------------------------------------------------- */
@@ -142,6 +142,7 @@ static void
 add_argument(FunctionCall *sent, Node *argument)
 {
 	sent->exprs = lappend(sent->exprs, argument);
+	sent->types = lappend_oid(sent->types, exprType(argument));
 	appendStringInfo(&sent->text, "$%d::%s", list_length(sent->exprs),
 					 format_type_be_qualified(exprType(argument)));
 }
@@ -230,6 +231,7 @@ write_columns(FunctionCall *sent, RangeTblFunction *function, char **behind)
 	}
 	appendStringInfoString(&front, " FROM ");
 
+	sent->types = list_concat(sent->types, function->funccoltypes);
 	initStringInfo(&names);
 	appendStringInfoString(&names, " AS r(");
 	for (int i = 0; i < function->funccolcount; i++)
@@ -268,15 +270,25 @@ make_prune(const FunctionCall *sent)
 						 InvalidOid, group->hasher.collation);
 }
 
+static void
+depend_on(PlannedStmt *stmt, int cache_id, Oid object)
+{
+	PlanInvalItem *item = makeNode(PlanInvalItem);
+
+	item->cacheId = cache_id;
+	item->hashValue = GetSysCacheHashValue1(cache_id, ObjectIdGetDatum(object));
+	stmt->invalItems = lappend(stmt->invalItems, item);
+}
+
 static PlannedStmt *
 make_plan(TessJob *job, FunctionCall *sent, const char *front, const char *behind)
 {
 	const TessFunction *function = sent->function;
 	bool writes = func_volatile(function->function) == PROVOLATILE_VOLATILE;
 	TessFragment *fragment = tess_fragment_make();
-	PlanInvalItem *item = makeNode(PlanInvalItem);
 	TessBindings bindings = {.exprs = sent->exprs};
 	PlannedStmt *stmt;
+	ListCell *cell;
 
 	fragment->command = CMD_SELECT;
 	fragment->target = TESS_TO_ONE_SHARD;
@@ -295,10 +307,9 @@ make_plan(TessJob *job, FunctionCall *sent, const char *front, const char *behin
 	stmt = tess_send_plan(job, fragment, sent->output,
 						  lappend(sent->exprs, make_prune(sent)));
 
-	item->cacheId = PROCOID;
-	item->hashValue = GetSysCacheHashValue1(PROCOID,
-											ObjectIdGetDatum(function->function));
-	stmt->invalItems = lappend(stmt->invalItems, item);
+	depend_on(stmt, PROCOID, function->function);
+	foreach(cell, sent->types)
+		depend_on(stmt, TYPEOID, lfirst_oid(cell));
 	stmt->relationOids = lappend_oid(stmt->relationOids,
 									 tess_catalog_relation_oid("function"));
 	return stmt;
@@ -343,8 +354,7 @@ function_of(Node *expr, FunctionCall *sent)
 	if (!IsA(expr, FuncExpr))
 		return NULL;
 	sent->function = tess_meta_function(((FuncExpr *) expr)->funcid);
-	if (sent->function != NULL)
-		sent->call = expand_call((FuncExpr *) expr);
+	sent->call = (FuncExpr *) expr;
 	return sent->function;
 }
 
@@ -402,30 +412,51 @@ is_from_call(const Query *query, FunctionCall *sent)
 	return function;
 }
 
+/* What is called, and in FROM how (*from, else NULL); false if the query is none. */
+static bool
+is_call(const Query *query, FunctionCall *sent, RangeTblFunction **from)
+{
+	*from = NULL;
+	if (list_length(query->rtable) > 1 || !is_plain(query))
+		return false;
+	if (is_target_call(query, sent))
+		return true;
+	*from = is_from_call(query, sent);
+	return *from != NULL;
+}
+
+/* TessPlanner */
+static PlannedStmt *
+plan_select(TessJob *job)
+{
+	FunctionCall sent = {NULL};
+	RangeTblFunction *from;
+	const char *front = "SELECT ";
+	char *behind = "";
+
+	if (!is_call(job->parse, &sent, &from))
+		return NULL;
+	sent.call = expand_call(sent.call);
+	if (!may_be_sent(&sent))
+		return NULL;
+	initStringInfo(&sent.text);
+	write_call(&sent);
+	if (from != NULL)
+		front = write_columns(&sent, from, &behind);
+	return make_plan(job, &sent, front, behind);
+}
+
 /* See plan_internal.h. */
 PlannedStmt *
 tess_plan_function(TessJob *job)
 {
 	FunctionCall sent = {NULL};
-	RangeTblFunction *function = NULL;
-	const char *front = "SELECT ";
-	char *behind = "";
+	RangeTblFunction *from;
 
-	if (list_length(job->parse->rtable) > 1 || !is_plain(job->parse))
+	if (!is_call(job->parse, &sent, &from) || !finds_same_names(sent.function))
 		return NULL;
-	if (!is_target_call(job->parse, &sent))
-	{
-		function = is_from_call(job->parse, &sent);
-		if (function == NULL)
-			return NULL;
-	}
-	if (!may_be_sent(&sent))
-		return NULL;
-	initStringInfo(&sent.text);
-	write_call(&sent);
-	if (function != NULL)
-		front = write_columns(&sent, function, &behind);
-	return make_plan(job, &sent, front, behind);
+	return tess_plan_shared_call(job, linitial_oid(sent.function->tables),
+								 plan_select);
 }
 
 /* CALL -------------------------------------------------------------------------- */
@@ -455,25 +486,69 @@ result_columns(CallStmt *statement)
 	return output;
 }
 
+/* A CALL as a query: what is called, and what comes out. */
+static Query *
+query_of(CallStmt *statement)
+{
+	Query *query = makeNode(Query);
+	ListCell *cell;
+
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->jointree = makeFromExpr(NIL, NULL);
+	query->targetList = list_make1(
+		makeTargetEntry((Expr *) copyObject(statement->funcexpr), 1, NULL, false));
+	foreach(cell, statement->outargs)
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry(copyObject(lfirst(cell)),
+													foreach_current_index(cell) + 2,
+													NULL, false));
+	return query;
+}
+
+static CallStmt *
+statement_of(const Query *query)
+{
+	CallStmt *statement = makeNode(CallStmt);
+	ListCell *cell;
+
+	statement->funcexpr = castNode(FuncExpr,
+								   linitial_node(TargetEntry, query->targetList)
+									   ->expr);
+	for_each_from(cell, query->targetList, 1)
+		statement->outargs = lappend(statement->outargs,
+									 lfirst_node(TargetEntry, cell)->expr);
+	return statement;
+}
+
+/* TessPlanner */
+static PlannedStmt *
+plan_procedure(TessJob *job)
+{
+	CallStmt *statement = statement_of(job->parse);
+	FunctionCall sent = {NULL};
+
+	(void) function_of((Node *) statement->funcexpr, &sent);
+	sent.call = expand_call(sent.call);
+	sent.output = result_columns(statement);
+	if (!may_be_sent(&sent))
+		return NULL;
+	initStringInfo(&sent.text);
+	write_procedure_call(&sent);
+	return make_plan(job, &sent, "CALL ", "");
+}
+
 /* See plan.h. */
 PlannedStmt *
 tess_plan_call(CallStmt *statement)
 {
 	FunctionCall sent = {NULL};
-	Query *parse;
 	TessJob job = {NULL};
 
-	if (function_of((Node *) statement->funcexpr, &sent) == NULL)
+	if (function_of((Node *) statement->funcexpr, &sent) == NULL ||
+		!finds_same_names(sent.function))
 		return NULL;
-	sent.output = result_columns(statement);
-	if (!may_be_sent(&sent))
-		return NULL;
-	parse = makeNode(Query);
-	parse->commandType = CMD_SELECT;
-	parse->canSetTag = true;
-	parse->jointree = makeFromExpr(NIL, NULL);
-	job.parse = parse;
-	initStringInfo(&sent.text);
-	write_procedure_call(&sent);
-	return make_plan(&job, &sent, "CALL ", "");
+	job.parse = query_of(statement);
+	return tess_plan_shared_call(&job, linitial_oid(sent.function->tables),
+								 plan_procedure);
 }

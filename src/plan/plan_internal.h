@@ -211,6 +211,13 @@ extern PlannedStmt *tess_plan_function(TessJob *job);
  * only in constants; NULL if it does not. */
 extern PlannedStmt *tess_plan_shared(TessJob *job);
 
+/* The same for a call of a function that runs in shards of the table: planner
+ * makes its plan, or returns NULL if there is none, for constants as for
+ * parameters in their places. */
+typedef PlannedStmt *(*TessPlanner)(TessJob *job);
+extern PlannedStmt *tess_plan_shared_call(TessJob *job, Oid relation,
+										  TessPlanner planner);
+
 /* scan_draft.c: a scan in the making -------------------------------------- */
 
 typedef struct TessDraft

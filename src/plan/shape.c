@@ -353,21 +353,30 @@ may_be_ours(const Query *query)
 
 /*
  * The shape of an analyzed and rewritten statement, which is not changed; the
- * slots point into it.  False for one that shares no plan.
+ * slots point into it.  False for one that shares no plan.  relation is one of
+ * ours: a call of a function that runs in its shards names none.
  */
 bool
-tess_shape_make(TessShape *shape, Query *query)
+tess_shape_make_call(TessShape *shape, Query *query, Oid relation)
 {
 	shape->query = query;
 	shape->role = GetUserId();
 	shape->hash = shape->role;
 	shape->count = 0;
-	shape->relation = InvalidOid;
-	if (has_other_form(query) || !may_be_ours(query) ||
-		shape_query(query, shape) || !OidIsValid(shape->relation))
+	shape->relation = relation;
+	if (shape_query(query, shape))
 		return false;
 	number_slots(shape);
 	return true;
+}
+
+/* The same for a statement that has to name one itself. */
+bool
+tess_shape_make(TessShape *shape, Query *query)
+{
+	return !has_other_form(query) && may_be_ours(query) &&
+		   tess_shape_make_call(shape, query, InvalidOid) &&
+		   OidIsValid(shape->relation);
 }
 
 /* Blanks the slots in place: two statements are of one shape if they are

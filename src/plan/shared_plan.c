@@ -170,7 +170,7 @@ is_shared(const PlannedStmt *stmt)
 /* Plans a statement for all of its shape, and keeps the plan; NULL: it cannot
  * be shared. */
 static PlannedStmt *
-make_shared(const TessJob *job, TessShape *shape)
+make_shared(const TessJob *job, TessShape *shape, TessPlanner planner)
 {
 	TessJob shared = *job;
 	uint64 generation = tess_shared_generation();
@@ -184,14 +184,37 @@ make_shared(const TessJob *job, TessShape *shape)
 	shared.parse = tess_shape_parameters(blank);
 	shared.bound_params = NULL;
 	shared.is_shared = true;
-	stmt = tess_plan_in_frame(&shared, true);
+	stmt = planner(&shared);
 	if (stmt == NULL || !is_shared(stmt))
-	{
-		tess_shared_refuse(shape);
 		return NULL;
-	}
 	tess_shared_keep(shape, blank, stmt, generation);
 	return fill_statement(stmt, shape);
+}
+
+/* EXPLAIN shows what is sent with its constants. */
+static bool
+may_share(const TessJob *job)
+{
+	return tess_shared_is_on() &&
+		   (job->cursor_options & CURSOR_OPT_SCROLL) == 0 &&
+		   !tess_is_explaining();
+}
+
+static PlannedStmt *
+find_shared(TessShape *shape)
+{
+	const PlannedStmt *found;
+
+	tess_shape_blank(shape);
+	found = tess_shared_find(shape);
+	tess_shape_restore(shape);
+	return found != NULL ? fill_statement(found, shape) : NULL;
+}
+
+static PlannedStmt *
+plan_in_open_frame(TessJob *job)
+{
+	return tess_plan_in_frame(job, true);
 }
 
 /*
@@ -202,19 +225,30 @@ PlannedStmt *
 tess_plan_shared(TessJob *job)
 {
 	TessShape shape;
-	const PlannedStmt *found;
+	PlannedStmt *stmt;
 
-	/* EXPLAIN shows what is sent with its constants */
-	if (!tess_shared_is_on() || (job->cursor_options & CURSOR_OPT_SCROLL) != 0 ||
-		tess_is_explaining() || !tess_shape_make(&shape, job->parse))
+	if (!may_share(job) || !tess_shape_make(&shape, job->parse))
 		return NULL;
+	stmt = find_shared(&shape);
+	if (stmt != NULL || tess_shared_is_refused(&shape))
+		return stmt;
+	stmt = make_shared(job, &shape, plan_in_open_frame);
+	if (stmt == NULL)
+		tess_shared_refuse(&shape);
+	return stmt;
+}
 
-	tess_shape_blank(&shape);
-	found = tess_shared_find(&shape);
-	tess_shape_restore(&shape);
-	if (found != NULL)
-		return fill_statement(found, &shape);
-	if (tess_shared_is_refused(&shape))
-		return NULL;
-	return make_shared(job, &shape);
+/* See plan_internal.h. */
+PlannedStmt *
+tess_plan_shared_call(TessJob *job, Oid relation, TessPlanner planner)
+{
+	TessShape shape;
+	PlannedStmt *stmt;
+
+	if (!may_share(job) || !tess_shape_make_call(&shape, job->parse, relation))
+		return planner(job);
+	stmt = find_shared(&shape);
+	if (stmt == NULL)
+		stmt = make_shared(job, &shape, planner);
+	return stmt != NULL ? stmt : planner(job);
 }

@@ -40,6 +40,7 @@ typedef struct TessShape
 } TessShape;
 
 extern bool tess_shape_make(TessShape *shape, Query *query);
+extern bool tess_shape_make_call(TessShape *shape, Query *query, Oid relation);
 extern void tess_shape_blank(TessShape *shape);
 extern void tess_shape_restore(TessShape *shape);
 extern Query *tess_shape_parameters(Query *blank);
