@@ -22,12 +22,19 @@ char *
 tess_shard_schema_name(const char *schema, int64 shard_id)
 {
 	int length = strlen(schema);
-	char suffix[48];
+	char suffix[48] = "_";
+	int suffix_length = 1 + pg_lltoa(shard_id, suffix + 1);
+	char *name;
 	int kept;
 
-	snprintf(suffix, sizeof(suffix), "_" INT64_FORMAT, shard_id);
-	if (length + strlen(suffix) < NAMEDATALEN)
-		return psprintf("%s%s", schema, suffix);
+	/* once for each statement by key, so nothing is formatted */
+	if (length + suffix_length < NAMEDATALEN)
+	{
+		name = palloc(length + suffix_length + 1);
+		memcpy(name, schema, length);
+		memcpy(name + length, suffix, suffix_length + 1);
+		return name;
+	}
 
 	snprintf(suffix, sizeof(suffix), "_%08x_" INT64_FORMAT,
 			 hash_bytes((const unsigned char *) schema, length), shard_id);

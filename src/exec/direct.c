@@ -455,18 +455,18 @@ tess_direct_start(QueryDesc *query_desc, int eflags)
 	Evaluation evaluation = {.stmt = query_desc->plannedstmt,
 							 .params = query_desc->params};
 	const TessShard *shard;
-	TessDirect *run;
+	TessDirect *run = NULL;
 	bool installed = false;
 
 	direct.scan = NULL; /* of a start that failed */
 	if (fragment == NULL)
 		return NULL;
 	evaluation.scan = (const CustomScan *) query_desc->plannedstmt->planTree;
-	run = palloc0(sizeof(TessDirect));
 	shard = shard_here(fragment, &evaluation);
 	if (shard != NULL)
 	{
 		check_rights(&evaluation);
+		run = palloc0(sizeof(TessDirect));
 		run->query_desc = query_desc;
 		run->params = make_params(fragment, &evaluation);
 		installed = install(run, fragment, shard);
@@ -477,7 +477,8 @@ tess_direct_start(QueryDesc *query_desc, int eflags)
 		FreeExprContext(evaluation.econtext, true);
 	if (!installed)
 	{
-		pfree(run);
+		if (run != NULL)
+			pfree(run);
 		return NULL;
 	}
 	if (fragment->changed == NIL)

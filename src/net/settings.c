@@ -97,7 +97,9 @@ static struct
 {
 	Followed *list; /* allocated once, by the postmaster */
 	int count;
-	uint64 version; /* another one whenever one of them has changed */
+	int always_count; /* of those that follow always, which come first */
+	int chosen_count; /* of the others, those that were chosen */
+	uint64 version;	  /* another one whenever one of them has changed */
 } followed = {.version = 1};
 
 struct TessSettings
@@ -188,9 +190,23 @@ note_if_changed(Followed *wanted)
 			pfree(wanted->text);
 		wanted->text = copy;
 	}
+	if (!wanted->always)
+		followed.chosen_count += (int) chosen - (int) wanted->chosen;
 	wanted->chosen = chosen;
 	wanted->number = number;
 	return true;
+}
+
+/* True if one is chosen that does not follow always.  Nearly always none is, so
+ * that is known without a look at each of them as a whole. */
+static bool
+is_any_chosen(void)
+{
+	bool any = false;
+
+	for (int i = followed.always_count; i < followed.count; i++)
+		any |= followed.list[i].setting->source > PGC_S_GLOBAL;
+	return any;
 }
 
 /*
@@ -201,8 +217,11 @@ static uint64
 current_version(void)
 {
 	bool changed = false;
+	int count = followed.count;
 
-	for (int i = 0; i < followed.count; i++)
+	if (followed.chosen_count == 0 && !is_any_chosen())
+		count = followed.always_count;
+	for (int i = 0; i < count; i++)
 		changed |= note_if_changed(&followed.list[i]);
 	if (changed)
 		followed.version++;
@@ -387,27 +406,38 @@ is_of_memory_or_planning(const struct config_generic *setting)
 	}
 }
 
-void
-tess_settings_init(void)
+/* Those that follow always, or the others. */
+static void
+add_followed(bool always)
 {
 	struct config_generic **settings = get_guc_variables();
-	int count = GetNumConfigOptions();
 
-	followed.list = MemoryContextAllocZero(TopMemoryContext,
-										   sizeof(Followed) * count);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < GetNumConfigOptions(); i++)
 	{
 		const char *name = settings[i]->name;
-		bool always = is_among(name, following_settings,
-							   lengthof(following_settings));
+		Followed *added = &followed.list[followed.count];
 
+		if (always !=
+			is_among(name, following_settings, lengthof(following_settings)))
+			continue;
 		if (!always &&
 			!is_among(name, chosen_settings, lengthof(chosen_settings)) &&
 			!is_of_memory_or_planning(settings[i]))
 			continue;
-		followed.list[followed.count].setting = settings[i];
-		followed.list[followed.count].always = always;
+		added->setting = settings[i];
+		added->always = always;
 		followed.count++;
 	}
+}
+
+void
+tess_settings_init(void)
+{
+	followed.list = MemoryContextAllocZero(TopMemoryContext,
+										   sizeof(Followed) *
+											   GetNumConfigOptions());
+	add_followed(true);
+	followed.always_count = followed.count;
+	add_followed(false);
 	RegisterSubXactCallback(after_subtransaction, NULL);
 }

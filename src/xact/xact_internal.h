@@ -30,6 +30,7 @@ typedef struct TessRemote
 	TessSession *session;
 	int32 node_id;
 	Oid role;
+	uint64 joined_in; /* the call in which it did: its settings are ours then */
 	TessPhase phase;
 
 	int begun_level;	 /* outermost level that lives in it */

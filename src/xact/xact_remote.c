@@ -34,6 +34,7 @@ static struct
 	int count;
 	int capacity;
 	uint64 begun; /* remote transactions, ever */
+	uint64 calls; /* of join_nodes, ever */
 } joined;
 
 TessRemote **
@@ -133,7 +134,8 @@ reserve_remotes(int more)
 	joined.capacity = capacity;
 }
 
-/* Gets sessions for those of the nodes that have none yet, in parallel. */
+/* Gets sessions for those of the nodes that have none yet, in parallel.  The
+ * settings of the others are the caller's business. */
 static void
 join_nodes(int count, const int32 *node_ids, Oid role)
 {
@@ -141,6 +143,7 @@ join_nodes(int count, const int32 *node_ids, Oid role)
 	TessSession **sessions = palloc(sizeof(TessSession *) * count);
 	int missing_count = 0;
 
+	joined.calls++;
 	for (int i = 0; i < count; i++)
 	{
 		bool known = find_remote(node_ids[i], role) != NULL;
@@ -164,6 +167,7 @@ join_nodes(int count, const int32 *node_ids, Oid role)
 		remote->session = sessions[i];
 		remote->node_id = missing[i];
 		remote->role = role;
+		remote->joined_in = joined.calls;
 	}
 	pfree(missing);
 	pfree(sessions);
@@ -196,6 +200,14 @@ replace_broken(TessRemote *remote)
 		remote->replace = false;
 		tess_net_release(broken);
 	}
+}
+
+/* For a session that was got before this call of join_nodes. */
+static void
+sync_settings(TessRemote *remote)
+{
+	if (remote->joined_in != joined.calls)
+		tess_session_sync_settings(remote->session);
 }
 
 /* A single read may run in a transaction of its own on the node: nothing was
@@ -337,7 +349,7 @@ prepare_sessions(int count, const int32 *node_ids, Oid role, TessAccess access,
 		TessRemote *remote = find_remote(node_ids[i], role);
 
 		replace_broken(remote);
-		tess_session_sync_settings(remote->session);
+		sync_settings(remote);
 		if (remote->phase != TESS_PHASE_NONE || needs_transaction(access))
 			queue_preamble(remote);
 		if (access == TESS_WRITE)
@@ -398,7 +410,7 @@ tess_remote_join(int32 node_id, Oid role)
 	join_nodes(1, &node_id, role);
 	remote = find_remote(node_id, role);
 	replace_broken(remote);
-	tess_session_sync_settings(remote->session);
+	sync_settings(remote);
 	return remote;
 }
 

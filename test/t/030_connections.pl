@@ -150,6 +150,16 @@ like($client->ask($read), qr/ERROR:  08006: .*node "node1"/,
 	'a restart inside a transaction is an error');
 is($client->ask("ROLLBACK;\n$read;"), "v$id", 'and nothing of it is left');
 
+# what the node had prepared for a connection that is lost is prepared again, and what a client discards is not
+my $by_name = 'SELECT prepared FROM tessera_internal.net_counters()';
+$client->ask($read) for 1 .. 3;
+my $named = $client->ask($by_name);
+is($client->ask("DISCARD ALL; $read;"), "v$id", 'after DISCARD ALL a statement runs');
+is($client->ask($by_name) - $named, 1, 'as it was prepared');
+$cluster->node_query(1, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'tessera'");
+is(join(' ', map { $client->ask($read) } 1 .. 3), "v$id v$id v$id", 'after the end of the session on the node too');
+is($client->ask($by_name) - $named, 2, 'it was prepared again');
+
 # a node that dies under a statement
 $cluster->lock_node(1, 't', 'ACCESS EXCLUSIVE');
 $client->send($update);

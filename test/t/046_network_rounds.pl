@@ -18,6 +18,8 @@ my $client = $cluster->client;
 $cluster->query(q{
 	CREATE TABLE t (k int PRIMARY KEY, v int NOT NULL DEFAULT 0);
 	SELECT tessera.create_distributed_table('t', 'k', shard_count => 4);
+	CREATE TABLE s (k int, id bigserial, PRIMARY KEY (k, id));
+	SELECT tessera.create_distributed_table('s', 'k', colocate_with => 't');
 	INSERT INTO t SELECT i FROM generate_series(1, 100) i;});
 $cluster->query(q{
 	CREATE PROCEDURE twice(key int) LANGUAGE plpgsql AS
@@ -46,6 +48,11 @@ my ($first, $second, $other) = map { "UPDATE t SET v = v + 1 WHERE k = $_" } $a,
 costs('a write of one shard', 1, $first);
 costs('a write of one shard that returns rows', 1, "$first RETURNING *");
 costs('a read of one shard', 1, "SELECT v FROM t WHERE k = $a");
+costs('a colocated join by the key', 1, "SELECT t.v, s.id FROM t LEFT JOIN s USING (k) WHERE t.k = $a");
+costs('a DELETE', 1, "DELETE FROM t WHERE k = $a");
+costs('an INSERT', 1, "INSERT INTO t VALUES ($a, 1)");
+costs('an upsert that returns rows', 1, "INSERT INTO t VALUES ($a, 1) ON CONFLICT (k) DO UPDATE SET v = t.v + 1 RETURNING v");
+costs('an INSERT of a number of a sequence, which it returns', 1, "INSERT INTO s (k) VALUES ($a) RETURNING id");
 costs('a procedure of two statements', 1, "CALL twice($a)");
 costs('a read of all shards', 1, 'SELECT sum(v) FROM t');
 costs('a write of two nodes', 2, 'UPDATE t SET v = v + 1');
