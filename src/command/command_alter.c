@@ -111,6 +111,7 @@ tess_alter_begin(const AlterTableStmt *statement)
 		alter->index = relation;
 		alter->altering.relation = IndexGetRelation(relation, false);
 	}
+	tess_index_bury_invalid(alter->altering.relation);
 	foreach(lc, alter->statement->cmds)
 	{
 		TessAlterPart *part = palloc0(sizeof(TessAlterPart));
@@ -155,19 +156,56 @@ tess_alter_column(const TessAlter *alter, const char *column)
 	return get_attnum(alter->altering.relation, column);
 }
 
-/* A statement over the table that is only a part of the user's. */
+static void
+execute_over_table(const char *sql, int expected)
+{
+	if (SPI_execute(sql, false, 0) != expected)
+		elog(ERROR, "could not execute: %s", sql);
+}
+
+/* GRANT or REVOKE of what the owner has not got; NULL: nothing is missing. */
+static char *
+missing_rights(Oid relation, const char *format)
+{
+	AclMode wanted = ACL_SELECT | ACL_UPDATE;
+	AclMode missing = wanted & ~pg_class_aclmask(relation, GetUserId(), wanted,
+												 ACLMASK_ALL);
+	Relation rel;
+	char *owner;
+
+	if (missing == 0)
+		return NULL;
+	rel = table_open(relation, NoLock);
+	owner = GetUserNameFromId(rel->rd_rel->relowner, false);
+	table_close(rel, NoLock);
+	return psprintf(format,
+					missing == wanted		? "SELECT, UPDATE"
+					: missing == ACL_SELECT ? "SELECT"
+											: "UPDATE",
+					tess_relation_qualified_name(relation),
+					quote_identifier(owner));
+}
+
+/* A statement over the table that is only a part of the user's.  An owner may
+ * alter what he has taken from himself the rights to: he has them meanwhile. */
 static uint64
-run_over_table(const char *sql, int expected)
+run_over_table(Oid relation, const char *sql, int expected)
 {
 	uint64 rows;
 
 	tess_xact_depth++;
 	PG_TRY();
 	{
+		char *revoke = missing_rights(relation, "REVOKE %s ON %s FROM %s");
+
 		SPI_connect();
-		if (SPI_execute(sql, false, 0) != expected)
-			elog(ERROR, "could not execute: %s", sql);
+		if (revoke != NULL)
+			execute_over_table(missing_rights(relation, "GRANT %s ON %s TO %s"),
+							   SPI_OK_UTILITY);
+		execute_over_table(sql, expected);
 		rows = SPI_processed;
+		if (revoke != NULL)
+			execute_over_table(revoke, SPI_OK_UTILITY);
 		SPI_finish();
 	}
 	PG_FINALLY();
@@ -182,9 +220,11 @@ run_over_table(const char *sql, int expected)
 bool
 tess_alter_has_rows(const TessAlter *alter)
 {
-	return run_over_table(psprintf("SELECT 1 FROM ONLY %s LIMIT 1",
-								   tess_relation_qualified_name(
-									   alter->altering.relation)),
+	Oid relation = alter->altering.relation;
+
+	return run_over_table(relation,
+						  psprintf("SELECT 1 FROM ONLY %s LIMIT 1",
+								   tess_relation_qualified_name(relation)),
 						  SPI_OK_SELECT) > 0;
 }
 
@@ -425,7 +465,8 @@ tess_alter_finish(TessAlter *alter)
 	if (alter->fills != NIL)
 	{
 		tess_work_run(work);
-		(void) run_over_table(psprintf("UPDATE ONLY %s SET %s",
+		(void) run_over_table(relation,
+							  psprintf("UPDATE ONLY %s SET %s",
 									   tess_relation_qualified_name(relation),
 									   tess_names_join(alter->fills)),
 							  SPI_OK_UPDATE);

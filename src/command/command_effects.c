@@ -91,7 +91,10 @@ note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 			break;
 		case OAT_TRUNCATE:
 			if (!tess_cat_is_restoring() && tess_meta_table(object_id) != NULL)
+			{
+				tess_index_bury_invalid(object_id);
 				note(EFFECT_TRUNCATED, object_id, InvalidOid);
+			}
 			break;
 		case OAT_POST_ALTER:
 			if (class_id == RelationRelationId)
@@ -138,6 +141,14 @@ note_drop(Oid class_id, Oid object_id, int sub_id)
 	}
 }
 
+/* True while indexes of the table go with those of its shards. */
+static bool
+is_replaced(Oid table)
+{
+	return effects.altering != NULL && effects.altering->relation == table &&
+		   effects.altering->replaces_indexes;
+}
+
 static void
 note_relation_drop(Oid relation, int sub_id)
 {
@@ -149,7 +160,7 @@ note_relation_drop(Oid relation, int sub_id)
 	{
 		Oid table = IndexGetRelation(relation, true);
 
-		if (OidIsValid(table) && is_ours(table))
+		if (OidIsValid(table) && is_ours(table) && !is_replaced(table))
 			note(EFFECT_PART_DROPPED, table, relation);
 	}
 	else if (relkind == RELKIND_RELATION && is_ours(relation))
@@ -191,11 +202,12 @@ static void
 note_alter(Oid relation, int sub_id, const ObjectAccessPostAlter *arg)
 {
 	const TessAltering *altering = effects.altering;
+	Oid table = relation;
 
-	if (altering == NULL ||
-		(relation != altering->relation &&
-		 (get_rel_relkind(relation) != RELKIND_INDEX ||
-		  IndexGetRelation(relation, true) != altering->relation)))
+	if (get_rel_relkind(relation) == RELKIND_INDEX)
+		table = IndexGetRelation(relation, true);
+	if (altering == NULL || (table != altering->relation &&
+							 !list_member_oid(altering->others, table)))
 		refuse_alter(relation, arg);
 	else if (altering->new_key != NULL && relation == altering->relation &&
 			 sub_id == altering->key_attnum)

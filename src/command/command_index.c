@@ -28,21 +28,8 @@ typedef struct DroppedIndex
 	TessWork *work;
 } DroppedIndex;
 
-static void refuse_concurrently(const TessTable *table);
 static List *indexes_of(Oid relation);
 static List *index_template(const TessTable *table, Oid index);
-static TessWork *drop_work(const TessTable *table, const char *index,
-						   DropBehavior behavior);
-
-static void
-refuse_concurrently(const TessTable *table)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("CONCURRENTLY is not supported on distributed table \"%s\"",
-					table->name),
-			 errhint("Leave CONCURRENTLY out.")));
-}
 
 /* The indexes that the table has before the statement; NIL if it is not
  * ours. */
@@ -53,8 +40,6 @@ tess_index_before_create(const IndexStmt *create)
 
 	if (table == NULL)
 		return NIL;
-	if (create->concurrent)
-		refuse_concurrently(table);
 	return indexes_of(table->relation);
 }
 
@@ -123,39 +108,29 @@ tess_index_before_drop(const DropStmt *drop)
 
 		if (table == NULL)
 			continue;
-		if (drop->concurrent)
-			refuse_concurrently(table);
 		entry = palloc(sizeof(DroppedIndex));
 		entry->index = RangeVarGetRelid(name, NoLock, false);
-		entry->work = drop_work(table, name->relname, drop->behavior);
+		entry->work = tess_index_drop_work(table, entry->index, drop->behavior,
+										   false);
 		dropped = lappend(dropped, entry);
 	}
 	return dropped;
 }
 
-static TessWork *
-drop_work(const TessTable *table, const char *index, DropBehavior behavior)
+/* See command_internal.h. */
+TessWork *
+tess_index_drop_work(const TessTable *table, Oid index, DropBehavior behavior,
+					 bool is_concurrent)
 {
 	TessWork *work = tess_work_of_table(table);
+	char *head = psprintf("DROP INDEX %s%s", is_concurrent ? "CONCURRENTLY " : "",
+						  tess_index_is_valid(index) ? "" : "IF EXISTS ");
+	const char *tail = behavior == DROP_CASCADE ? " CASCADE" : "";
 
-	for (int i = 0; i < work->count; i++)
-	{
-		TessNodeWork *node = &work->nodes[i];
-
-		for (int j = 0; j < Max(node->shard_count, 1); j++)
-		{
-			const char *schema = node->shard_count == 0
-									 ? table->schema
-									 : tess_shard_schema_name(table->schema,
-															  node->shard_ids[j]);
-
-			node->commands = lappend(node->commands,
-									 psprintf("DROP INDEX %s%s",
-											  tess_quote_qualified(schema, index),
-											  behavior == DROP_CASCADE ? " CASCADE"
-																	   : ""));
-		}
-	}
+	tess_work_add_templates(work,
+							list_make1(tess_repeat_template(table, head,
+															get_rel_name(index),
+															tail)));
 	return work;
 }
 

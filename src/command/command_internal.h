@@ -7,14 +7,38 @@
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
-#include "tcop/cmdtag.h"
+#include "tcop/utility.h"
 
 #include "meta/meta.h"
 #include "table/table.h"
 #include "tessera.h"
 
 /* command.c */
+
+/* The arguments of ProcessUtility. */
+typedef struct TessUtility
+{
+	PlannedStmt *plan;
+	const char *query_string;
+	bool read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *query_env;
+	DestReceiver *dest;
+	QueryCompletion *completion;
+} TessUtility;
+
 extern const TessTable *tess_command_table(const RangeVar *name);
+extern void tess_utility_pass_on(TessUtility *utility);
+/* Takes a copy that may be changed: the tree may belong to a cached plan. */
+extern void tess_utility_own_tree(TessUtility *utility);
+
+/* command_change.c */
+
+/* Refused, or done to the shell and then repeated for the shards. */
+extern void tess_utility_change(TessUtility *utility);
+extern void tess_utility_drop(TessUtility *utility);
+extern void tess_utility_drop_owned(TessUtility *utility);
 
 /* command_effects.c: what a statement did to our tables without naming them */
 extern void tess_effects_init(void);
@@ -28,7 +52,9 @@ typedef struct TessAltering
 {
 	Oid relation;
 	AttrNumber key_attnum;
-	const char *new_key; /* NULL: the key keeps its name */
+	const char *new_key;   /* NULL: the key keeps its name */
+	List *others;		   /* OIDs of more such tables */
+	bool replaces_indexes; /* those that go are not missed */
 } TessAltering;
 
 extern const TessAltering *tess_effects_expect(const TessAltering *altering);
@@ -45,6 +71,23 @@ typedef struct TessRename TessRename;
 extern TessRename *tess_rename_begin(const RenameStmt *statement);
 extern const TessAltering *tess_rename_altering(const TessRename *rename);
 extern void tess_rename_finish(TessRename *rename);
+
+/* command_schema.c: SET SCHEMA of our tables, RENAME of schemas */
+typedef struct TessMove TessMove;
+extern TessMove *tess_move_begin(const AlterObjectSchemaStmt *statement);
+extern const TessAltering *tess_move_altering(const TessMove *move);
+extern void tess_move_finish(TessMove *move);
+typedef struct TessSchemaRename TessSchemaRename;
+extern TessSchemaRename *tess_schema_rename_begin(const RenameStmt *statement);
+extern void tess_schema_rename_finish(TessSchemaRename *rename);
+extern List *tess_groups_in_schema(Oid namespace);
+
+/* command_owner.c: REASSIGN OWNED, and OWNER of schemas */
+typedef struct TessReassign TessReassign;
+extern TessReassign *tess_reassign_begin(const ReassignOwnedStmt *statement);
+extern const TessAltering *tess_reassign_altering(const TessReassign *reassign);
+extern void tess_reassign_finish(TessReassign *reassign);
+extern void tess_owner_follow(const Node *statement);
 
 /* command_copy.c */
 extern bool tess_copy_from(CopyStmt *copy, const char *query_string,
@@ -69,6 +112,17 @@ extern void tess_truncate_shards(const List *done_here);
 /* command_vacuum.c */
 extern void *tess_vacuum_prepare(VacuumStmt *vacuum);
 extern void tess_vacuum_finish(void *work, bool in_transaction);
+
+/* command_outside.c */
+
+/* Runs what was added on the nodes, and on this server, each command in
+ * transactions of its own.  The list lives in memory that outlives these; no
+ * snapshot is active then, nor afterwards.  What an error leaves undone is the
+ * caller's to know. */
+extern void tess_outside_run(TessWork *work);
+/* Commits, and begins another transaction; the memory context stays, which must
+ * outlive them. */
+extern void tess_outside_next_transaction(void);
 
 /* command_refuse.c */
 extern void tess_refuse_command(Node *statement);
@@ -107,6 +161,9 @@ extern TessMaintenance *tess_maintenance_begin(const Node *statement);
 extern const TessAltering *tess_maintenance_altering(
 	const TessMaintenance *maintenance);
 extern void tess_maintenance_finish(TessMaintenance *maintenance);
+extern bool tess_reindex_is_concurrent(const ReindexStmt *reindex);
+extern void tess_reindex_check_options(const ReindexStmt *reindex,
+									   const TessTable *table);
 
 /* command_statistics.c: CREATE, ALTER and DROP STATISTICS */
 typedef struct TessNewStats TessNewStats;
@@ -114,6 +171,7 @@ extern TessNewStats *tess_stats_before_create(const CreateStatsStmt *create);
 extern const TessAltering *tess_stats_altering(const TessNewStats *statistics);
 extern void tess_stats_after_create(TessNewStats *statistics);
 extern TessWork *tess_stats_work(List *name, const char *head, const char *tail);
+extern TessWork *tess_stats_before_alter(const Node *statement);
 extern List *tess_stats_before_drop(const DropStmt *drop);
 
 /* command_constraints.c */
@@ -125,5 +183,30 @@ extern void tess_index_after_create(const IndexStmt *create,
 									const List *old_indexes);
 extern List *tess_index_before_drop(const DropStmt *drop);
 extern void tess_index_after_drop(List *dropped);
+/* What drops an index, by its name in the shards; one that is invalid here need
+ * not be in all of them. */
+extern TessWork *tess_index_drop_work(const TessTable *table, Oid index,
+									  DropBehavior behavior, bool is_concurrent);
+
+/* command_concurrently.c: CREATE INDEX, DROP INDEX and REINDEX CONCURRENTLY.  All
+ * may commit. */
+typedef struct TessConcurrent TessConcurrent;
+extern TessConcurrent *tess_concurrent_create_begin(const IndexStmt *create,
+													bool is_top);
+extern void tess_concurrent_create_finish(TessConcurrent *concurrent);
+extern TessConcurrent *tess_concurrent_drop_begin(const DropStmt *drop,
+												  bool is_top);
+extern void tess_concurrent_drop_finish(TessConcurrent *concurrent);
+extern TessConcurrent *tess_concurrent_reindex_begin(const ReindexStmt *reindex,
+													 bool is_top);
+extern void tess_concurrent_reindex_finish(TessConcurrent *concurrent);
+extern const TessAltering *tess_concurrent_altering(
+	const TessConcurrent *concurrent);
+/* Error if an index is invalid: its shards may not have it. */
+extern void tess_index_check_valid(Oid index);
+extern bool tess_index_is_valid(Oid index);
+/* Before the indexes of a shell are made anew, which would make valid those that
+ * are not: they are made dead.  The shell must be locked. */
+extern void tess_index_bury_invalid(Oid relation);
 
 #endif

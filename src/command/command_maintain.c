@@ -3,8 +3,7 @@
  * the shards and copies.
  *
  * They change no definition: the shell is done first, for its checks, and its
- * known size is put back.  CONCURRENTLY needs transactions of its own and is
- * refused, and so are tablespaces, which nodes need not have.
+ * known size is put back.  Tablespaces are refused, which nodes need not have.
  */
 #include "postgres.h"
 
@@ -27,26 +26,36 @@ struct TessMaintenance
 	List *template; /* what the shards are told */
 };
 
-/* Options of REINDEX that do not suit. */
-static void
-check_options(const ReindexStmt *reindex, const TessTable *table)
+/* See command_internal.h. */
+bool
+tess_reindex_is_concurrent(const ReindexStmt *reindex)
 {
+	bool is_concurrent = false;
 	ListCell *lc;
 
 	foreach(lc, reindex->params)
 	{
 		DefElem *option = lfirst(lc);
-		bool is_concurrent = strcmp(option->defname, "concurrently") == 0;
 
-		if (is_concurrent ? defGetBoolean(option)
-						  : strcmp(option->defname, "tablespace") == 0)
+		if (strcmp(option->defname, "concurrently") == 0)
+			is_concurrent = defGetBoolean(option);
+	}
+	return is_concurrent;
+}
+
+/* A tablespace is one of this server. */
+void
+tess_reindex_check_options(const ReindexStmt *reindex, const TessTable *table)
+{
+	ListCell *lc;
+
+	foreach(lc, reindex->params)
+	{
+		if (strcmp(((DefElem *) lfirst(lc))->defname, "tablespace") == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 is_concurrent
-						 ? errmsg("REINDEX CONCURRENTLY is not supported on table \"%s\"",
-								  table->name)
-						 : errmsg("REINDEX with a tablespace is not supported on table \"%s\"",
-								  table->name),
+					 errmsg("REINDEX with a tablespace is not supported on table \"%s\"",
+							table->name),
 					 errhint("Leave the option out.")));
 	}
 }
@@ -54,7 +63,8 @@ check_options(const ReindexStmt *reindex, const TessTable *table)
 static List *
 reindex_template(const ReindexStmt *reindex, const TessTable *table, Oid relation)
 {
-	check_options(reindex, table);
+	tess_reindex_check_options(reindex, table);
+	tess_index_check_valid(relation);
 	return tess_repeat_template(table,
 								reindex->kind == REINDEX_OBJECT_INDEX
 									? "REINDEX INDEX "
@@ -96,6 +106,7 @@ tess_maintenance_begin(const Node *statement)
 	if (get_rel_relkind(relation) == RELKIND_INDEX)
 		maintenance->altering.relation = IndexGetRelation(relation, false);
 	table = tess_meta_table(maintenance->altering.relation);
+	tess_index_bury_invalid(table->relation);
 	maintenance->template = is_cluster
 								? cluster_template(cluster, table)
 								: reindex_template(reindex, table, relation);

@@ -8,18 +8,14 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_statistic_ext.h"
-#include "commands/user.h"
 #include "foreign/foreign.h"
 #include "nodes/makefuncs.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "base/base.h"
 #include "catalog/catalog.h"
@@ -34,11 +30,10 @@ static void refuse_foreign_table(CreateForeignTableStmt *create);
 static void refuse_rename(RenameStmt *rename);
 static void refuse_drop(DropStmt *drop);
 static void refuse_extension_drop(DropStmt *drop);
-static void refuse_statistics(const List *name, Node *statement);
 static void refuse_comment(CommentStmt *comment);
-static void refuse_schema(const char *schema, Node *statement);
+static void refuse_schema(const char *schema);
+static void refuse_label(SecLabelStmt *label);
 static void refuse_membership(AlterExtensionContentsStmt *alter);
-static void refuse_reassign(ReassignOwnedStmt *reassign);
 
 /* Errors with 0A000 if the statement would alter a table of ours. */
 void
@@ -98,8 +93,8 @@ tess_refuse_command(Node *statement)
 		case T_CommentStmt:
 			refuse_comment(castNode(CommentStmt, statement));
 			break;
-		case T_ReassignOwnedStmt:
-			refuse_reassign(castNode(ReassignOwnedStmt, statement));
+		case T_SecLabelStmt:
+			refuse_label(castNode(SecLabelStmt, statement));
 			break;
 		default:
 			break;
@@ -195,9 +190,7 @@ static void
 refuse_rename(RenameStmt *rename)
 {
 	if (rename->renameType == OBJECT_SCHEMA)
-		refuse_schema(rename->subname, (Node *) rename);
-	else if (rename->renameType == OBJECT_STATISTIC_EXT)
-		refuse_statistics(castNode(List, rename->object), (Node *) rename);
+		refuse_schema(rename->subname);
 	else if (rename->renameType == OBJECT_TRIGGER ||
 			 rename->renameType == OBJECT_RULE ||
 			 rename->renameType == OBJECT_POLICY)
@@ -205,13 +198,8 @@ refuse_rename(RenameStmt *rename)
 }
 
 static void
-refuse_schema(const char *schema, Node *statement)
+refuse_schema(const char *schema)
 {
-	Oid namespace = get_namespace_oid(schema, true);
-	ListCell *lc;
-
-	if (!OidIsValid(namespace))
-		return;
 	if (strcmp(schema, TESS_SCHEMA) == 0 ||
 		strcmp(schema, TESS_INTERNAL_SCHEMA) == 0)
 		ereport(ERROR,
@@ -220,13 +208,6 @@ refuse_schema(const char *schema, Node *statement)
 						schema),
 				 errhint(
 					 "Without its catalogs the extension would not find its tables.")));
-	foreach(lc, tess_cat_tables())
-	{
-		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
-
-		if (get_rel_namespace(relation) == namespace)
-			refuse(tess_meta_table(relation), statement);
-	}
 }
 
 static void
@@ -281,23 +262,6 @@ tess_refuse_extension_drop(void)
 				 "Drop those tables, or use tessera.undistribute_table() on them, first.")));
 }
 
-static void
-refuse_statistics(const List *name, Node *statement)
-{
-	Oid statistics = get_statistics_object_oid(unconstify(List *, name), true);
-	HeapTuple tuple;
-	const TessTable *table;
-
-	if (!OidIsValid(statistics))
-		return;
-	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statistics));
-	if (!HeapTupleIsValid(tuple))
-		return;
-	table = tess_meta_table(((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid);
-	ReleaseSysCache(tuple);
-	refuse(table, statement);
-}
-
 /* Comments on what shards do not have. */
 static void
 refuse_comment(CommentStmt *comment)
@@ -318,32 +282,24 @@ refuse_comment(CommentStmt *comment)
 	}
 }
 
+/* What checks them is on each node another one, or is not there. */
+static void
+refuse_label(SecLabelStmt *label)
+{
+	List *name;
+
+	if (label->objtype != OBJECT_TABLE && label->objtype != OBJECT_COLUMN)
+		return;
+	name = castNode(List, label->object);
+	if (label->objtype == OBJECT_COLUMN)
+		name = list_truncate(list_copy(name), list_length(name) - 1);
+	refuse_name(name, (Node *) label);
+}
+
 /* A table in an extension cannot be dropped or dumped by itself. */
 static void
 refuse_membership(AlterExtensionContentsStmt *alter)
 {
 	if (alter->objtype == OBJECT_TABLE)
 		refuse_name(castNode(List, alter->object), (Node *) alter);
-}
-
-static void
-refuse_reassign(ReassignOwnedStmt *reassign)
-{
-	List *roles = roleSpecsToIds(reassign->roles);
-	ListCell *lc;
-
-	foreach(lc, tess_cat_tables())
-	{
-		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
-		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-		bool is_affected;
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		is_affected = list_member_oid(roles,
-									  ((Form_pg_class) GETSTRUCT(tuple))->relowner);
-		ReleaseSysCache(tuple);
-		if (is_affected)
-			refuse(tess_meta_table(relation), (Node *) reassign);
-	}
 }

@@ -119,7 +119,7 @@ is_done_on_nodes(Node *statement, Oid type)
 {
 	return IsA(statement, AlterEnumStmt) &&
 		   ((AlterEnumStmt *) statement)->oldVal == NULL &&
-		   tess_objects_hold_type(type);
+		   tess_objects_hold(TypeRelationId, type);
 }
 
 /* InvalidOid if there is none: PostgreSQL will say so. */

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -160,4 +161,46 @@ tess_stats_before_drop(const DropStmt *drop)
 			works = lappend(works, work);
 	}
 	return works;
+}
+
+/* What an ALTER of any form says after the name. */
+static char *
+alter_tail(const Node *statement, List **name)
+{
+	const AlterStatsStmt *alter = (const AlterStatsStmt *) statement;
+	const RenameStmt *rename = (const RenameStmt *) statement;
+	const AlterOwnerStmt *owner = (const AlterOwnerStmt *) statement;
+	const AlterObjectSchemaStmt *move = (const AlterObjectSchemaStmt *) statement;
+
+	switch (nodeTag(statement))
+	{
+		case T_AlterStatsStmt:
+			*name = alter->defnames;
+			return psprintf(" SET STATISTICS %d", alter->stxstattarget);
+		case T_RenameStmt:
+			*name = castNode(List, rename->object);
+			return psprintf(" RENAME TO %s", quote_identifier(rename->newname));
+		case T_AlterOwnerStmt:
+			*name = castNode(List, owner->object);
+			return psprintf(" OWNER TO %s",
+							quote_identifier(get_rolespec_name(owner->newowner)));
+		default:
+			*name = castNode(List, move->object);
+			return psprintf(" SET SCHEMA %s", quote_identifier(move->newschema));
+	}
+}
+
+/* ALTER STATISTICS, also RENAME, OWNER TO and SET SCHEMA (of which shards have
+ * nothing: theirs are with their table).  NULL: nothing to do. */
+TessWork *
+tess_stats_before_alter(const Node *statement)
+{
+	List *name;
+	char *tail = alter_tail(statement, &name);
+	TessWork *work = tess_stats_work(name, "ALTER STATISTICS ", tail);
+
+	if (work != NULL && IsA(statement, AlterObjectSchemaStmt) &&
+		work->count > 0 && work->nodes[0].shard_count > 0)
+		return NULL;
+	return work;
 }

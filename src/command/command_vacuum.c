@@ -12,25 +12,19 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "base/base.h"
 #include "command/command_internal.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/vacuum.h"
 #include "miscadmin.h"
-#include "net/net.h"
 #include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
 #include "statistics/statistics.h"
 #include "table/table.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
-#include "utils/timestamp.h"
-
-/* How long to wait for a node to stop. */
-#define ABANDON_TIMEOUT_MS 1000
 
 typedef struct VacuumWork
 {
@@ -46,7 +40,6 @@ static void add_all_tables(VacuumWork *work, bits32 options);
 static void add_table(VacuumWork *work, const TessTable *table, List *columns,
 					  bits32 options);
 static char *command_head(const VacuumStmt *vacuum);
-static void run_outside_transaction(TessWork *work);
 static void gather_statistics(VacuumWork *work, bool in_transaction);
 
 /*
@@ -91,6 +84,7 @@ analyze_options(const VacuumStmt *vacuum)
 		DefElem *option = lfirst(lc);
 		bits32 bit = strcmp(option->defname, "analyze") == 0   ? VACOPT_ANALYZE
 					 : strcmp(option->defname, "verbose") == 0 ? VACOPT_VERBOSE
+					 : strcmp(option->defname, "full") == 0	   ? VACOPT_FULL
 					 : strcmp(option->defname, "skip_locked") == 0
 						 ? VACOPT_SKIP_LOCKED
 						 : 0;
@@ -129,6 +123,11 @@ add_table(VacuumWork *work, const TessTable *table, List *columns, bits32 option
 	if (!pg_class_ownercheck(table->relation, GetUserId()) &&
 		!pg_database_ownercheck(MyDatabaseId, GetUserId()))
 		return;
+	if ((options & VACOPT_FULL) != 0)
+	{
+		LockRelationOid(table->relation, ShareUpdateExclusiveLock);
+		tess_index_bury_invalid(table->relation);
+	}
 	initStringInfo(&suffix);
 	foreach(lc, columns)
 		appendStringInfo(&suffix, "%s%s", suffix.len > 0 ? ", " : " (",
@@ -201,20 +200,10 @@ tess_vacuum_finish(void *prepared, bool in_transaction)
 		if (in_transaction)
 			tess_work_run(work->work);
 		else
-			run_outside_transaction(work->work);
+			tess_outside_run(work->work);
 	}
 	gather_statistics(work, in_transaction);
 	MemoryContextSwitchTo(caller);
-}
-
-/* So that locks on shells, and what nodes hold, last no longer than needed. */
-static void
-begin_another_transaction(void)
-{
-	if (ActiveSnapshotSet())
-		PopActiveSnapshot();
-	CommitTransactionCommand();
-	StartTransactionCommand();
 }
 
 static void
@@ -226,46 +215,11 @@ gather_statistics(VacuumWork *work, bool in_transaction)
 	{
 		TessAnalyzeTarget *target = lfirst(lc);
 
+		/* locks on shells, and what nodes hold, last no longer than needed */
 		if (!in_transaction)
-			begin_another_transaction();
+			tess_outside_next_transaction();
 		MemoryContextSwitchTo(work->context);
 		target->in_block = in_transaction;
 		tess_statistics_gather(target);
 	}
-}
-
-static void
-run_outside_transaction(TessWork *work)
-{
-	TessSession **sessions = palloc(sizeof(TessSession *) * work->count);
-	int32 *node_ids = palloc(sizeof(int32) * work->count);
-	const char **commands = palloc(sizeof(char *) * work->count);
-
-	for (int i = 0; i < work->count; i++)
-	{
-		node_ids[i] = work->nodes[i].node_id;
-		commands[i] = "SELECT";
-	}
-	tess_net_acquire(work->count, node_ids, GetUserId(), sessions);
-	PG_TRY();
-	{
-		/* Settings travel with this one: VACUUM must be alone in a pipeline. */
-		tess_net_run_all(work->count, sessions, commands);
-		for (int i = 0; i < work->count; i++)
-			commands[i] = linitial(work->nodes[i].commands);
-		tess_net_run_all(work->count, sessions, commands);
-	}
-	PG_FINALLY();
-	{
-		/* After an error, or a cancel, nothing is to go on there. */
-		TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														   ABANDON_TIMEOUT_MS);
-
-		for (int i = 0; i < work->count; i++)
-		{
-			tess_session_abandon(sessions[i], deadline);
-			tess_net_release(sessions[i]);
-		}
-	}
-	PG_END_TRY();
 }

@@ -519,8 +519,8 @@ expression_stays(Node *node, const TessTravel *travel)
 	inner.makes_json = tess_makes_json(node);
 	if (is_row_for_json(node, travel))
 		return false;
-	if (check_functions_in_node(node, function_stays, node) || name_stays(node) ||
-		tess_looks_at_names(node) || goes_by_name(node))
+	if (check_functions_in_node(node, function_stays, node) ||
+		name_stays(node) || tess_looks_at_names(node) || goes_by_name(node))
 		return true;
 	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
 		return true;

@@ -335,9 +335,9 @@ finish_drop(const TessObjectRow *row)
 }
 
 bool
-tess_objects_hold_type(Oid type)
+tess_objects_hold(Oid class, Oid object_id)
 {
-	TessObject *object = tess_object_identify(TypeRelationId, type);
+	TessObject *object = tess_object_identify(class, object_id);
 
 	return object != NULL && tess_objects_propagate &&
 		   tess_objects_suspended == 0 &&
@@ -353,7 +353,8 @@ repeat_enum_change(AlterEnumStmt *alter)
 											typenameTypeId(NULL, name));
 	StringInfoData sql;
 
-	if (type == NULL || !tess_objects_hold_type(type->address.objectId))
+	if (type == NULL ||
+		!tess_objects_hold(TypeRelationId, type->address.objectId))
 		return;
 	tess_objects_lock();
 	initStringInfo(&sql);

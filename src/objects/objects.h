@@ -19,8 +19,8 @@
 extern void *tess_objects_before(Node *statement);
 extern void tess_objects_after(Node *statement, void *before);
 
-/* True if all nodes hold a type, and get what is changed of it. */
-extern bool tess_objects_hold_type(Oid type);
+/* True if all nodes hold an object, and get what is changed of it. */
+extern bool tess_objects_hold(Oid class, Oid object_id);
 
 /* While it is not 0, what happens to objects is not done on nodes: who counts
  * it up does that himself. */

@@ -51,6 +51,13 @@ AS 'MODULE_PATHNAME', 'tess_shard_schema_create';
 COMMENT ON FUNCTION tessera_internal.create_shard_schemas(text, bigint[]) IS
 'make the schemas of shards on this server';
 
+CREATE FUNCTION tessera_internal.rename_shard_schemas(old_name text,
+	new_name text, shard_ids bigint[])
+RETURNS void LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tess_shard_schema_rename';
+COMMENT ON FUNCTION tessera_internal.rename_shard_schemas(text, text, bigint[]) IS
+'name the schemas of shards on this server after the new name of their source schema';
+
 CREATE FUNCTION tessera_internal.drop_shards(source_schema text, name text,
 	shard_ids bigint[], drop_schemas boolean)
 RETURNS void LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE

@@ -7,7 +7,7 @@
  * tables through Tessera may create in it.  Its comment marks it as ours: a
  * user's schema that happens to have the name is never touched.
  *
- * Nodes offer both acts as SQL functions to everyone.  They are safe for
+ * Nodes offer these acts as SQL functions to everyone.  They are safe for
  * anyone to call, because they give away nothing that the caller could not do
  * to the source schema and its tables anyway.
  */
@@ -26,6 +26,7 @@
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "commands/dbcommands.h"
+#include "commands/schemacmds.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -60,6 +61,7 @@ static void drop_if_ours(const char *schema, int64 shard_id,
 static int64 *shard_ids_of_array(ArrayType *array, int *count);
 
 PG_FUNCTION_INFO_V1(tess_shard_schema_create);
+PG_FUNCTION_INFO_V1(tess_shard_schema_rename);
 PG_FUNCTION_INFO_V1(tess_shard_drop);
 
 /* SQL: tessera_internal.create_shard_schemas(text, bigint[]) */
@@ -72,6 +74,20 @@ tess_shard_schema_create(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("create_shard_schemas()");
 	tess_shard_schemas_create(schema, count, shard_ids);
+	PG_RETURN_VOID();
+}
+
+/* SQL: tessera_internal.rename_shard_schemas(text, text, bigint[]) */
+Datum
+tess_shard_schema_rename(PG_FUNCTION_ARGS)
+{
+	char *old_name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *new_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int count;
+	int64 *shard_ids = shard_ids_of_array(PG_GETARG_ARRAYTYPE_P(2), &count);
+
+	PreventCommandIfReadOnly("rename_shard_schemas()");
+	tess_shard_schemas_rename(old_name, new_name, count, shard_ids);
 	PG_RETURN_VOID();
 }
 
@@ -174,6 +190,51 @@ tess_shard_schemas_create(const char *schema, int count, const int64 *shard_ids)
 		grant_on_schemas(true, to_grant, list_make2("usage", "create"),
 						 role_specs(creators));
 	SetUserIdAndSecContext(saved_user, saved_context);
+}
+
+/*
+ * Those of these shards that are there get a name after the source schema's new
+ * one, which that may have by now or not.  Errors: 42501 if the current user
+ * does not own it, 42P06 if a name is taken.
+ */
+void
+tess_shard_schemas_rename(const char *old_name, const char *new_name, int count,
+						  const int64 *shard_ids)
+{
+	Oid source = get_namespace_oid(old_name, true);
+	Oid saved_user;
+	int saved_context;
+
+	if (!OidIsValid(source))
+		source = get_namespace_oid(new_name, false);
+	if (!pg_namespace_ownercheck(source, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_SCHEMA, old_name);
+
+	GetUserIdAndSecContext(&saved_user, &saved_context);
+	SetUserIdAndSecContext(tess_extension_owner(),
+						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	for (int i = 0; i < count; i++)
+	{
+		char *name = tess_shard_schema_name(old_name, shard_ids[i]);
+		Oid namespace = get_namespace_oid(name, true);
+
+		if (!OidIsValid(namespace) ||
+			!is_shard_schema(namespace, old_name, shard_ids[i]))
+			continue;
+		(void) RenameSchema(name, tess_shard_schema_name(new_name, shard_ids[i]));
+		CreateComments(namespace, NamespaceRelationId, 0,
+					   shard_schema_comment(new_name, shard_ids[i]));
+	}
+	SetUserIdAndSecContext(saved_user, saved_context);
+	CommandCounterIncrement();
+}
+
+/* See table.h.  No lock of core's: DROP SCHEMA takes that before it gets to the
+ * tables. */
+void
+tess_schema_lock(Oid namespace, LOCKMODE mode)
+{
+	LockDatabaseObject(NamespaceRelationId, namespace, 1, mode);
 }
 
 /* What marks a schema as the home of a shard. */

@@ -6,6 +6,7 @@
 
 #include "meta/meta.h"
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 #include "tessera.h"
 
@@ -21,6 +22,10 @@ extern void tess_table_copy_references(int32 node_id);
 /* Keeps writers away from all reference tables until commit (ShareLock): who
  * comes then sees the nodes as this transaction leaves them. */
 extern void tess_table_lock_references(void);
+
+/* Until commit: AccessShareLock by who tells nodes the name of a schema that they
+ * are to have, AccessExclusiveLock by who renames it.  After the locks on tables. */
+extern void tess_schema_lock(Oid namespace, LOCKMODE mode);
 
 /* Constraints of a table of ours that its shards or copies cannot keep are
  * errors: unique and exclusion constraints without the key (42P16), foreign keys
@@ -60,6 +65,10 @@ extern void tess_work_add_templates(TessWork *work, List *templates);
 /* Adds the schemas of the shards, for tables of a source schema, with the
  * rights that it has; those of this server are made at once. */
 extern void tess_work_create_schemas(TessWork *work, const char *schema);
+/* Adds the renaming of the schemas of the shards; those of this server are
+ * renamed at once.  Who may rename the source schema may do it. */
+extern void tess_work_rename_schemas(TessWork *work, const char *old_name,
+									 const char *new_name);
 /* Adds the drop of a table in all shards (or copies), and of the shards' schemas
  * where nothing is left in them.  Those of this server are dropped at once. */
 extern void tess_work_drop(TessWork *work, const char *schema, const char *name,

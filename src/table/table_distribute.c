@@ -172,6 +172,7 @@ tess_table_replicate(PG_FUNCTION_ARGS)
 	/* Before the nodes are read: add_node, which cannot see this table yet,
 	 * must not bring one meanwhile that would have no copy of it. */
 	LockRelationOid(tess_catalog_relation_oid("node"), RowExclusiveLock);
+	tess_schema_lock(RelationGetNamespace(rel), AccessShareLock);
 	tess_cat_table_insert(&row);
 
 	work = tess_work_of_nodes(tess_meta_remote_nodes());

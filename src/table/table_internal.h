@@ -55,6 +55,8 @@ extern uint64 tess_table_fetch_rows(Relation rel, const TessTable *table);
 /* shard_schema.c */
 extern void tess_shard_schemas_create(const char *schema, int count,
 									  const int64 *shard_ids);
+extern void tess_shard_schemas_rename(const char *old_name, const char *new_name,
+									  int count, const int64 *shard_ids);
 extern void tess_shards_drop(const char *schema, const char *name, int count,
 							 const int64 *shard_ids, bool drop_schemas,
 							 bool as_caller);

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "utils/builtins.h"
 
 #include "base/base.h"
@@ -176,6 +177,15 @@ tess_work_add_templates(TessWork *work, List *templates)
 void
 tess_work_create_schemas(TessWork *work, const char *schema)
 {
+	Oid namespace = get_namespace_oid(schema, true);
+
+	if (OidIsValid(namespace))
+		tess_schema_lock(namespace, AccessShareLock);
+	if (get_namespace_oid(schema, true) != namespace)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("schema \"%s\" was renamed at the same time", schema),
+				 errhint("Try again.")));
 	for (int i = 0; i < work->count; i++)
 	{
 		TessNodeWork *node = &work->nodes[i];
@@ -188,6 +198,27 @@ tess_work_create_schemas(TessWork *work, const char *schema)
 			node->commands = lappend(node->commands,
 									 psprintf("SELECT tessera_internal.create_shard_schemas(%s, %s)",
 											  quote_literal_cstr(schema),
+											  shard_id_array(node)));
+	}
+}
+
+/* See table.h. */
+void
+tess_work_rename_schemas(TessWork *work, const char *old_name,
+						 const char *new_name)
+{
+	for (int i = 0; i < work->count; i++)
+	{
+		TessNodeWork *node = &work->nodes[i];
+
+		if (node->is_local)
+			tess_shard_schemas_rename(old_name, new_name, node->shard_count,
+									  node->shard_ids);
+		else
+			node->commands = lappend(node->commands,
+									 psprintf("SELECT tessera_internal.rename_shard_schemas(%s, %s, %s)",
+											  quote_literal_cstr(old_name),
+											  quote_literal_cstr(new_name),
 											  shard_id_array(node)));
 	}
 }
