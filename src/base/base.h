@@ -6,12 +6,14 @@
 #define TESS_BASE_H
 
 #include "access/htup.h"
+#include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "nodes/plannodes.h"
 #include "postmaster/bgworker.h"
 #include "storage/lockdefs.h"
 #include "storage/lwlock.h"
 #include "utils/elog.h"
+#include "utils/relcache.h"
 
 #include "tessera.h"
 
@@ -28,6 +30,9 @@ extern char *tess_quote_qualified(const char *schema, const char *name);
  * 42P01 if the relation is gone. */
 extern char *tess_relation_qualified_name(Oid relation);
 
+/* " OPERATOR(schema.=) ", which means this operator under any search_path. */
+extern void tess_operator_append(StringInfo text, Oid oid);
+
 /* "a", "b", "c": names (char *) for messages.  Palloc'd. */
 extern char *tess_name_list(List *names);
 
@@ -39,6 +44,26 @@ extern char *tess_name_list(List *names);
  * the end of the transaction. */
 extern List *tess_relation_cascades(List *tables, Oid relation,
 									bool only_updated);
+
+/* A foreign key that refers to a table. */
+typedef struct TessReferrer
+{
+	Oid constraint;
+	Oid relation;	/* that refers */
+	Oid to;			/* the table itself */
+	char on_update; /* FKCONSTR_ACTION_* */
+	char on_delete;
+	int count; /* of its columns */
+	AttrNumber columns[INDEX_MAX_KEYS];
+	AttrNumber referenced[INDEX_MAX_KEYS];
+	Oid operators[INDEX_MAX_KEYS]; /* referenced = column */
+} TessReferrer;
+
+/* Foreign keys that refer to an open table; TessReferrer *, palloc'd. */
+extern List *tess_relation_referrers(Relation rel);
+/* True if it does more than to check, or comes from the table itself: then a row
+ * that changes cannot be deleted and inserted. */
+extern bool tess_referrer_acts(const TessReferrer *referrer);
 
 /* types.c */
 

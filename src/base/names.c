@@ -7,12 +7,15 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "base/base.h"
+#include "catalog/pg_operator.h"
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 /*
  * A name that is too long is cut, and gets a hash of all of it, so that two
@@ -73,4 +76,20 @@ tess_name_list(List *names)
 		appendStringInfo(&text, "%s\"%s\"", text.len > 0 ? ", " : "",
 						 (char *) lfirst(cell));
 	return text.data;
+}
+
+/* See base.h. */
+void
+tess_operator_append(StringInfo text, Oid oid)
+{
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(oid));
+	Form_pg_operator form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", oid);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	appendStringInfo(text, " OPERATOR(%s.%s) ",
+					 quote_identifier(get_namespace_name(form->oprnamespace)),
+					 NameStr(form->oprname));
+	ReleaseSysCache(tuple);
 }

@@ -408,6 +408,23 @@ extern int64 tess_direct_count(void);
 extern bool tess_direct_take_row(const CustomScan *scan, Datum **values,
 								 bool **nulls);
 
+/* followers.c: rows that refer to rows which move to other shards ------------ */
+
+typedef struct TessFollowers TessFollowers;
+
+/* For the INSERT of rows that move; NULL if no foreign key acts.  In the current
+ * context. */
+extern TessFollowers *tess_followers_begin(const TessFragment *fragment,
+										   const TessWrite *write);
+/* A row of the child that moves; in the context of followers. */
+extern void tess_followers_add(TessFollowers *followers, TupleTableSlot *slot);
+/* True if rows have to follow: then the rows that move are to be inserted before
+ * tess_followers_move(), and deleted after it.  Errors where they cannot, or must
+ * not be there (23503, 0A000). */
+extern bool tess_followers_exist(TessFollowers *followers);
+extern const TessWrite *tess_followers_write(const TessFollowers *followers);
+extern void tess_followers_move(TessFollowers *followers);
+
 /* scan_node.c, modify_node.c, repeat_node.c -------------------------------- */
 extern const CustomScanMethods tess_scan_methods;
 extern const CustomScanMethods tess_modify_methods;

@@ -80,6 +80,7 @@ static TupleTableSlot *exec_modify(CustomScanState *node);
 static void end_modify(CustomScanState *node);
 static void rescan(CustomScanState *node);
 static void explain(CustomScanState *node, List *ancestors, ExplainState *es);
+static void about_to_write(void *arg);
 
 const CustomScanMethods tess_modify_methods =
 	{.CustomName = TESS_MODIFY_METHODS, .CreateCustomScanState = create_state};
@@ -443,6 +444,53 @@ run_write(TesseraModifyState *state, const TessWrite *write)
 	state->batches = NULL;
 }
 
+/* Those that follow rows of one write to other shards; NULL: there are none. */
+static TessFollowers *
+find_followers(TesseraModifyState *state)
+{
+	TessFollowers *found = NULL;
+	ListCell *cell;
+
+	foreach(cell, state->spec->writes)
+	{
+		const TessWrite *write = lfirst(cell);
+		TessFollowers *followers = tess_followers_begin(state->fragment, write);
+		TupleTableSlot *slot;
+
+		if (followers == NULL)
+			continue;
+		tuplestore_rescan(state->store);
+		while ((slot = next_row(state)) != NULL)
+			if ((write->action <= 0 || action_of(state, slot) == write->action) &&
+				found_in(state, slot) !=
+					tess_write_route(write, state->group, slot))
+				tess_followers_add(followers, slot);
+		/* MERGE, of several such writes, has none that may follow */
+		if (tess_followers_exist(followers))
+			found = followers;
+	}
+	return found;
+}
+
+/* Sends rows in the order of the writes; or, where others follow those that move,
+ * inserts these first, and deletes the old ones when nothing refers to them. */
+static void
+run_writes(TesseraModifyState *state)
+{
+	TessFollowers *followers = find_followers(state);
+	ListCell *cell;
+
+	if (followers != NULL)
+	{
+		run_write(state, tess_followers_write(followers));
+		tess_followers_move(followers);
+		about_to_write(state);
+	}
+	foreach(cell, state->spec->writes)
+		if (followers == NULL || lfirst(cell) != tess_followers_write(followers))
+			run_write(state, lfirst(cell));
+}
+
 /* TessPendingWanted */
 static void
 rows_are_wanted(void *arg, bool in_place)
@@ -504,7 +552,6 @@ run(TesseraModifyState *state)
 	const TessTable *table = tess_exec_table(state->fragment);
 	const TessModifySpec *spec = state->spec;
 	MemoryContext old_context;
-	ListCell *cell;
 
 	if (tess_exec_is_cascade())
 		return;
@@ -521,8 +568,7 @@ run(TesseraModifyState *state)
 	else
 	{
 		about_to_write(state);
-		foreach(cell, spec->writes)
-			run_write(state, lfirst(cell));
+		run_writes(state);
 	}
 	if (state->pending != NULL)
 		tess_pending_end(state->pending);

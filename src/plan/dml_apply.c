@@ -19,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "parser/parsetree.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "plan/plan_internal.h"
@@ -85,17 +86,8 @@ tess_whole_row_assignments(Oid relation, Index target, List *target_list)
 	return whole;
 }
 
-/* What a statement assigns to, and where its source has the values. */
-typedef struct Assignments
-{
-	List *columns;	 /* attribute numbers, assigned by the user */
-	List *positions; /* of these, in the source */
-	List *all_columns;
-	List *all_positions;
-} Assignments;
-
 static void
-note_assignment(Assignments *assigned, AttrNumber attno, int position,
+note_assignment(TessAssigned *assigned, AttrNumber attno, int position,
 				bool by_user)
 {
 	assigned->all_columns = lappend_int(assigned->all_columns, attno);
@@ -106,9 +98,33 @@ note_assignment(Assignments *assigned, AttrNumber attno, int position,
 	assigned->positions = lappend_int(assigned->positions, position);
 }
 
-/* shard, ctid, and new values; junk last. */
+/* Adds old values of columns that rows of other tables refer to; the positions. */
 static List *
-source_target_list(TessJob *job, List *target_list, Assignments *assigned)
+add_old_values(TessJob *job, List **tlist)
+{
+	const TessTable *table = job->survey->target;
+	List *positions = NIL;
+	ListCell *cell;
+
+	foreach(cell, tess_referenced_columns(table))
+	{
+		AttrNumber attno = lfirst_int(cell);
+		Var *var = tess_target_var(table, job->parse->resultRelation, attno);
+
+		positions = lappend_int(positions, list_length(*tlist));
+		*tlist = lappend(*tlist,
+						 makeTargetEntry((Expr *) var, list_length(*tlist) + 1,
+										 get_attname(table->relation, attno,
+													 false),
+										 false));
+	}
+	return positions;
+}
+
+/* shard, ctid, new values and those of old ones that are needed; junk last. */
+static List *
+source_target_list(TessJob *job, List *target_list, TessAssigned *assigned,
+				   List **old_positions)
 {
 	Query *parse = job->parse;
 	List *tlist = tess_hidden_columns(parse->resultRelation);
@@ -132,6 +148,8 @@ source_target_list(TessJob *job, List *target_list, Assignments *assigned)
 		tle->resno = list_length(tlist) + 1;
 		tlist = lappend(tlist, tle);
 	}
+	if (job->changes_key)
+		*old_positions = add_old_values(job, &tlist);
 	foreach(cell, junk)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, cell);
@@ -152,7 +170,7 @@ lock_strength(TessJob *job)
 
 /* The SELECT of shard, ctid and new values. */
 static Query *
-source_query(TessJob *job, Assignments *assigned)
+source_query(TessJob *job, TessAssigned *assigned, List **old_positions)
 {
 	Query *source = copyObject(job->parse);
 	RangeTblEntry *rte = rt_fetch(source->resultRelation, source->rtable);
@@ -162,7 +180,8 @@ source_query(TessJob *job, Assignments *assigned)
 		target_list = tess_whole_row_assignments(rte->relid,
 												 source->resultRelation,
 												 target_list);
-	source->targetList = source_target_list(job, target_list, assigned);
+	source->targetList = source_target_list(job, target_list, assigned,
+											old_positions);
 	/* Core takes a table that once had children for their parent, and the
 	 * target of a SELECT for a mistake. */
 	rte->inh = false;
@@ -183,17 +202,15 @@ tess_apply_source(TessJob *job)
 	TessFragment *fragment = tess_fragment_make();
 	TessModifySpec *spec = tess_modify_spec_make();
 	TessColumns *columns = tess_returning_columns(job);
-	Assignments assigned = {NIL};
+	TessAssigned assigned = {NIL};
+	List *old_positions = NIL;
 	Query *source;
 
-
-	source = source_query(job, &assigned);
+	source = source_query(job, &assigned, &old_positions);
 	if (parse->commandType == CMD_DELETE)
 		spec->writes = list_make1(tess_write_delete(table, columns));
 	else if (job->changes_key)
-		spec->writes = tess_write_move(table, assigned.columns,
-									   assigned.positions, assigned.all_columns,
-									   assigned.all_positions, columns);
+		spec->writes = tess_write_move(table, &assigned, old_positions, columns);
 	else
 		spec->writes = list_make1(tess_write_update(table, assigned.columns,
 													assigned.positions, columns));

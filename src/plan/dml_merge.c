@@ -222,10 +222,8 @@ add_update(Merge *merge, const MergeAction *action, int number)
 	List *target_list = action->targetList;
 	List *columns;
 	List *positions;
-	List *all_columns;
-	List *all_positions;
-	List *assigned = NIL;
-	List *assigned_positions = NIL;
+	TessAssigned assigned = {NIL};
+	List *old_positions = NIL;
 	ListCell *column;
 	ListCell *position;
 
@@ -245,18 +243,25 @@ add_update(Merge *merge, const MergeAction *action, int number)
 	add_values(merge,
 			   tess_whole_row_assignments(merge->table->relation, merge->target,
 										  target_list),
-			   number, &all_columns, &all_positions);
-	forboth(column, all_columns, position, all_positions)
+			   number, &assigned.all_columns, &assigned.all_positions);
+	forboth(column, assigned.all_columns, position, assigned.all_positions)
 	{
 		if (tess_assignment_to(target_list, lfirst_int(column)) == NULL)
 			continue;
-		assigned = lappend_int(assigned, lfirst_int(column));
-		assigned_positions = lappend_int(assigned_positions,
+		assigned.columns = lappend_int(assigned.columns, lfirst_int(column));
+		assigned.positions = lappend_int(assigned.positions,
 										 lfirst_int(position));
 	}
+	foreach(column, tess_referenced_columns(merge->table))
+		old_positions = lappend_int(old_positions,
+									add_value(merge, number,
+											  (Node *)
+												  tess_target_var(merge->table,
+																  merge->target,
+																  lfirst_int(
+																	  column))));
 	add_writes(merge,
-			   tess_write_move(merge->table, assigned, assigned_positions,
-							   all_columns, all_positions, NULL),
+			   tess_write_move(merge->table, &assigned, old_positions, NULL),
 			   number);
 	merge->strength = LCS_FORUPDATE;
 }

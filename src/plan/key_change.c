@@ -9,14 +9,13 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "commands/trigger.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/base.h"
 #include "plan/plan_internal.h"
 #include "route/route.h"
 
@@ -120,62 +119,28 @@ keeps_key(const KeyColumn *key, List *target_list)
 	return true;
 }
 
-/* A foreign key whose own action would take the place of the one that the
- * change of a key has, or that cannot be checked row by row: its name. */
-static const char *
-immovable_because(const TessTable *table)
+/* See plan_internal.h. */
+List *
+tess_referenced_columns(const TessTable *table)
 {
 	Relation rel = relation_open(table->relation, NoLock);
-	int count = rel->trigdesc != NULL ? rel->trigdesc->numtriggers : 0;
-	Oid constraint = InvalidOid;
+	List *columns = NIL;
+	ListCell *cell;
 
-	for (int i = 0; i < count; i++)
+	foreach(cell, tess_relation_referrers(rel))
 	{
-		const Trigger *trigger = &rel->trigdesc->triggers[i];
+		const TessReferrer *key = lfirst(cell);
 
-		if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK)
+		if (!tess_referrer_acts(key))
 			continue;
-		if (trigger->tgconstrrelid == table->relation)
-			constraint = trigger->tgconstraint;
-		switch (trigger->tgfoid)
-		{
-			case F_RI_FKEY_NOACTION_DEL:
-			case F_RI_FKEY_NOACTION_UPD:
-			case F_RI_FKEY_RESTRICT_DEL:
-			case F_RI_FKEY_RESTRICT_UPD:
-				break;
-			default:
-				constraint = trigger->tgconstraint;
-		}
+		for (int i = 0; i < key->count; i++)
+			columns = list_append_unique_int(columns, key->referenced[i]);
 	}
 	relation_close(rel, NoLock);
-	return OidIsValid(constraint) ? get_constraint_name(constraint) : NULL;
+	return columns;
 }
 
-static void
-refuse_change(const TessTable *table, const char *detail, const char *hint)
-{
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("cannot change the distribution key of table \"%s\"",
-						   table->name),
-					errdetail_internal("%s", detail), errhint("%s", hint)));
-}
-
-/* Errors if foreign keys keep the rows of the table where they are. */
-static void
-check_moves(const TessTable *table)
-{
-	const char *constraint = immovable_because(table);
-
-	if (constraint != NULL)
-		refuse_change(table,
-					  psprintf("Rows that go to another shard are deleted and inserted, which foreign key \"%s\" would not take for an update.",
-							   constraint),
-					  "Insert the row with its new key, let other rows refer to that, and delete the old row.");
-}
-
-/* Whether an action of MERGE may change the key of rows; errors where they
- * cannot be moved. */
+/* Whether an action of MERGE may change the key of rows. */
 bool
 tess_action_changes_key(TessJob *job, const MergeAction *action)
 {
@@ -186,17 +151,12 @@ tess_action_changes_key(TessJob *job, const MergeAction *action)
 	key.conditions = list_concat_copy(make_ands_implicit(
 										  (Expr *) job->parse->jointree->quals),
 									  make_ands_implicit((Expr *) action->qual));
-	if (keeps_key(&key, action->targetList))
-		return false;
-	check_moves(table);
-	return true;
+	return !keeps_key(&key, action->targetList);
 }
 
 /*
  * Notes whether the statement may change the key of rows.  An UPDATE then
- * moves them: a DELETE in one shard and an INSERT in another, which foreign
- * keys that refer to the table must not tell from the change of a key.  ON
- * CONFLICT may not change it; whether it does shows in each row (upsert.c).
+ * moves them: a DELETE in one shard and an INSERT in another.  ON CONFLICT may not change it; whether it does shows in each row (upsert.c).
  */
 void
 tess_check_key_change(TessJob *job)
@@ -218,6 +178,4 @@ tess_check_key_change(TessJob *job)
 		return;
 	key.conditions = make_ands_implicit((Expr *) parse->jointree->quals);
 	job->changes_key = !keeps_key(&key, parse->targetList);
-	if (job->changes_key)
-		check_moves(table);
 }

@@ -41,6 +41,47 @@ tess_columns_add_target(TessColumns *columns, Node *node)
 	}
 }
 
+/* A column of a target. */
+Var *
+tess_target_var(const TessTable *table, Index target, AttrNumber attno)
+{
+	Oid type;
+	int32 typmod;
+	Oid collation;
+
+	get_atttypetypmodcoll(table->relation, attno, &type, &typmod, &collation);
+	return makeVar(target, attno, type, typmod, collation, 0);
+}
+
+/* ROW(...) of all columns of the target, as it is written. */
+Node *
+tess_target_row(const Query *parse)
+{
+	Relation rel = relation_open(rt_fetch(parse->resultRelation, parse->rtable)->relid,
+								 NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	RowExpr *row = makeNode(RowExpr);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		const FormData_pg_attribute *column = TupleDescAttr(desc, i);
+
+		if (column->attisdropped)
+			continue;
+		row->args = lappend(row->args,
+							makeVar(parse->resultRelation, column->attnum,
+									column->atttypid, column->atttypmod,
+									column->attcollation, 0));
+		row->colnames = lappend(row->colnames,
+								makeString(pstrdup(NameStr(column->attname))));
+	}
+	row->row_typeid = RECORDOID;
+	row->row_format = COERCE_EXPLICIT_CALL;
+	row->location = -1;
+	relation_close(rel, NoLock);
+	return (Node *) row;
+}
+
 /* The target's columns that the nodes have to return. */
 TessColumns *
 tess_returning_columns(TessJob *job)
@@ -56,6 +97,9 @@ tess_returning_columns(TessJob *job)
 	foreach(cell, parse->withCheckOptions)
 		tess_columns_add_target(columns,
 								lfirst_node(WithCheckOption, cell)->qual);
+	/* an error shows the row */
+	if (parse->withCheckOptions != NIL)
+		tess_columns_add_target(columns, tess_target_row(parse));
 	tess_columns_add_any(columns, true);
 	return columns;
 }

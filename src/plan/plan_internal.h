@@ -28,10 +28,12 @@ extern bool tess_assigns_referenced(List *target_list, Oid relation);
 extern void tess_refuse_target(TessJob *job, const char *hint)
 	pg_attribute_noreturn();
 
-/* key_change.c: notes whether the statement may change the key of rows; raises
- * 0A000 where rows cannot be moved. */
+/* key_change.c: notes whether the statement may change the key of rows. */
 extern void tess_check_key_change(TessJob *job);
 extern bool tess_action_changes_key(TessJob *job, const MergeAction *action);
+/* Columns (int list) that foreign keys refer to which act, or come from the table
+ * itself: followers.c in exec/ wants their old values where a row moves. */
+extern List *tess_referenced_columns(const TessTable *table);
 
 /* columns.c: which columns of a table do we want, and as what? ------------ */
 
@@ -83,6 +85,9 @@ extern void tess_number_whole(PlannedStmt *stmt);
 /* Whether the nodes return the rows that are written, and which columns. */
 extern bool tess_wants_rows(const Query *parse);
 extern TessColumns *tess_returning_columns(TessJob *job);
+extern Node *tess_target_row(const Query *parse);
+extern Var *tess_target_var(const TessTable *table, Index target,
+							AttrNumber attno);
 /* Fills what a fragment says of the change it is for. */
 extern void tess_change_describe(TessJob *job, TessFragment *fragment,
 								 TessColumns *columns);
@@ -134,9 +139,17 @@ extern TessWrite *tess_write_insert_new(const TessTable *table,
 										const TessWrite *insert,
 										const TessRowKey *key,
 										const TessColumns *columns);
-extern List *tess_write_move(const TessTable *table, List *columns,
-							 List *positions, List *all_columns,
-							 List *all_positions, const TessColumns *returning);
+/* What a statement assigns to (attribute numbers), and where its source has the
+ * values; and the same of all columns of the new row. */
+typedef struct TessAssigned
+{
+	List *columns;
+	List *positions;
+	List *all_columns;
+	List *all_positions;
+} TessAssigned;
+extern List *tess_write_move(const TessTable *table, const TessAssigned *assigned,
+							 List *old_positions, const TessColumns *returning);
 
 /* dml_apply.c: shard and ctid, and SET lists of whole rows. */
 extern List *tess_hidden_columns(Index target);

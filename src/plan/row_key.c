@@ -6,12 +6,12 @@
 
 #include "access/genam.h"
 #include "access/relation.h"
-#include "catalog/pg_operator.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "base/base.h"
 #include "plan/plan_internal.h"
 
 /* True if the index has all rows, and its columns compare as they do in
@@ -177,15 +177,5 @@ tess_row_key_of_conflict(Oid relation, const OnConflictExpr *conflict)
 void
 tess_row_key_append_operator(StringInfo text, const TessRowKey *key, int i)
 {
-	Oid oid = list_nth_oid(key->operators, i);
-	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(oid));
-	Form_pg_operator form;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", oid);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	appendStringInfo(text, " OPERATOR(%s.%s) ",
-					 quote_identifier(get_namespace_name(form->oprnamespace)),
-					 NameStr(form->oprname));
-	ReleaseSysCache(tuple);
+	tess_operator_append(text, list_nth_oid(key->operators, i));
 }

@@ -363,21 +363,24 @@ write_moved(const TessTable *table)
  * The writes of rows that are found and may get another key: those that leave
  * their shard are deleted there and inserted where they belong.  all_columns
  * are those that have values of their own (not generated), columns those that
- * are assigned to.
+ * are assigned to.  Where old_positions are, the child has the old values of
+ * tess_referenced_columns().
  */
 List *
-tess_write_move(const TessTable *table, List *columns, List *positions,
-				List *all_columns, List *all_positions,
-				const TessColumns *returning)
+tess_write_move(const TessTable *table, const TessAssigned *assigned,
+				List *old_positions, const TessColumns *returning)
 {
 	TessWrite *gone = write_moved(table);
-	TessWrite *changed = tess_write_update(table, columns, positions, returning);
-	TessWrite *put = tess_write_insert(table, all_columns, all_positions,
-									   returning);
+	TessWrite *changed = tess_write_update(table, assigned->columns,
+										   assigned->positions, returning);
+	TessWrite *put = tess_write_insert(table, assigned->all_columns,
+									   assigned->all_positions, returning);
 
 	gone->key_position = put->key_position;
 	changed->rows = TESS_WRITE_STAYING;
 	changed->key_position = put->key_position;
 	put->rows = TESS_WRITE_MOVING;
+	put->old_columns = tess_referenced_columns(table);
+	put->old_positions = old_positions;
 	return list_make3(gone, changed, put);
 }

@@ -102,6 +102,8 @@ static const Field write_fields[] =
 	 FIELD(TessWrite, head, FIELD_NODE),
 	 FIELD(TessWrite, tail, FIELD_NODE),
 	 FIELD(TessWrite, key_position, FIELD_INT),
+	 FIELD(TessWrite, old_columns, FIELD_NODE),
+	 FIELD(TessWrite, old_positions, FIELD_NODE),
 	 FIELD(TessWrite, conflict_positions, FIELD_NODE),
 	 FIELD(TessWrite, has_opaque_conflict, FIELD_BOOL),
 	 FIELD(TessWrite, sends_here_at_once, FIELD_BOOL),

@@ -233,6 +233,10 @@ typedef struct TessWrite
 	List *head;		  /* template */
 	List *tail;		  /* template */
 	int key_position; /* child column of the new key; -1: NULL */
+	/* INSERT of rows that move: attribute numbers that rows of other tables refer
+	 * to (int list), and child columns that have their old values */
+	List *old_columns;
+	List *old_positions;
 	/* ON CONFLICT DO UPDATE: indexes in columns of what conflicts are about;
 	 * NIL where no row can conflict with another */
 	List *conflict_positions;
