@@ -122,10 +122,10 @@ COMMENT ON FUNCTION tessera_internal.delete_moved(anyelement, tid[])
 	IS 'deletes rows of a shard by ctid, as moved: statements that wait for them fail instead of passing them by';
 
 -- views WITH CHECK OPTION
-CREATE FUNCTION tessera_internal.check_option(condition boolean, view text) RETURNS boolean
-	LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tess_check_option';
-COMMENT ON FUNCTION tessera_internal.check_option(boolean, text)
-	IS 'true, or the error of a row that violates the check option of a view';
+CREATE FUNCTION tessera_internal.violates_check_option(view text, relation oid, changed int2vector, new_row record) RETURNS boolean
+	LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tess_check_option_violated';
+COMMENT ON FUNCTION tessera_internal.violates_check_option(text, oid, int2vector, record)
+	IS 'the error of a row of a table, some columns of which were changed, that violates the check option of a view';
 
 -- rows that another server has computed, to be joined with those of shards
 CREATE FUNCTION tessera_internal.shipped_rows_support(internal) RETURNS internal

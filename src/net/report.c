@@ -2,13 +2,19 @@
  * report.c - what a node says, in the words of this server: errors with the
  * node's SQLSTATE and fields, lost connections, failures to connect, notices.
  *
- * A message of a node is never changed: "on node ..." is added as context.
+ * A message of a node is not changed, but for the schema of a type, which nodes
+ * always say, and this session may not have to: "on node ..." is added as context.
  * Passwords are never part of what libpq says, and connection strings are
  * never printed here.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
 
 #include "net/net_internal.h"
 
@@ -68,6 +74,32 @@ make_error(int sqlstate, char *message)
 	return error;
 }
 
+/* Names the type that an error is about as this session would.  Not outside of a
+ * transaction, where types cannot be looked up. */
+static void
+name_type(ErrorData *error)
+{
+	Oid schema;
+	Oid type = InvalidOid;
+	char *said;
+	char *at;
+
+	if (error->datatype_name == NULL || error->schema_name == NULL ||
+		!IsTransactionState())
+		return;
+	schema = get_namespace_oid(error->schema_name, true);
+	if (OidIsValid(schema))
+		type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+							   CStringGetDatum(error->datatype_name),
+							   ObjectIdGetDatum(schema));
+	said = quote_qualified_identifier(error->schema_name, error->datatype_name);
+	at = strstr(error->message, said);
+	if (OidIsValid(type) && at != NULL)
+		error->message = psprintf("%.*s%s%s", (int) (at - error->message),
+								  error->message, format_type_be(type),
+								  at + strlen(said));
+}
+
 /* The error that a result holds, ready for ThrowErrorData; palloc'd. */
 ErrorData *
 tess_report_result(TessSession *session, const PGresult *result)
@@ -90,6 +122,7 @@ tess_report_result(TessSession *session, const PGresult *result)
 	error->column_name = copy_field(result, PG_DIAG_COLUMN_NAME);
 	error->datatype_name = copy_field(result, PG_DIAG_DATATYPE_NAME);
 	error->constraint_name = copy_field(result, PG_DIAG_CONSTRAINT_NAME);
+	name_type(error);
 	if (context)
 		error->context = psprintf(_("%s\non node \"%s\""), context,
 								  session->node_name);

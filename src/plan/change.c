@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "nodes/extensible.h"
@@ -25,6 +26,7 @@
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
 #include "parser/parse_func.h"
+#include "parser/parsetree.h"
 #include "utils/builtins.h"
 
 #include "plan/plan_internal.h"
@@ -248,33 +250,59 @@ add_child_columns(PlannerInfo *root, TessFragment *fragment, List *scan_tlist,
 	return scan_tlist;
 }
 
+/* The error of a row that violates the check option of a view. */
+static Expr *
+check_option_error(const Query *parse, const char *view)
+{
+	Oid types[] = {TEXTOID, OIDOID, INT2VECTOROID, RECORDOID};
+	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
+	Bitmapset *changed = bms_union(rte->insertedCols, rte->updatedCols);
+	int16 *attnums = palloc(sizeof(int16) * Max(bms_num_members(changed), 1));
+	int count = 0;
+	int at = -1;
+
+	while ((at = bms_next_member(changed, at)) >= 0)
+		attnums[count++] = at + FirstLowInvalidHeapAttributeNumber;
+	return (Expr *)
+		makeFuncExpr(LookupFuncName(list_make2(makeString("tessera_internal"),
+											   makeString("violates_check_option")),
+									lengthof(types), types, false),
+					 BOOLOID,
+					 list_make4(makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID,
+										  -1, CStringGetTextDatum(view), false,
+										  false),
+								makeConst(OIDOID, -1, InvalidOid, sizeof(Oid),
+										  ObjectIdGetDatum(rte->relid), false,
+										  true),
+								makeConst(INT2VECTOROID, -1, InvalidOid, -1,
+										  PointerGetDatum(
+											  buildint2vector(attnums, count)),
+										  false, false),
+								tess_target_row(parse)),
+					 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
 /* Conditions that end the statement where a row that was written violates the
  * check option of a view. */
 static List *
 check_options(PlannerInfo *root)
 {
-	Oid types[] = {BOOLOID, TEXTOID};
 	List *checks = NIL;
 	ListCell *cell;
 
 	foreach(cell, root->parse->withCheckOptions)
 	{
 		WithCheckOption *option = lfirst_node(WithCheckOption, cell);
-		List *name = list_make2(makeString("tessera_internal"),
-								makeString("check_option"));
-		Expr *view = (Expr *) makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1,
-										CStringGetTextDatum(option->relname),
-										false, false);
-		/* the planner has made a list of it */
-		Expr *condition = make_ands_explicit(
-			copyObject(castNode(List, option->qual)));
+		CaseExpr *check = makeNode(CaseExpr);
+		CaseWhen *holds = makeNode(CaseWhen);
 
-		checks = lappend(checks,
-						 makeFuncExpr(LookupFuncName(name, lengthof(types),
-													 types, false),
-									  BOOLOID, list_make2(condition, view),
-									  InvalidOid, InvalidOid,
-									  COERCE_EXPLICIT_CALL));
+		/* the planner has made a list of it */
+		holds->expr = make_ands_explicit(copyObject(castNode(List, option->qual)));
+		holds->result = (Expr *) makeBoolConst(true, false);
+		check->casetype = BOOLOID;
+		check->args = list_make1(holds);
+		check->defresult = check_option_error(root->parse, option->relname);
+		checks = lappend(checks, check);
 	}
 	return checks;
 }
