@@ -27,11 +27,13 @@
 extern List *tess_deparse_query(const Query *query, const char **reason);
 
 /* Same for a SELECT whose FROM begins with a subquery, in nested parentheses:
- * 1, or 2 where it is a side of a join.  The subquery alone becomes *template,
+ * 1, or 2 where it is a side of a join; or, if inner, the subquery that the FROM of
+ * that one begins with.  The subquery alone becomes *template,
  * and *frame (two Strings) what stands around it, so that a union of the shards'
  * subqueries may take its place.  False with *reason if it cannot be sent. */
-extern bool tess_deparse_framed(const Query *query, int nested, List **template,
-								List **frame, const char **reason);
+extern bool tess_deparse_framed(const Query *query, int nested, bool inner,
+								List **template, List **frame,
+								const char **reason);
 
 /* Same for INSERT ... VALUES (one row whose expressions are Params, numbered
  * after those of the rest of the statement): the text before the row into

@@ -32,6 +32,7 @@ typedef struct QueryText
 {
 	int nested; /* parentheses around the subquery that FROM begins with, which
 				 * is to be cut out; 0: none is */
+	bool inner; /* cut out the one that the subquery's FROM begins with */
 	char *sql;
 	List *names; /* in sql, of TessName * */
 	int start;	 /* of that subquery */
@@ -174,6 +175,16 @@ find_subquery(const Query *query, TessNormalized *normalized, QueryText *text)
 	bool found = tess_names_first_subquery(text->sql, text->nested,
 										   &text->start, &text->end);
 
+	if (found && text->inner)
+	{
+		int outer = text->start;
+
+		found = tess_names_first_subquery(pnstrdup(text->sql + outer,
+												   text->end - outer),
+										  1, &text->start, &text->end);
+		text->start += outer;
+		text->end += outer;
+	}
 	foreach(cell, text->names)
 	{
 		const TessName *name = lfirst(cell);
@@ -323,10 +334,10 @@ tess_deparse_query(const Query *query, const char **reason)
 }
 
 bool
-tess_deparse_framed(const Query *query, int nested, List **template,
+tess_deparse_framed(const Query *query, int nested, bool inner, List **template,
 					List **frame, const char **reason)
 {
-	QueryText text = {nested};
+	QueryText text = {nested, inner};
 
 	write_query(query, &text);
 	if (text.refusal != NULL)

@@ -158,6 +158,17 @@ wants_row(const PathTarget *target)
 	return false;
 }
 
+/* True if the fragment's own text will do: nothing is around it, and it is not
+ * to be one statement for all shards of a node. */
+static bool
+is_bare(const TessDraft *draft)
+{
+	return draft->sent == NIL &&
+		   list_length(draft->columns->node_tlist) ==
+			   list_length(tess_fragment_columns(draft->fragment)) &&
+		   !tess_frame_tables(draft, copyObject(draft->fragment->query));
+}
+
 static Plan *
 plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		  List *tlist, List *clauses, List *custom_plans)
@@ -168,11 +179,7 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 
 	tess_draft_split(draft, clauses);
 	tess_draft_add_columns(draft, target);
-	if (wants_row(target) ||
-		(draft->sent == NIL &&
-		 list_length(draft->columns->node_tlist) ==
-			 list_length(tess_fragment_columns(draft->fragment))) ||
-		!tess_draft_write(draft, &reason))
+	if (wants_row(target) || is_bare(draft) || !tess_draft_write(draft, &reason))
 		write_whole(draft, clauses, target);
 	return (Plan *) tess_draft_plan(root, draft, &path->path, tlist);
 }

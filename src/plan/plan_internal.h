@@ -260,6 +260,7 @@ typedef struct TessDraft
 	struct TessShipment *ship; /* NULL: no join */
 
 	List *template; /* NIL until it is written */
+	List *frame;	/* see TessFragment */
 } TessDraft;
 
 extern TessDraft *tess_draft_make(PlannerInfo *root, RelOptInfo *rel);
@@ -274,6 +275,9 @@ extern SortGroupClause *tess_draft_clause(TessDraft *draft, Expr *expr,
 extern bool tess_draft_write(TessDraft *draft, const char **reason);
 extern CustomScan *tess_draft_plan(PlannerInfo *root, const TessDraft *draft,
 								   const Path *path, List *tlist);
+
+/* frame_tables.c */
+extern bool tess_frame_tables(const TessDraft *draft, Query *query);
 
 /* ship_query.c: rows of a draft are joined with rows that are sent ---------- */
 

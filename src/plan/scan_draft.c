@@ -390,6 +390,22 @@ set_output(const TessDraft *draft, Query *query)
 	query->limitCount = draft->limit_count;
 }
 
+/* Makes one statement for all shards of a node, where that is worth it. */
+static bool
+write_framed(TessDraft *draft, const Query *query)
+{
+	Query *copy;
+	const char *reason;
+
+	if (draft->fragment == NULL)
+		return false;
+	copy = copyObject((Query *) query);
+	return tess_frame_tables(draft,
+							 linitial_node(RangeTblEntry, copy->rtable)->subquery) &&
+		   tess_deparse_framed(copy, 1, true, &draft->template, &draft->frame,
+							   &reason);
+}
+
 /* Makes the draft's template.  False with *reason (a phrase) if it cannot be
  * written so that a node would read what is meant. */
 bool
@@ -403,6 +419,8 @@ tess_draft_write(TessDraft *draft, const char **reason)
 		return tess_ship_write(draft->ship, query, source,
 							   list_length(draft->bindings.exprs),
 							   &draft->template, reason);
+	if (write_framed(draft, query))
+		return true;
 	draft->template = tess_deparse_query(query, reason);
 	return draft->template != NIL;
 }
@@ -449,6 +467,7 @@ make_fragment(const TessDraft *draft)
 	fragment->relations = draft->fragment ? draft->fragment->relations
 										  : list_make1_oid(draft->rte->relid);
 	fragment->template = draft->template;
+	fragment->frame = draft->frame;
 	fragment->param_types = tess_binding_types(&draft->bindings);
 	fragment->has_prune = draft->prune != NULL;
 	fragment->locks_rows = tess_mark_of(draft->rte, &strength, &policy);

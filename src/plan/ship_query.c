@@ -462,7 +462,7 @@ tess_ship_write(TessShipment *ship, Query *query, Query *source,
 	query->hasSubLinks = source->hasSubLinks;
 	set_from(ship, query, make_shipped_entry(ship, param_count));
 	return tess_deparse_framed(query, ship->jointype == JOIN_LEFT ? 2 : 1,
-							   template, &ship->frame, reason);
+							   false, template, &ship->frame, reason);
 }
 
 /* The position of a column in the rows of the path that is shipped. */
