@@ -1,6 +1,6 @@
 /*
  * batch_internal.h - rows on their way to shards, between batch.c, which gathers
- * them, and batch_send.c, which makes statements of them.
+ * them, and batch_send.c, which makes statements of them, and batch_arrays.c.
  */
 #ifndef TESS_BATCH_INTERNAL_H
 #define TESS_BATCH_INTERNAL_H
@@ -55,6 +55,8 @@ struct TessBatches
 	TessParams tail_params;
 	Oid *wire_types; /* of the tail and MAX_ROWS rows; grows */
 	int wire_type_count;
+	bool knows_array_types;
+	Oid *array_types; /* of the tail and an array a column; NULL: no such */
 
 	Batch **open; /* by shard; one for a reference table */
 	Size open_bytes;
@@ -76,6 +78,11 @@ tess_batch_goes_here(const Batch *batch)
 {
 	return batch->branch == NULL || batch->branch->is_local;
 }
+
+/* batch_arrays.c */
+extern bool tess_batch_is_arrays(const Batch *batch);
+extern char *tess_batch_arrays_sql(const Batch *batch);
+extern TessParams *tess_batch_arrays_params(const Batch *batch);
 
 /* batch_send.c */
 extern void tess_batch_send_to_copies(Batch *batch);

@@ -85,13 +85,15 @@ statement_text(const Batch *batch)
 {
 	const TessBatches *batches = batch->batches;
 
+	if (tess_batch_is_arrays(batch))
+		return tess_batch_arrays_sql(batch);
 	return tess_write_sql(batches->write, batch->shard_id, batch->rows,
 						  batches->args->count);
 }
 
-/* The parameters of a batch's statement.  In the current context. */
+/* The parameters of VALUES.  In the current context. */
 static TessParams *
-make_params(Batch *batch)
+make_values_params(Batch *batch)
 {
 	TessBatches *batches = batch->batches;
 	const TessParams *tail = &batches->tail_params;
@@ -120,6 +122,21 @@ make_params(Batch *batch)
 	return params;
 }
 
+/* The parameters of a batch's statement.  In the current context. */
+static TessParams *
+make_params(Batch *batch)
+{
+	return tess_batch_is_arrays(batch) ? tess_batch_arrays_params(batch)
+									   : make_values_params(batch);
+}
+
+/* Texts with many VALUES are long, and of many lengths. */
+static bool
+comes_again(const Batch *batch)
+{
+	return batch->rows == 1 || tess_batch_is_arrays(batch);
+}
+
 /* Queues a batch on a node.  In the batch's context. */
 static void
 queue_batch(Batch *batch, TessBranch *branch, const char *sql)
@@ -129,10 +146,9 @@ queue_batch(Batch *batch, TessBranch *branch, const char *sql)
 
 	sending->batch = batch;
 	sending->branch = branch;
-	/* texts for several rows are long, and of many lengths */
 	tess_replies_queue(batches->replies, branch, sql, make_params(batch),
 					   batches->binary_result, batches->write->returns,
-					   batch->rows == 1, sending);
+					   comes_again(batch), sending);
 }
 
 /* The ordinal of a row of RETURNING: that of row number, or (-1) of the one
@@ -331,7 +347,7 @@ tess_batch_run_alone(Batch *batch)
 							.role = batches->fragment->role,
 							.sql = statement_text(batch),
 							.params = make_params(batch),
-							.comes_again = batch->rows == 1,
+							.comes_again = comes_again(batch),
 							.take_rows = batches->write->returns ? returned_alone
 																 : NULL,
 							.arg = &sending,

@@ -205,7 +205,8 @@ typedef enum TessWriteRows
 
 /*
  * A form of statement that rows are sent with.  The statement for n rows is
- *   INSERT: head, n times "(values)" separated by commas, tail
+ *   INSERT: head, n times "(values)" separated by commas, tail; where the head
+ *     ends with "VALUES ", another source of such rows may stand there instead
  *   UPDATE, DELETE: head, n times "(number, ctid, values)", tail
  *   SELECT (of what conflicts): head, n times "(number, values)", tail
  * where parameters of the tail are $1..$t (custom_exprs) and those of the rows

@@ -51,7 +51,9 @@ sub cost
 	return ($used[0], $used[0] + $used[1] + $used[2]);
 }
 
-for my $table (sort keys %rows_of)
+my @chosen = grep { $_->[0] =~ /$only/ } @measures;
+my %needed = map { $_->[1] => 1 } @chosen;
+for my $table (sort keys %needed)
 {
 	my ($columns, $count, $values) = @{ $rows_of{$table} };
 
@@ -84,7 +86,7 @@ sub statements
 }
 
 my @results;
-for my $measure (grep { $_->[0] =~ /$only/ } @measures)
+for my $measure (@chosen)
 {
 	my ($name, $table, $options, $goal, $goal_here) = @$measure;
 	my (@total, @here, @plain);
