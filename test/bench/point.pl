@@ -7,7 +7,8 @@
 #   ONLY=REGEX     cells whose name "workload protocol clients" matches
 #   COUNT=20000    transactions of a measurement (of several statements: a fifth)
 #   ROUNDS=3
-# Prints a table, and one line of JSON for each cell.
+# Prints a table, with the goal of each ratio beside it, and one line of JSON for
+# each cell.
 use strict;
 use warnings;
 use CpuTime qw(median processes_of);
@@ -198,7 +199,8 @@ my $tpcb_keys = <<"SCRIPT";
 SCRIPT
 my $transfer = choose('x', split /\n/, keys_of_node('node1')) . choose('y', split /\n/, keys_of_node('node2'));
 
-# script: of pgbench; statement and params: of round_trip; lacks: a peer that cannot
+# script: of pgbench; statement and params: of round_trip; lacks: a peer that cannot;
+# goal: of times the CPU of plain PostgreSQL, for those without a floor
 my %workload = (
 	select => {
 		script => "${id}SELECT v, t FROM a WHERE id = :id;\n",
@@ -235,11 +237,13 @@ my %workload = (
 		table => 'a',
 	},
 	procedure => {
+		goal => 1.7,
 		script => "${tpcb_keys}CALL tpcb(:bid, :aid, :tid, :delta);\n",
 		table => 'accounts',
 		changes => 'SELECT count(*) FROM history',
 	},
 	tpcb => {
+		goal => 2.2,
 		script => <<"SCRIPT",
 ${tpcb_keys}BEGIN;
 UPDATE accounts SET abalance = abalance + :delta WHERE bid = :bid AND aid = :aid;
@@ -253,6 +257,7 @@ SCRIPT
 		changes => 'SELECT count(*) FROM history',
 	},
 	transfer => {
+		goal => 3.5,
 		script => "${transfer}BEGIN;\nUPDATE a SET v = v - 1 WHERE id = :x;\nUPDATE a SET v = v + 1 WHERE id = :y;\nEND;\n",
 		table => 'a',
 		lacks => 'straight',
@@ -456,6 +461,14 @@ for my $round (1 .. $rounds)
 	$_->finish for @held;
 }
 
+# What the ratios of a cell are to be at most.
+sub goals_of
+{
+	my ($cell) = @_;
+	my $goal = $workload{ $cell->{workload} }{goal};
+	return { alone_to_plain => 1.25, $goal ? (tessera_to_plain => $goal) : (tessera_to_floor => 1.2) };
+}
+
 # A cell's medians over rounds; ratios are of what was measured in the same round.
 sub summary
 {
@@ -479,6 +492,8 @@ sub summary
 		$sum{ratios}{"${of}_to_$to"} = 0 + sprintf '%.2f', median(
 			map { $_->{$to}{cpu_us} > 0 ? $_->{$of}{cpu_us} / $_->{$to}{cpu_us} : undef } @{ $cell->{rounds} });
 	}
+	$sum{goals} = goals_of($cell);
+	delete @{ $sum{goals} }{ grep { !defined $sum{ratios}{$_} } keys %{ $sum{goals} } };
 	return \%sum;
 }
 
@@ -486,6 +501,16 @@ sub shown
 {
 	my ($format, $value) = @_;
 	return defined $value ? sprintf($format, $value) : sprintf('%9s', '-');
+}
+
+# A ratio, and its goal: "!" where it is missed.
+sub ratio_shown
+{
+	my ($sum, $name) = @_;
+	my ($ratio, $goal) = ($sum->{ratios}{$name}, $sum->{goals}{$name});
+
+	return shown('%9.2f', $ratio) . ' ' x 7 unless defined $ratio && defined $goal;
+	return sprintf '%9.2f%s<%-5s', $ratio, $ratio > $goal ? '!' : ' ', $goal;
 }
 
 # What the figures are figures of.
@@ -504,7 +529,7 @@ sub report
 	my @lines = map { $json->encode($_) } about(), @summaries;
 
 	note 'time: CPU of all server processes, microseconds a transaction: medians';
-	note sprintf "time: %-34s" . '%9s' x @columns . '%9s' x 4, '', @columns,
+	note sprintf "time: %-34s" . '%9s' x @columns . '%9s' . '%9s       ' x 3, '', @columns,
 	  't/here', 't/plain', 't/floor', 'a/plain';
 	for my $i (0 .. $#summaries)
 	{
@@ -512,7 +537,7 @@ sub report
 		note sprintf "time: %-34s%s%s%s", $cells[$i]{name},
 		  join('', map { shown('%9.1f', $sum->{peers}{$_}{cpu_us}) } @columns),
 		  shown('%9.1f', $sum->{peers}{tessera}{own_us}),
-		  join('', map { shown('%9.2f', $sum->{ratios}{$_}) } @ratios);
+		  join('', map { ratio_shown($sum, $_) } @ratios);
 	}
 	note 'time: transactions a second, and latency in ms: medians';
 	note sprintf "time: %-34s" . '%16s' x @peers, '', @peers;
