@@ -11,6 +11,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_collation.h"
@@ -115,7 +116,10 @@ note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 	ObjectAddressSet(address, class_id, object_id);
 	if (access == OAT_POST_CREATE || access == OAT_POST_ALTER)
 		note(&address, NULL);
-	else if (access == OAT_DROP)
+	/* A member of an extension has no row, and may have lost what it is named by:
+	 * its functions go after the type they are about. */
+	else if (access == OAT_DROP &&
+			 !OidIsValid(getExtensionOfObject(class_id, object_id)))
 	{
 		object = tess_object_identify(class_id, object_id);
 		if (object != NULL &&
