@@ -21,8 +21,11 @@ my $fail = "SET tessera.snapshot_timeout = 300";
 my $sum = 'SELECT sum(balance) FROM accounts';
 my $both = 'SELECT sum(a.balance) + max(p.balance) FROM accounts a, purse p';
 # of both nodes, but each statement is of one
-my $write = join ' ', 'BEGIN;',
-	(map { "UPDATE accounts SET balance = balance WHERE id = $_;" } 1 .. 8), 'COMMIT';
+sub write_of
+{
+	return join ' ', 'BEGIN;', (map { "UPDATE accounts SET balance = balance WHERE id = $_;" } @_), 'COMMIT';
+}
+my $write = write_of(1 .. 8);
 
 # A node that has been told to wait with its next snapshot, until it is told to
 # go on.
@@ -93,6 +96,55 @@ hold('error');
 $cluster->refused($both, '\w+', qr/snapshot_take/, 'an error of the node is the statement\'s');
 $cluster->gives($windows, '0', 'and closes the window');
 let_go();
+
+# Commits do not wait for each other, nor do snapshots: only the one for the other, in the
+# order in which they come.
+{
+	my ($holder, $first, $second, $third, @readers) = map { $cluster->client } 1 .. 6;
+	my $locks = q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 3};
+
+	$holder->ask('SELECT pg_advisory_lock(9)');
+	$first->ask("SET tessera.fault_points = 'xact_before_commit_prepared:lock:9'");
+	$first->send($write);
+	$cluster->wait_for(q{SELECT count(*) = 1 FROM pg_locks
+		WHERE locktype = 'advisory' AND objid = 9 AND NOT granted});
+	is($second->ask(write_of(9 .. 16)), '',
+		'a commit of several nodes does not wait for another one');
+	for my $n (0, 1)
+	{
+		$readers[$n]->ask("SET tessera.snapshot_timeout = '60s'");
+		$readers[$n]->send($sum);
+		$cluster->wait_for("SELECT ($locks AND mode = 'ShareLock' AND NOT granted) = $n + 1");
+	}
+	$third->send(write_of(17 .. 24));
+	$cluster->wait_for($waits);
+	ok(1, 'a commit that comes later waits behind them');
+	hold('wait');
+	$holder->ask('SELECT pg_advisory_unlock(9)');
+	is($first->answer, '', 'the first one is done');
+	$cluster->wait_for("SELECT ($windows) = 2");
+	ok(1, 'two snapshots are taken at the same time');
+	$cluster->gives("$locks AND mode = 'RowExclusiveLock' AND granted", '0', 'while nobody commits');
+
+	# One node's commits are done, and what it says is withheld: they may be in the snapshots or not.
+	my ($n, $row) = split /\|/, $cluster->query(q{SELECT right(node, 1), format('FROM public_%s.accounts WHERE id = 25', shard_id)
+		FROM tessera.shard_of('accounts', 25)});
+	my $version = $cluster->node_query($n, "SELECT xmin $row");
+	$second->send('UPDATE accounts SET balance = balance WHERE id = 25');
+	$cluster->node($n)->poll_query_until($TesseraCluster::DATABASE, "SELECT xmin <> '$version'::xid $row");
+	my $reader = $cluster->client;
+	$reader->send('SELECT balance FROM accounts WHERE id = 25');
+	$cluster->wait_for("SELECT state = 'active' AND wait_event IS NOT NULL FROM pg_stat_activity WHERE pid = " . $_->pid)
+	  for $second, $reader;
+	ok(!$_->has_answered, 'a commit, or a read, of one node is withheld while windows are open') for $second, $reader;
+	let_go();
+	is($second->answer, '', 'until they are closed');
+	is($reader->answer, '1', 'so is what was read');
+	$reader->finish;
+	is($_->answer, '40', 'a reader') for @readers;
+	is($third->answer, '', 'and the commit behind them');
+	$_->finish for $holder, $first, $second, $third, @readers;
+}
 
 # Parallel workers of a node read what their leader reads.
 for my $n (1, 2)
