@@ -111,6 +111,7 @@ SELECT how('WITH o AS (INSERT INTO numbered (k, v) VALUES ($1, ''parent'') RETUR
 SELECT how('WITH o AS (INSERT INTO numbered (v, k) VALUES (''a'', $1), (''b'', $1), (''c'', $1) RETURNING *) INSERT INTO d SELECT k, id, v || other FROM o RETURNING *', 11);
 SELECT how('WITH o AS (INSERT INTO numbered (k) VALUES ($1) RETURNING *), l AS (INSERT INTO d VALUES ($1, currval(''numbered_id_seq''), ''l'')) SELECT k, id FROM o', NULL);
 SELECT how('WITH o AS (INSERT INTO numbered (v, k) VALUES (''a'', $1), (''b'', $2) RETURNING *) SELECT * FROM o', 11, 12);
+SELECT how('WITH o AS (INSERT INTO numbered (v, k) VALUES ((random() * 0 + $2)::text, $1) RETURNING *) SELECT v FROM o', 11, 12);
 SELECT how('INSERT INTO numbered (k, v) SELECT k, v FROM d WHERE k = 11 AND id > 1');
 SELECT how('WITH q AS (SELECT count(*) AS c FROM d WHERE k = 11) INSERT INTO e (k, id) VALUES (11, (SELECT c FROM q)), (11, 1000 + (SELECT c FROM q)) RETURNING *');
 -- NULL is a key, too

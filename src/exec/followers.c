@@ -163,7 +163,6 @@ run_over_rows(const TessFollowers *followers, const TessReferrer *key,
 {
 	Oid types[2 * INDEX_MAX_KEYS];
 	Datum values[2 * INDEX_MAX_KEYS];
-	char nulls[2 * INDEX_MAX_KEYS];
 	int result;
 
 	for (int i = 0; i < key->count; i++)
@@ -175,12 +174,10 @@ run_over_rows(const TessFollowers *followers, const TessReferrer *key,
 		types[i] = types[key->count + i] = get_array_type(
 			old_values->element_type);
 		values[i] = makeArrayResult(old_values, CurrentMemoryContext);
-		nulls[i] = ' ';
 		values[key->count + i] = makeArrayResult(new_values,
 												 CurrentMemoryContext);
-		nulls[key->count + i] = ' ';
 	}
-	result = SPI_execute_with_args(sql, 2 * key->count, types, values, nulls,
+	result = SPI_execute_with_args(sql, 2 * key->count, types, values, NULL,
 								   reads, limit);
 	if (result != SPI_OK_SELECT && result != SPI_OK_UPDATE)
 		elog(ERROR, "a statement about referring rows ended with %s",

@@ -28,6 +28,9 @@
 #include "base/base.h"
 #include "fragment/fragment_internal.h"
 
+/* Of nodes that stand for a parameter already: no place in a statement. */
+#define BOUND_LOCATION (-2)
+
 static Node *bind_mutator(Node *node, TessBindings *bindings);
 
 /* Of a subquery at the level of the statement: has it one value per
@@ -203,7 +206,21 @@ bind_inserted(TessBindings *bindings, Node *value)
 		return value;
 	/* never the same as another one */
 	bindings->exprs = lappend(bindings->exprs, copyObject(value));
-	return param_for(value, list_length(bindings->exprs));
+	value = param_for(value, list_length(bindings->exprs));
+	if (IsA(value, CollateExpr))
+		((CollateExpr *) value)->location = BOUND_LOCATION;
+	else
+		castNode(Param, value)->location = BOUND_LOCATION;
+	return value;
+}
+
+/* True for what bind_inserted made. */
+static bool
+is_bound(Node *node)
+{
+	return (IsA(node, Param) && ((Param *) node)->location == BOUND_LOCATION) ||
+		   (IsA(node, CollateExpr) &&
+			((CollateExpr *) node)->location == BOUND_LOCATION);
 }
 
 /* Defaults that are to be computed for each row become columns of VALUES: the
@@ -335,17 +352,24 @@ bind_mutator(Node *node, TessBindings *bindings)
 
 	if (node == NULL)
 		return NULL;
+	if (is_bound(node))
+		return copyObject(node);
 	if (IsA(node, Query))
 	{
 		bool ran_subqueries = bindings->runs_subqueries;
+
+		/* whole, before any part of what is computed here is bound */
+		if (((Query *) node)->commandType == CMD_INSERT)
+		{
+			node = copyObject(node);
+			bind_rows(bindings, (Query *) node);
+		}
 
 		/* what is in it is not at the level of the statement */
 		bindings->runs_subqueries = false;
 		result = (Node *) query_tree_mutator((Query *) node, bind_mutator,
 											 bindings, 0);
 		bindings->runs_subqueries = ran_subqueries;
-		if (((Query *) result)->commandType == CMD_INSERT)
-			bind_rows(bindings, (Query *) result);
 		return result;
 	}
 	if (must_bind(bindings, node))
