@@ -69,6 +69,15 @@ SELECT * FROM asks('SELECT k FROM a WHERE kind = 3 AND 1 < (SELECT count(*) FROM
 -- what a WITH query or an outer level gives is not known inside
 SELECT * FROM asks('WITH w AS MATERIALIZED (SELECT 3 AS kind) SELECT k, (SELECT sum(v) FROM b WHERE b.x = a.x) FROM a WHERE kind = (SELECT kind FROM w)');
 SELECT * FROM asks('SELECT d.x, s.n FROM dim d, LATERAL (SELECT sum((SELECT sum(v) FROM b WHERE b.x = a.x)) AS n FROM a WHERE kind = d.x) s WHERE d.x < 3');
+-- nor is what such a condition keeps from failing asked without it
+SELECT * FROM asks('WITH w AS MATERIALIZED (SELECT 4 AS kind) SELECT k, (SELECT sum(v) FROM b WHERE b.x = a.x) FROM a WHERE kind <> (SELECT kind FROM w) AND 12 / (kind - 4) < 0 AND y = 3');
+SELECT * FROM asks('SELECT d.x, s.n FROM dim d, LATERAL (SELECT sum((SELECT sum(v) FROM b WHERE b.x = a.x)) AS n FROM a WHERE kind <> d.x AND 12 / (kind - 4) < 0 AND y = 3) s WHERE d.x = 4');
+SELECT * FROM asks('SELECT k, (SELECT sum(v) FROM b WHERE b.x = a.x) FROM a WHERE kind <> 4 AND 12 / (kind - 4) < 0 AND y = 3');
+-- conditions that another time other rows may pass: each row has a group of five
+SELECT count(*) FROM (SELECT x, (SELECT count(*) FROM b WHERE b.x = here.x) AS n FROM here WHERE x IN (SELECT x FROM a WHERE kind < 20 LIMIT 3)) s WHERE n <> 5;
+SELECT count(*) FROM (SELECT x, (SELECT count(*) FROM b WHERE b.x = here.x) AS n FROM here WHERE x < 1000 AND x IN (SELECT x FROM dim TABLESAMPLE bernoulli (10))) s WHERE n <> 5;
+SELECT count(*) FROM (SELECT x, (SELECT count(*) FROM b WHERE b.x = here.x) AS n FROM here WHERE x < 1000 AND x = ANY (ARRAY(SELECT x FROM a TABLESAMPLE bernoulli (5)))) s WHERE n <> 5;
+
 -- a volatile condition is asked once a row
 CREATE SEQUENCE calls;
 SELECT count(*) FROM (SELECT k, (SELECT sum(v) FROM b WHERE b.x = here.x) FROM here, (SELECT 1 AS k) one WHERE kind = 3 AND nextval('calls') > 0) s;

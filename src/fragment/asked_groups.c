@@ -13,14 +13,16 @@
  * by which few rows of b leave their shards.  What makes it exact: a row of the
  * result has passed all conditions of WHERE, the repeated ones too, so its group
  * is among those that stay; and equality is transitive (derived.c), so a group
- * stays whole or not at all.  Conditions that are left out (volatile ones, those of
- * outer levels, of several tables) only keep more groups.
+ * stays whole or not at all.  Conditions that are left out (those that may differ
+ * when they are asked again, those of outer levels, of several tables) only keep
+ * more groups; but what they keep from failing is left out with them.
  *
  * a is read twice then, so it is a matter of cost: core plans the subquery with
  * the condition and without it.
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -68,17 +70,42 @@ find_tables(Asking *asking, Node *node)
 		find_tables(asking, join->rarg);
 }
 
+/* A table that gives the same rows when it is read twice, whose rows may be seen. */
 static bool
-names_cte_walker(Node *node, void *context)
+is_repeatable(const RangeTblEntry *rte)
+{
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+
+	return rte->relkind != RELKIND_FOREIGN_TABLE && rte->securityQuals == NIL &&
+		   rte->tablesample == NULL && !tess_mark_of(rte, &strength, &policy);
+}
+
+static bool
+stays_here_walker(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
 	if (IsA(node, RangeTblEntry))
-		return ((RangeTblEntry *) node)->rtekind == RTE_CTE;
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		return rte->rtekind == RTE_CTE ||
+			   (rte->rtekind == RTE_RELATION && !is_repeatable(rte));
+	}
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, names_cte_walker, context,
+		return ((Query *) node)->rowMarks != NIL ||
+			   query_tree_walker((Query *) node, stays_here_walker, context,
 								 QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, names_cte_walker, context);
+	return expression_tree_walker(node, stays_here_walker, context);
+}
+
+/* True if a query, or one of an expression, cannot be computed once more, or not in
+ * another query. */
+static bool
+stays_here(Node *node)
+{
+	return stays_here_walker(node, NULL);
 }
 
 /* True if an expression has columns of this entry of the level alone. */
@@ -89,18 +116,35 @@ is_of_table(Node *node, Index rti)
 	int member;
 
 	return bms_get_singleton_member(named, &member) && member == (int) rti &&
-		   !tess_refers_outside(node) && !names_cte_walker(node, NULL);
+		   !tess_refers_outside(node) && !stays_here(node);
 }
 
-/* A table can be read twice. */
-static bool
-is_repeatable(const RangeTblEntry *rte)
+/* The conditions of a table that can be asked twice.  PostgreSQL checks conditions
+ * of a table in their order, so one that may fail needs those before it. */
+static List *
+repeatable_conditions(const Asking *asking, Index rti)
 {
-	LockClauseStrength strength;
-	LockWaitPolicy policy;
+	List *conditions = NIL;
+	List *safe = NIL;
+	bool is_complete = true;
+	ListCell *cell;
 
-	return rte->rtekind == RTE_RELATION && rte->securityQuals == NIL &&
-		   rte->tablesample == NULL && !tess_mark_of(rte, &strength, &policy);
+	foreach(cell, asking->conjuncts)
+	{
+		Node *condition = lfirst(cell);
+
+		if (is_of_table(condition, rti) && !tess_depends_on_order(condition) &&
+			!contain_volatile_functions(condition))
+		{
+			conditions = lappend(conditions, condition);
+			if (tess_never_fails(condition))
+				safe = lappend(safe, condition);
+		}
+		else if (bms_is_subset(pull_varnos(NULL, condition),
+							   bms_make_singleton(rti)))
+			is_complete = false;
+	}
+	return is_complete ? conditions : safe;
 }
 
 /* The columns that are asked for: SELECT columns FROM table WHERE conditions. */
@@ -166,17 +210,16 @@ static Node *
 make_membership(const Asking *asking, const TessDerived *derived, Index rti)
 {
 	RangeTblEntry *rte = rt_fetch(rti, asking->query->rtable);
-	List *conditions = NIL;
+	List *conditions;
 	List *comparisons = NIL;
 	List *columns = NIL;
 	SubLink *membership;
 	ListCell *cell;
 
-	foreach(cell, asking->conjuncts)
-		if (is_of_table(lfirst(cell), rti) &&
-			!contain_volatile_functions(lfirst(cell)))
-			conditions = lappend(conditions, lfirst(cell));
-	if (conditions == NIL || !is_repeatable(rte))
+	if (rte->rtekind != RTE_RELATION || !is_repeatable(rte))
+		return NULL;
+	conditions = repeatable_conditions(asking, rti);
+	if (conditions == NIL)
 		return NULL;
 	foreach(cell, derived->quals)
 	{
@@ -252,7 +295,7 @@ tess_ask_groups(Query *query, TessDerived *derived)
 	Cost cost = -1;
 	int rti = -1;
 
-	if (names_cte_walker((Node *) derived->query, NULL))
+	if (stays_here((Node *) derived->query))
 		return;
 	find_tables(&asking, (Node *) query->jointree);
 	while ((rti = bms_next_member(asking.tables, rti)) >= 0)

@@ -68,6 +68,10 @@ extern Node *tess_join_make(Query *query, JoinType type, Node *left,
 							Node *right, List *quals);
 extern Node *tess_join_all(Query *query, List *items, List *quals);
 
+/* locus.c: True if the result of a query, or of one in an expression, may show in
+ * which order rows are read, or which of equal ones is read first. */
+extern bool tess_depends_on_order(Node *node);
+
 /* never_fails.c: can an expression raise an error? ------------------------- */
 
 typedef enum TessOverNoRows

@@ -272,6 +272,13 @@ depends_on_order_walker(Node *node, void *context)
 	return expression_tree_walker(node, depends_on_order_walker, context);
 }
 
+/* See fragment_internal.h. */
+bool
+tess_depends_on_order(Node *node)
+{
+	return depends_on_order_walker(node, NULL);
+}
+
 /* See locus_internal.h. */
 bool
 tess_is_computed_anew(Node *query, TessScope *parent)
@@ -289,7 +296,7 @@ is_function_of_set(Query *query, TessScope *parent)
 {
 	if (tess_is_computed_anew((Node *) query, parent))
 		return true;
-	return !depends_on_order_walker((Node *) query, NULL);
+	return !tess_depends_on_order((Node *) query);
 }
 
 /* Output columns with a key, as keys of nobody in particular. */
