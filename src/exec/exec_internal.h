@@ -356,6 +356,17 @@ extern bool tess_conflicts_hash(const TessConflicts *conflicts,
 								uint64 *hash);
 extern void tess_conflicts_raise(void) pg_attribute_noreturn();
 
+/* part_rows.c: parts of a statement that insert into one table --------------- */
+typedef struct TessPartRows TessPartRows;
+
+/* In the current context, which has to live as long as the statement. */
+extern TessPartRows *tess_part_rows_make(const TessFragment *fragment);
+/* Notes a row that is about to be written, from the child of fragment's part.
+ * Errors if it may update a row that another part has written.  Leaves memory in the
+ * current context. */
+extern void tess_part_rows_add(TessPartRows *rows, const TessFragment *fragment,
+							   TupleTableSlot *slot);
+
 /* upsert.c: ON CONFLICT DO UPDATE that is computed here --------------------- */
 typedef struct TessUpsert TessUpsert;
 

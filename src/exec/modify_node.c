@@ -56,11 +56,12 @@ typedef struct TesseraModifyState
 	HTAB *seen;				/* rows of the target that were found */
 	TupleTableSlot *row;	/* the only one, which is there already; or NULL */
 	bool row_was_read;
-	TessUpsert *upsert;		/* ON CONFLICT is resolved here; or NULL */
-	TessPending *pending;	/* of an INSERT; NULL if it does not run */
-	int64 rows_kept;		/* in the store */
-	Tuplestorestate *store; /* the child's rows; NULL: not kept */
-	TupleTableSlot *slot;	/* to read them */
+	TessUpsert *upsert;		 /* ON CONFLICT is resolved here; or NULL */
+	TessPartRows *part_rows; /* of all parts that insert here; see note_rows */
+	TessPending *pending;	 /* of an INSERT; NULL if it does not run */
+	int64 rows_kept;		 /* in the store */
+	Tuplestorestate *store;	 /* the child's rows; NULL: not kept */
+	TupleTableSlot *slot;	 /* to read them */
 	TessReturnedRows *returned;
 
 	/* of the current write */
@@ -526,6 +527,48 @@ about_to_write(void *arg)
 					 state->store != NULL ? state->last_reader : 0);
 }
 
+/* Where the rows of all parts are noted that insert into this table: at one of
+ * them. */
+static TesseraModifyState *
+keeper_of_rows(TesseraModifyState *state)
+{
+	ListCell *cell;
+
+	foreach(cell, state->css.ss.ps.state->es_auxmodifytables)
+	{
+		TesseraModifyState *part = lfirst(cell);
+
+		if (IsA(part, CustomScanState) && part->css.methods == &exec_methods &&
+			part->spec->part_columns != NIL &&
+			part->fragment->anchor == state->fragment->anchor)
+			return part;
+	}
+	elog(ERROR, "no part of the statement inserts into the table");
+}
+
+/* Notes the rows that have been read; an error if one of them may update a row
+ * that another part has written. */
+static void
+note_rows(TesseraModifyState *state)
+{
+	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
+	TesseraModifyState *keeper = keeper_of_rows(state);
+	TupleTableSlot *slot;
+
+	if (keeper->part_rows == NULL)
+		keeper->part_rows = tess_part_rows_make(state->fragment);
+	tuplestore_rescan(state->store);
+	while ((slot = next_row(state)) != NULL)
+	{
+		MemoryContext old_context;
+
+		ResetExprContext(econtext);
+		old_context = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+		tess_part_rows_add(keeper->part_rows, state->fragment, slot);
+		MemoryContextSwitchTo(old_context);
+	}
+}
+
 /* Inserts the rows that have been read, or updates those they conflict with. */
 static void
 run_upsert(TesseraModifyState *state)
@@ -563,6 +606,8 @@ run(TesseraModifyState *state)
 											rows_are_wanted, state);
 	if (state->reads_first)
 		read_child_first(state);
+	if (spec->part_columns != NIL)
+		note_rows(state);
 	if (state->upsert != NULL)
 		run_upsert(state);
 	else

@@ -25,6 +25,9 @@ typedef struct TessJob
 	bool changes_key;	/* rows may have to go to other shards */
 	const char *reason; /* why the last strategy gave up */
 	bool is_shared;		/* for any values of its parameters; or not at all */
+	/* several parts insert into the target, and by these columns (int list) one
+	 * may conflict with another's rows, and update them */
+	List *part_columns;
 } TessJob;
 
 /* survey.c: which tables does a statement name, and how? ----------------- */

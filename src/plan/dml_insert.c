@@ -268,6 +268,7 @@ tess_insert_source(TessJob *job)
 	spec->has_returning = write->returns;
 	/* a stable one must not see rows that have been sent already */
 	spec->reads_first = calls_function(source, PROVOLATILE_STABLE);
+	tess_part_insert_note(job, write, spec);
 	tess_change_describe(job, fragment, columns);
 	fragment->param_types = tess_binding_types(&bindings);
 	fragment->modify = spec;

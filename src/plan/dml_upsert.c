@@ -377,6 +377,7 @@ tess_upsert_source(TessJob *job, Query *source, const TessWrite *row)
 	columns = scan_columns(&upsert);
 	tess_change_describe(job, fragment, columns);
 	fragment->modify = make_spec(&upsert, columns);
+	tess_part_insert_note(job, row, fragment->modify);
 	source = tess_change_mark(source, fragment, columns, NULL);
 	source->onConflict = upsert.conflict;
 	return source;

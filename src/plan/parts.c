@@ -10,6 +10,7 @@
  * table where one of them only adds rows, or where both change rows in their
  * places: each has found its rows before either writes, by ctid, and of a row that both
  * have found the first one leaves nothing there for the second, as in PostgreSQL.
+ * Or where all of them insert (part_inserts.c).
  * Other ones cannot be in one statement, since what the second would do depends
  * on the first; unless it goes to one shard whole (router.c).
  */
@@ -41,6 +42,8 @@ typedef struct Written
 	List *changed;	/* rows are changed in other ways, or may be */
 	List *cascaded; /* by foreign keys */
 	List *inserted; /* rows are added, and nothing else */
+	List *upserted; /* rows are added, or those updated that conflict with them */
+	List *inserts; /* Query *: all that insert */
 } Written;
 
 /* A part that only adds rows to a distributed table: another one does not see
@@ -119,17 +122,28 @@ add_written(Written *written, const TessJob *part)
 	check_apart(cascaded, written->in_place);
 	check_apart(cascaded, written->changed);
 	check_apart(cascaded, written->inserted);
+	check_apart(cascaded, written->upserted);
+	if (query->commandType == CMD_INSERT)
+		written->inserts = lappend(written->inserts, part->parse);
 	if (only_inserts(query))
 		written->inserted = list_concat(written->inserted, own);
+	else if (tess_part_upserts(query))
+	{
+		check_apart(own, written->in_place);
+		check_apart(own, written->changed);
+		written->upserted = list_concat(written->upserted, own);
+	}
 	else if (only_in_place(part))
 	{
 		check_apart(own, written->changed);
+		check_apart(own, written->upserted);
 		written->in_place = list_concat(written->in_place, own);
 	}
 	else
 	{
 		check_apart(own, written->in_place);
 		check_apart(own, written->changed);
+		check_apart(own, written->upserted);
 		written->changed = list_concat(written->changed, own);
 	}
 	written->cascaded = list_concat(written->cascaded, cascaded);
@@ -144,12 +158,14 @@ make_part(const TessJob *job, Query *query)
 	part.parse = query;
 	part.survey = tess_survey_make(query);
 	part.changes_key = false;
+	part.part_columns = NIL;
 	part.reason = NULL;
 	tess_refuse_unsupported(&part);
 	return part;
 }
 
-static void
+/* What the statement and its parts write to; fails if one is in another's way. */
+static Written
 check_targets(TessJob *job)
 {
 	Written written = {NIL};
@@ -167,6 +183,20 @@ check_targets(TessJob *job)
 		part = make_part(job, query);
 		add_written(&written, &part);
 	}
+	return written;
+}
+
+/* Notes by which columns rows of the job may meet those of other parts. */
+static void
+note_meeting(TessJob *job, const Written *written)
+{
+	Oid relation;
+
+	if (job->parse->commandType != CMD_INSERT || job->survey->target == NULL)
+		return;
+	relation = job->survey->target->relation;
+	if (!tess_part_inserts_meet(written->inserts, relation, &job->part_columns))
+		refuse_two_parts(relation);
 }
 
 /* See plan_internal.h. */
@@ -195,11 +225,13 @@ tess_parts_keep_keys(TessJob *job)
 void
 tess_parts_plan(TessJob *job)
 {
+	Written written;
 	ListCell *cell;
 
 	if (!OidIsValid(job->survey->nested_target))
 		return;
-	check_targets(job);
+	written = check_targets(job);
+	note_meeting(job, &written);
 	foreach(cell, job->parse->cteList)
 	{
 		CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);
@@ -209,6 +241,7 @@ tess_parts_plan(TessJob *job)
 		if (query == NULL)
 			continue;
 		part = make_part(job, query);
+		note_meeting(&part, &written);
 		if (tess_must_repeat(&part))
 		{
 			tess_repeat_mark(&part);

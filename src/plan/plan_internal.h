@@ -108,6 +108,19 @@ extern void tess_parts_plan(TessJob *job);
  * strategy may do. */
 extern bool tess_parts_keep_keys(TessJob *job);
 
+/* part_inserts.c: parts of WITH that insert into one table ------------------- */
+
+/* True if a part is an INSERT into a distributed table that may update rows. */
+extern bool tess_part_upserts(const Query *query);
+/* By which columns (int list) the rows of some of these INSERTs into a table may
+ * meet those of others, and update them; NIL: they do not.  False if that cannot
+ * be told by columns. */
+extern bool tess_part_inserts_meet(const List *inserts, Oid relation,
+								   List **columns);
+/* Tells exec/ about that, for a part whose rows are as row says. */
+extern void tess_part_insert_note(const TessJob *job, const TessWrite *row,
+								  TessModifySpec *spec);
+
 /* row_key.c: columns that tell rows apart ------------------------------------ */
 
 typedef struct TessRowKey

@@ -85,6 +85,10 @@ static const Field modify_fields[] =
 	 FIELD(TessModifySpec, ctid_position, FIELD_INT),
 	 FIELD(TessModifySpec, kept_assigned, FIELD_NODE),
 	 FIELD(TessModifySpec, kept_positions, FIELD_NODE),
+	 FIELD(TessModifySpec, part_columns, FIELD_NODE),
+	 FIELD(TessModifySpec, part_positions, FIELD_NODE),
+	 FIELD(TessModifySpec, part_updates, FIELD_BOOL),
+	 FIELD(TessModifySpec, part_is_sure, FIELD_BOOL),
 	 FIELD(TessModifySpec, key_columns, FIELD_NODE),
 	 FIELD(TessModifySpec, value_columns, FIELD_NODE),
 	 {NULL}};

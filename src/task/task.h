@@ -190,6 +190,13 @@ typedef struct TessModifySpec
 	/* what SET must leave equal: indexes in it, and the columns as they were */
 	List *kept_assigned;
 	List *kept_positions;
+	/* INSERT, where other parts of the statement insert into the table too, and one
+	 * may update what it conflicts with: the columns that conflicts are about
+	 * (attribute numbers), and where the child has them; -1: they are NULL */
+	List *part_columns;
+	List *part_positions;
+	bool part_updates; /* it may update rows */
+	bool part_is_sure; /* each of its rows is written, or it fails */
 	/* TesseraRepeat: attribute numbers */
 	List *key_columns;
 	List *value_columns;
