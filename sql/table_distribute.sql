@@ -137,7 +137,7 @@ CREATE TABLE typed OF row_type;
 CREATE TABLE ruled (k int);
 CREATE RULE r AS ON INSERT TO ruled DO ALSO NOTHING;
 CREATE TABLE triggered (k int);
-CREATE TRIGGER t BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE TRIGGER t AFTER INSERT ON triggered EXECUTE FUNCTION suppress_redundant_updates_trigger();
 CREATE TABLE secured (k int);
 ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
 CREATE TABLE uniquely (k int, v int UNIQUE);

@@ -108,9 +108,10 @@ typedef struct TessObjectRow
 typedef struct TessFunctionRow
 {
 	Oid function;
-	int key_argument; /* position from 1 on among those of a call; 0: it is not
-						  * sent to shards, all nodes hold it */
-	int32 colocation_id; /* 0 without a key */
+	int key_argument;	 /* position from 1 on among those of a call; 0: no
+						  * call is sent to shards */
+	int32 colocation_id; /* whose shards have copies; 0: none, all nodes hold
+						  * it.  Without a key: triggers call them */
 	List *search_path;	 /* of char *: whose tables its body finds */
 	bool sets_path;		 /* ... by a SET of its own; else the session's has to
 						  * be this one */
@@ -177,9 +178,11 @@ extern bool tess_cat_object_delete(const char *type, const char *identity);
 
 /* cat_function.c: functions and procedures that shards run. */
 extern List *tess_cat_functions(void);					 /* all rows, by name */
-extern TessFunctionRow *tess_cat_function(Oid function); /* NULL: none */
+extern TessFunctionRow *tess_cat_function(Oid function); /* a row; NULL: none */
+extern TessFunctionRow *tess_cat_function_of_group(Oid function,
+												   int32 colocation_id);
 extern void tess_cat_function_set(const TessFunctionRow *row); /* or changes it */
-extern void tess_cat_function_delete(Oid function);
+extern void tess_cat_function_delete(Oid function, int32 colocation_id);
 
 /* cat_commit.c: decisions of two-phase commits. */
 extern void tess_cat_commit_record_insert(const char *gid);

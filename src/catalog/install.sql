@@ -84,16 +84,17 @@ CREATE TABLE tessera.object (
 COMMENT ON TABLE tessera.object IS 'types, functions, operators and the like that all nodes hold as this server does';
 
 CREATE TABLE tessera.function (
-	function regprocedure NOT NULL PRIMARY KEY,
+	function regprocedure NOT NULL,
 	key_argument int CHECK (key_argument > 0),
-	colocation_id int CHECK ((colocation_id IS NULL) = (key_argument IS NULL)),
+	colocation_id int CHECK (colocation_id IS NOT NULL OR key_argument IS NULL),
 	search_path text[] NOT NULL,
 	sets_path bool NOT NULL,
 	schema text NOT NULL,
 	signature text NOT NULL,
-	digest text NOT NULL
+	digest text NOT NULL,
+	CONSTRAINT function_key UNIQUE NULLS NOT DISTINCT (function, colocation_id)
 );
-COMMENT ON TABLE tessera.function IS 'functions and procedures that run in the shard of their key, or that all nodes hold';
+COMMENT ON TABLE tessera.function IS 'functions and procedures that run in the shard of their key, of triggers of distributed tables (without key_argument), or that all nodes hold (without colocation_id)';
 
 CREATE TABLE tessera.commit_record (
 	gid text NOT NULL PRIMARY KEY,

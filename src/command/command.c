@@ -87,6 +87,7 @@ process_utility(PlannedStmt *plan, const char *query_string,
 		case T_GrantStmt:
 		case T_CommentStmt:
 		case T_AlterTableStmt:
+		case T_CreateTrigStmt:
 		case T_CreateStatsStmt:
 		case T_AlterStatsStmt:
 			if (tess_cat_is_restoring())

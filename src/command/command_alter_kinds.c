@@ -268,6 +268,24 @@ after_words(TessAlter *alter, Relation rel, TessAlterPart *part)
 	}
 }
 
+/* Shards have row triggers of distributed tables. */
+static void
+after_trigger(TessAlter *alter, Relation rel, TessAlterPart *part)
+{
+	const char *words = "DISABLE";
+
+	if (!tess_trigger_is_in_shards(tess_alter_table(alter), part->command->name))
+		return;
+	if (part->command->subtype == AT_EnableTrig)
+		words = "ENABLE";
+	else if (part->command->subtype == AT_EnableAlwaysTrig)
+		words = "ENABLE ALWAYS";
+	else if (part->command->subtype == AT_EnableReplicaTrig)
+		words = "ENABLE REPLICA";
+	part->text = psprintf("%s TRIGGER %s", words,
+						  quote_identifier(part->command->name));
+}
+
 /* Identities and sequences stay here, and tables are logged: there is nothing
  * to say to a shard. */
 static const TessAlterKind kinds[] = {
@@ -299,6 +317,10 @@ static const TessAlterKind kinds[] = {
 	{AT_SetRelOptions, NULL, after_options},
 	{AT_ResetRelOptions, NULL, after_options},
 	{AT_ReplicaIdentity, NULL, after_replica_identity},
+	{AT_EnableTrig, NULL, after_trigger},
+	{AT_EnableAlwaysTrig, NULL, after_trigger},
+	{AT_EnableReplicaTrig, NULL, after_trigger},
+	{AT_DisableTrig, NULL, after_trigger},
 	{AT_EnableTrigAll, NULL, after_words},
 	{AT_DisableTrigAll, NULL, after_words},
 	{AT_EnableTrigUser, NULL, after_words},

@@ -18,6 +18,7 @@
 static void refuse_late(const TessUtility *utility);
 static void run_alter(TessUtility *utility);
 static void run_rename(TessUtility *utility);
+static void run_create_trigger(TessUtility *utility);
 static void run_schema_rename(TessUtility *utility);
 static void run_move(TessUtility *utility);
 static void run_alter_owner(TessUtility *utility);
@@ -51,6 +52,9 @@ tess_utility_change(TessUtility *utility)
 			break;
 		case T_RenameStmt:
 			run_rename(utility);
+			break;
+		case T_CreateTrigStmt:
+			run_create_trigger(utility);
 			break;
 		case T_AlterObjectSchemaStmt:
 			run_move(utility);
@@ -217,6 +221,21 @@ run_alter(TessUtility *utility)
 	}
 	pass_on_altering(utility, tess_alter_altering(alter));
 	tess_alter_finish(alter);
+}
+
+static void
+run_create_trigger(TessUtility *utility)
+{
+	CreateTrigStmt *create = castNode(CreateTrigStmt, utility->plan->utilityStmt);
+	TessNewTrigger *trigger = tess_trigger_before_create(create);
+
+	if (trigger == NULL)
+	{
+		run_on_local(utility, create->relation);
+		return;
+	}
+	pass_on_altering(utility, tess_trigger_altering(trigger));
+	tess_trigger_after_create(trigger);
 }
 
 static void

@@ -32,6 +32,7 @@
 #include "stream/stream.h"
 
 static void check_options(const CopyStmt *copy);
+static void check_triggers(Relation rel);
 static ParseState *make_state(Relation rel, CopyStmt *copy,
 							  const char *query_string, Node **where);
 static Node *transform_where(ParseState *pstate, ParseNamespaceItem *item,
@@ -77,12 +78,32 @@ tess_copy_from(CopyStmt *copy, const char *query_string,
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("COPY FROM not supported with row-level security"),
 						errhint("Use INSERT statements instead.")));
+	if (table->kind == TESS_REFERENCE)
+		check_triggers(rel);
 	rows = copy_rows(pstate, rel, copy, table, (List *) where);
 	if (completion)
 		SetQueryCompletion(completion, CMDTAG_COPY, rows);
 	table_close(rel, NoLock);
 	free_parsestate(pstate);
 	return true;
+}
+
+/* Rows go to the nodes as they were read, and in several parts. */
+static void
+check_triggers(Relation rel)
+{
+	const TriggerDesc *triggers = rel->trigdesc;
+
+	if (triggers == NULL || (!triggers->trig_insert_before_row &&
+							 !triggers->trig_insert_before_statement &&
+							 !triggers->trig_insert_after_statement &&
+							 !triggers->trig_insert_new_table))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("COPY FROM is not supported on reference table \"%s\", which has triggers",
+					RelationGetRelationName(rel)),
+			 errhint("COPY into a temporary table, and use INSERT ... SELECT.")));
 }
 
 static void
@@ -219,7 +240,7 @@ read_rows(CopyFromState input, Relation rel, const TessTable *table, List *where
 		}
 		tess_progress_rows(++rows);
 	}
-	tess_stream_end(stream);
+	rows = tess_stream_end(stream);
 	ExecDropSingleTupleTableSlot(slot);
 	FreeExecutorState(estate);
 	return rows;

@@ -18,6 +18,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -25,12 +26,14 @@
 #include "base/base.h"
 #include "catalog/catalog.h"
 #include "command/command_internal.h"
+#include "function/function.h"
 #include "table/table.h"
 
 typedef enum EffectKind
 {
 	EFFECT_DROPPED,		 /* the table itself */
 	EFFECT_PART_DROPPED, /* a column, index or constraint of it */
+	EFFECT_TRIGGER_DROPPED,
 	EFFECT_TRUNCATED
 } EffectKind;
 
@@ -41,6 +44,9 @@ typedef struct Effect
 	Oid part;
 	char *schema;
 	char *name;
+	char *trigger;
+	bool guarded_key; /* the shards have checked the key because of it */
+	bool is_gone;	  /* from the shards, too */
 	SubTransactionId subxact;
 } Effect;
 
@@ -60,7 +66,8 @@ static void note_alter(Oid relation, int sub_id,
 					   const ObjectAccessPostAlter *arg);
 static void refuse_alter(Oid relation, const ObjectAccessPostAlter *arg);
 static Oid constraint_table(Oid constraint);
-static void note(EffectKind kind, Oid relation, Oid part);
+static void note_trigger_drop(Oid trigger);
+static Effect *note(EffectKind kind, Oid relation, Oid part);
 static List *take(EffectKind kind);
 static bool is_dropped(Oid relation, const List *dropped);
 static void on_xact_event(XactEvent event, void *arg);
@@ -139,6 +146,23 @@ note_drop(Oid class_id, Oid object_id, int sub_id)
 		if (OidIsValid(relation) && is_ours(relation))
 			note(EFFECT_PART_DROPPED, relation, object_id);
 	}
+	else if (class_id == TriggerRelationId)
+		note_trigger_drop(object_id);
+}
+
+static void
+note_trigger_drop(Oid trigger)
+{
+	char *name;
+	bool may_change_key;
+	Oid relation = tess_trigger_of_shards(trigger, &name, &may_change_key);
+	Effect *effect;
+
+	if (!OidIsValid(relation) || !is_ours(relation))
+		return;
+	effect = note(EFFECT_TRIGGER_DROPPED, relation, InvalidOid);
+	effect->trigger = MemoryContextStrdup(TopTransactionContext, name);
+	effect->guarded_key = may_change_key;
 }
 
 /* True while indexes of the table go with those of its shards. */
@@ -169,7 +193,7 @@ note_relation_drop(Oid relation, int sub_id)
 }
 
 /* The table of a constraint that shards keep; foreign keys go with what they
- * reference there as here. */
+ * reference there as here, and triggers are noted themselves. */
 static Oid
 constraint_table(Oid constraint)
 {
@@ -180,7 +204,8 @@ constraint_table(Oid constraint)
 	{
 		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
 
-		if (form->contype != CONSTRAINT_FOREIGN)
+		if (form->contype != CONSTRAINT_FOREIGN &&
+			form->contype != CONSTRAINT_TRIGGER)
 			relation = form->conrelid;
 		ReleaseSysCache(tuple);
 	}
@@ -235,7 +260,7 @@ refuse_alter(Oid relation, const ObjectAccessPostAlter *arg)
 					 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
 }
 
-static void
+static Effect *
 note(EffectKind kind, Oid relation, Oid part)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
@@ -249,6 +274,7 @@ note(EffectKind kind, Oid relation, Oid part)
 	effect->subxact = GetCurrentSubTransactionId();
 	effects.noted = lappend(effects.noted, effect);
 	MemoryContextSwitchTo(caller);
+	return effect;
 }
 
 static List *
@@ -309,7 +335,35 @@ tess_effects_forget_parts(Oid relation)
 
 		if (effect->kind == EFFECT_PART_DROPPED && effect->relation == relation)
 			effects.noted = foreach_delete_current(effects.noted, lc);
+		else if (effect->relation == relation)
+			effect->is_gone = true;
 	}
+}
+
+/* Triggers of tables that are still there. */
+static void
+drop_triggers(const List *dropped)
+{
+	List *guarded = NIL;
+	ListCell *lc;
+
+	foreach(lc, take(EFFECT_TRIGGER_DROPPED))
+	{
+		Effect *effect = lfirst(lc);
+		const TessTable *table;
+
+		if (is_dropped(effect->relation, dropped))
+			continue;
+		table = tess_meta_table(effect->relation);
+		if (table == NULL || table->kind != TESS_DISTRIBUTED)
+			continue;
+		if (!effect->is_gone)
+			tess_triggers_drop(effect->relation, list_make1(effect->trigger));
+		if (effect->guarded_key)
+			guarded = list_append_unique_oid(guarded, effect->relation);
+	}
+	foreach(lc, guarded)
+		tess_triggers_guard_key(lfirst_oid(lc), true);
 }
 
 /*
@@ -341,6 +395,7 @@ tess_effects_finish(void)
 	effects.acting = true;
 	PG_TRY();
 	{
+		drop_triggers(dropped);
 		foreach(lc, dropped)
 		{
 			Effect *effect = lfirst(lc);

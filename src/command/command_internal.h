@@ -89,6 +89,14 @@ extern const TessAltering *tess_reassign_altering(const TessReassign *reassign);
 extern void tess_reassign_finish(TessReassign *reassign);
 extern void tess_owner_follow(const Node *statement);
 
+/* command_trigger.c */
+typedef struct TessNewTrigger TessNewTrigger;
+extern TessNewTrigger *tess_trigger_before_create(const CreateTrigStmt *create);
+extern const TessAltering *tess_trigger_altering(const TessNewTrigger *trigger);
+extern void tess_trigger_after_create(TessNewTrigger *trigger);
+extern Oid tess_trigger_of_shards(Oid trigger, char **name, bool *may_change_key);
+extern bool tess_trigger_is_in_shards(const TessTable *table, const char *name);
+
 /* command_copy.c */
 extern bool tess_copy_from(CopyStmt *copy, const char *query_string,
 						   QueryCompletion *completion);

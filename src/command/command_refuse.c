@@ -62,10 +62,6 @@ tess_refuse_command(Node *statement)
 			refuse_relation(castNode(AlterObjectDependsStmt, statement)->relation,
 							statement);
 			break;
-		case T_CreateTrigStmt:
-			refuse_relation(castNode(CreateTrigStmt, statement)->relation,
-							statement);
-			break;
 		case T_RuleStmt:
 			refuse_relation(castNode(RuleStmt, statement)->relation, statement);
 			break;
@@ -191,8 +187,7 @@ refuse_rename(RenameStmt *rename)
 {
 	if (rename->renameType == OBJECT_SCHEMA)
 		refuse_schema(rename->subname);
-	else if (rename->renameType == OBJECT_TRIGGER ||
-			 rename->renameType == OBJECT_RULE ||
+	else if (rename->renameType == OBJECT_RULE ||
 			 rename->renameType == OBJECT_POLICY)
 		refuse_relation(rename->relation, (Node *) rename);
 }
@@ -224,7 +219,6 @@ refuse_drop(DropStmt *drop)
 	{
 		switch (drop->removeType)
 		{
-			case OBJECT_TRIGGER:
 			case OBJECT_RULE:
 			case OBJECT_POLICY:
 				refuse_name(list_truncate(list_copy(lfirst(lc)),
@@ -270,7 +264,6 @@ refuse_comment(CommentStmt *comment)
 
 	switch (comment->objtype)
 	{
-		case OBJECT_TRIGGER:
 		case OBJECT_RULE:
 		case OBJECT_POLICY:
 			name = castNode(List, comment->object);

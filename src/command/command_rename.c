@@ -1,6 +1,6 @@
 /*
- * command_rename.c - RENAME of our tables, their columns, constraints and
- * indexes, for the shards and copies.
+ * command_rename.c - RENAME of our tables, their columns, constraints, indexes
+ * and triggers, for the shards and copies.
  *
  * All of them have the same names there, so the statement is made from the
  * parse tree.  The key may be renamed: our catalog has its name.
@@ -20,7 +20,7 @@
 struct TessRename
 {
 	TessAltering altering;
-	List *template; /* what the shards are told */
+	List *template; /* what the shards are told; NIL: they have none */
 };
 
 /* "ALTER INDEX ... RENAME", or "ALTER TABLE". */
@@ -31,6 +31,18 @@ rename_template(const TessTable *table, Oid relation, const RenameStmt *statemen
 	const char *what = "";
 	const char *old = "";
 
+	if (statement->renameType == OBJECT_TRIGGER)
+	{
+		if (!tess_trigger_is_in_shards(table, statement->subname))
+			return NIL;
+		return tess_repeat_template(table,
+									psprintf("ALTER TRIGGER %s ON ",
+											 quote_identifier(statement->subname)),
+									table->name,
+									psprintf(" RENAME TO %s",
+											 quote_identifier(
+												 statement->newname)));
+	}
 	if (statement->renameType == OBJECT_COLUMN)
 		what = "COLUMN ";
 	else if (statement->renameType == OBJECT_TABCONSTRAINT)
@@ -60,6 +72,7 @@ tess_rename_begin(const RenameStmt *statement)
 		case OBJECT_TABLE:
 		case OBJECT_COLUMN:
 		case OBJECT_TABCONSTRAINT:
+		case OBJECT_TRIGGER:
 			break;
 		default:
 			return NULL;
@@ -95,6 +108,8 @@ tess_rename_finish(TessRename *rename)
 {
 	TessWork *work;
 
+	if (rename->template == NIL)
+		return;
 	CommandCounterIncrement();
 	work = tess_work_of_table(tess_meta_table(rename->altering.relation));
 	tess_work_add_templates(work, list_make1(rename->template));

@@ -130,7 +130,7 @@ name_before(List *name, char **last)
 		list_truncate(list_copy(name), list_length(name) - 1));
 }
 
-/* COMMENT ON TABLE, COLUMN, CONSTRAINT, INDEX and STATISTICS.  Others are not for
+/* COMMENT ON TABLE, COLUMN, CONSTRAINT, INDEX, TRIGGER and STATISTICS.  Others are not for
  * the shards. */
 void
 tess_comment_repeat(const CommentStmt *comment)
@@ -176,6 +176,15 @@ tess_comment_repeat(const CommentStmt *comment)
 														 quote_identifier(part)),
 												table->name, tail);
 			break;
+		case OBJECT_TRIGGER:
+			table = tess_command_table(
+				name_before(castNode(List, comment->object), &part));
+			if (table != NULL && tess_trigger_is_in_shards(table, part))
+				template = tess_repeat_template(table,
+												psprintf("COMMENT ON TRIGGER %s ON ",
+														 quote_identifier(part)),
+												table->name, tail);
+			break;
 		case OBJECT_STATISTIC_EXT:
 			work = tess_stats_work(castNode(List, comment->object),
 								   "COMMENT ON STATISTICS ", tail);
@@ -185,7 +194,7 @@ tess_comment_repeat(const CommentStmt *comment)
 		default:
 			return;
 	}
-	if (table == NULL)
+	if (template == NIL)
 		return;
 	work = tess_work_of_table(table);
 	tess_work_add_templates(work, list_make1(template));

@@ -6,6 +6,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "miscadmin.h"
@@ -231,7 +232,7 @@ tess_ddl_add_comment(TessDdl *ddl, Oid class, Oid object, int32 column,
 	if (comment == NULL)
 		return;
 	appendStringInfo(&ddl->text, "COMMENT ON %s ", kind);
-	if (class == ConstraintRelationId)
+	if (class == ConstraintRelationId || class == TriggerRelationId)
 	{
 		appendStringInfo(&ddl->text, "%s ON ", quote_identifier(name));
 		tess_ddl_table(ddl);

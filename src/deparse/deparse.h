@@ -7,6 +7,7 @@
 
 #include "catalog/objectaddress.h"
 #include "nodes/parsenodes.h"
+#include "utils/reltrigger.h"
 
 #include "catalog/catalog.h"
 #include "meta/meta.h"
@@ -90,6 +91,10 @@ extern char *tess_ddl_column(Relation rel, AttrNumber attnum, const char *fill);
 extern char *tess_ddl_column_type(Relation rel, AttrNumber attnum);
 /* The templates that make a statistics object where its table is. */
 extern List *tess_ddl_statistics(Oid relation, Oid statistics);
+/* The templates that make a row trigger in the shards, as it is.  Its function is
+ * in the shard's part of its schema, or where it is here. */
+extern List *tess_ddl_trigger(Oid relation, const Trigger *trigger,
+							  bool function_in_shards);
 /* A constraint as ADD has it, with its name.  NULL: shards do not have it. */
 extern char *tess_ddl_constraint(Relation rel, Oid constraint);
 

@@ -45,6 +45,10 @@ extern bool tess_names_first_subquery(const char *sql, int nested, int *start,
 /* CREATE STATISTICS as core writes it, its own name in the given schema. */
 extern List *tess_names_statistics(const char *sql, const char *schema);
 
+/* CREATE TRIGGER as core writes it, with the function of a shard, whose part of
+ * the given schema it is in. */
+extern List *tess_names_trigger(const char *sql, const char *schema);
+
 /* normalize.c */
 
 typedef struct TessNormalized
@@ -120,7 +124,7 @@ extern void tess_ddl_add_sql(TessDdl *ddl, const char *sql);
 extern void tess_ddl_add_grants(TessDdl *ddl, const Acl *acl, const char *column);
 
 /* COMMENT ON kind name, if there is a comment.  name is that of a column if
- * column is not 0, of a constraint of the table, or of an object in its
+ * column is not 0, of a constraint or trigger of the table, or of an object in its
  * schema. */
 extern void tess_ddl_add_comment(TessDdl *ddl, Oid class, Oid object,
 								 int32 column, const char *kind,

@@ -124,6 +124,15 @@ utility_walker(Node *node, NamesContext *context)
 			return names_walker((Node *) statistics->exprs, context) ||
 				   names_walker((Node *) statistics->relations, context);
 		}
+		case T_CreateTrigStmt:
+		{
+			CreateTrigStmt *trigger = (CreateTrigStmt *) node;
+
+			/* its function has no offset: the caller has seen to it */
+			return names_walker((Node *) trigger->relation, context) ||
+				   names_walker((Node *) trigger->constrrel, context) ||
+				   names_walker(trigger->whenClause, context);
+		}
 		case T_GrantStmt:
 			return names_walker((Node *) ((GrantStmt *) node)->objects, context);
 		default:
@@ -416,4 +425,34 @@ tess_names_statistics(const char *sql, const char *schema)
 	own->length = location - own->location;
 	own->schema = schema;
 	return tess_names_cut(sql, 0, strlen(sql), lcons(own, names));
+}
+
+List *
+tess_names_trigger(const char *sql, const char *schema)
+{
+	List *names = tess_names_find(sql, tess_names_parse(sql));
+	TessName *function = palloc0(sizeof(TessName));
+	core_yy_extra_type extra;
+	core_yyscan_t scanner = scan_begin(sql, &extra);
+	core_YYSTYPE value;
+	YYLTYPE location;
+	int last = 0;
+	int token;
+
+	/* EXECUTE FUNCTION schema . name: no column of a condition is followed by
+	 * the other word */
+	while ((token = core_yylex(&value, &location, scanner)) != 0)
+	{
+		if (last == EXECUTE && token == FUNCTION)
+			break;
+		last = token;
+	}
+	(void) core_yylex(&value, &function->location, scanner);
+	if (token == 0 || core_yylex(&value, &location, scanner) != '.')
+		elog(ERROR, "unexpected definition of a trigger: %s", sql);
+	scanner_finish(scanner);
+
+	function->length = location - function->location;
+	function->schema = schema;
+	return tess_names_cut(sql, 0, strlen(sql), lappend(names, function));
 }

@@ -112,8 +112,34 @@ raise_opaque_conflict(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot insert so many rows with ON CONFLICT DO UPDATE by an expression or a partial index"),
+			 errmsg("cannot insert so many rows with ON CONFLICT DO UPDATE by an expression or a partial index, or where BEFORE triggers change rows"),
 			 errhint("Insert at most %d rows with each statement.", MAX_ROWS)));
+}
+
+/*
+ * Rows that are changed by ctid go in several statements, and triggers run at the
+ * end of each: what they change then is not found by the next one.  PostgreSQL
+ * would let them run after all.
+ */
+static void
+check_again(TessBatches *batches)
+{
+	const TessTable *table = tess_exec_table(batches->fragment);
+	CmdType command = batches->write->command;
+
+	/* rows that move are found, or an error */
+	if (!table->has_triggers || command == CMD_INSERT ||
+		batches->write->rows == TESS_WRITE_MOVING)
+		return;
+	if (command == CMD_UPDATE ? table->alters_updates : table->alters_deletes)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot change so many rows of table \"%s\", which has BEFORE triggers",
+						table->name),
+				 errdetail(
+					 "Their new values are computed by the coordinator, and do not fit in one statement for each shard."),
+				 errhint("Change fewer rows with each statement.")));
+	batches->finds_all = true;
 }
 
 /* An empty batch for a shard. */
@@ -136,6 +162,9 @@ make_batch(TessBatches *batches, int shard_index)
 
 		batch->shard_id = shard->shard_id;
 		batch->branch = tess_replies_shard_branch(batches->replies, shard);
+		if (bms_is_member(shard_index, batches->shards) ||
+			batches->write != linitial(batches->fragment->modify->writes))
+			check_again(batches);
 		batches->shards = bms_add_member(batches->shards, shard_index);
 	}
 	batch->context = AllocSetContextCreate(batches->context, "tessera batch",
@@ -265,6 +294,7 @@ tess_batches_add(TessBatches *batches, int shard_index, int64 ordinal,
 		batch->ordinals[batch->rows] = ordinal;
 	MemoryContextSwitchTo(old_context);
 	batch->rows++;
+	batches->added++;
 	batches->open_bytes += batch->bytes - bytes_before;
 
 	if (batches->open_bytes >= MAX_OPEN_BYTES)
@@ -416,6 +446,12 @@ tess_batches_finish(TessBatches *batches, bool is_last_act, bool rows_are_sure,
 	tess_replies_collect(batches->replies, NULL, 0);
 	if (batches->prepares)
 		tess_xact_prepared();
+	if (batches->finds_all && batches->processed != batches->added)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("a row of table \"%s\" was changed by a trigger of this statement before the statement came to it",
+						tess_exec_table(batches->fragment)->name),
+				 errhint("Change fewer rows with each statement.")));
 	figures->executed = true;
 	tess_replies_add_figures(batches->replies, figures);
 	return batches->processed;

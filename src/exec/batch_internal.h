@@ -68,6 +68,8 @@ struct TessBatches
 	bool is_last_act;			   /* of the transaction is what is sent next */
 	bool prepares;				   /* PREPARE has left with it */
 	bool began_with_id; /* of a transaction, before a row was computed */
+	bool finds_all;		/* no row may have gone, or be another one */
+	uint64 added;		/* rows */
 	uint64 processed;
 	Bitmapset *shards;
 };

@@ -19,7 +19,6 @@ struct TessBulk
 	const TessWrite *write;
 	TessStream *stream;
 	TupleTableSlot *row; /* of the table */
-	uint64 rows;
 };
 
 /* In the current context, to whose end it lives unless it is finished. */
@@ -58,16 +57,14 @@ tess_bulk_put(TessBulk *bulk, TupleTableSlot *child)
 	}
 	ExecStoreVirtualTuple(row);
 	tess_stream_put(bulk->stream, row, 0);
-	bulk->rows++;
 }
 
 /* Sends what is left, and waits until all rows are there: how many they are. */
 uint64
 tess_bulk_finish(TessBulk *bulk)
 {
-	uint64 rows = bulk->rows;
+	uint64 rows = tess_stream_end(bulk->stream);
 
-	tess_stream_end(bulk->stream);
 	ExecDropSingleTupleTableSlot(bulk->row);
 	pfree(bulk);
 	return rows;

@@ -9,11 +9,31 @@
  */
 #include "postgres.h"
 
+#include "base/base.h"
 #include "commands/trigger.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
+
+/* True if the change, or what foreign keys change along, fires triggers of users:
+ * what these write must come after it on the nodes, too. */
+static bool
+fires_users_triggers(const CustomScan *scan)
+{
+	const TessFragment *fragment = linitial(scan->custom_private);
+	ListCell *cell;
+
+	foreach(cell, tess_relation_cascades(list_make1_oid(fragment->anchor),
+										 fragment->anchor, false))
+	{
+		const TessTable *table = tess_meta_table(lfirst_oid(cell));
+
+		if (table != NULL && table->kind == TESS_REFERENCE && table->has_triggers)
+			return true;
+	}
+	return false;
+}
 
 /*
  * Before a write of this server's copy.  Returns true if tess_copy_triggers_fire
@@ -32,7 +52,8 @@ tess_copy_triggers_begin(const CustomScanState *node, bool returned)
 		estate->es_plannedstmt->planTree != plan ||
 		(!returned && plan->targetlist != NIL &&
 		 (estate->es_plannedstmt->subplans != NIL ||
-		  contain_volatile_functions((Node *) plan->targetlist))))
+		  contain_volatile_functions((Node *) plan->targetlist))) ||
+		fires_users_triggers((const CustomScan *) plan))
 		return false;
 	AfterTriggerBeginQuery();
 	return true;

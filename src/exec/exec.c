@@ -9,6 +9,7 @@
 #include "exec/exec.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
+#include "fragment/fragment.h"
 #include "libpq/libpq.h"
 #include "libpq/libpq-be.h"
 #include "miscadmin.h"
@@ -27,7 +28,6 @@ static struct
 static struct
 {
 	const PlannedStmt *stands_for; /* a CALL that it is the execution of */
-	bool for_foreign_key;		   /* in the security context of such checks */
 	bool is_cascade;
 } call;
 
@@ -39,11 +39,11 @@ static struct
 static void
 enter_call(bool runs)
 {
-	bool nested = call.for_foreign_key;
+	bool nested = tess_in_foreign_key;
 
 	tess_xact_depth++;
-	call.for_foreign_key = InNoForceRLSOperation();
-	call.is_cascade = runs && call.for_foreign_key && !nested;
+	tess_in_foreign_key = InNoForceRLSOperation();
+	call.is_cascade = runs && tess_in_foreign_key && !nested;
 }
 
 /* See exec_internal.h. */
@@ -129,7 +129,7 @@ start(QueryDesc *query_desc, int eflags)
 	if (tess_xact_depth == 0)
 		tess_ticket_take(query_desc->params);
 	/* checks of foreign keys have snapshots of their own */
-	if (!InNoForceRLSOperation() || call.for_foreign_key)
+	if (!InNoForceRLSOperation() || tess_in_foreign_key)
 		tess_statement_choose_snapshot(query_desc, eflags);
 	run = tess_direct_start(query_desc, eflags);
 	if (hooks.next_start)
@@ -164,7 +164,7 @@ static void
 count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 		  bool execute_once)
 {
-	bool was_for_foreign_key = call.for_foreign_key;
+	bool was_for_foreign_key = tess_in_foreign_key;
 	bool was_cascade = call.is_cascade;
 	ErrorContextCallback hints = {error_context_stack, tess_function_error_hint};
 
@@ -189,7 +189,7 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 	PG_FINALLY();
 	{
 		tess_xact_depth--;
-		call.for_foreign_key = was_for_foreign_key;
+		tess_in_foreign_key = was_for_foreign_key;
 		call.is_cascade = was_cascade;
 	}
 	PG_END_TRY();
@@ -203,7 +203,7 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 static void
 count_finish(QueryDesc *query_desc)
 {
-	bool was_for_foreign_key = call.for_foreign_key;
+	bool was_for_foreign_key = tess_in_foreign_key;
 	bool was_cascade = call.is_cascade;
 
 	enter_call(false);
@@ -221,7 +221,7 @@ count_finish(QueryDesc *query_desc)
 	PG_FINALLY();
 	{
 		tess_xact_depth--;
-		call.for_foreign_key = was_for_foreign_key;
+		tess_in_foreign_key = was_for_foreign_key;
 		call.is_cascade = was_cascade;
 	}
 	PG_END_TRY();

@@ -11,8 +11,8 @@
  * after it under a snapshot from before it, as in a stable function that a cursor
  * calls.
  *
- * Knows writes of exec/ only, and only tables that statements name or that
- * foreign keys carry a change on to.
+ * Knows writes of exec/ only, and only tables that statements name, that
+ * foreign keys carry a change on to, or that row triggers may change.
  */
 #include "postgres.h"
 
@@ -181,10 +181,10 @@ written_tables(const TessFragment *fragment)
 	/* an INSERT that has another write updates what it conflicts with */
 	if (fragment->command == CMD_INSERT && fragment->modify != NULL &&
 		list_length(fragment->modify->writes) == 1)
-		return written;
+		return tess_meta_add_triggered(written);
 	foreach(cell, fragment->changed)
 		written = tess_relation_cascades(written, lfirst_oid(cell), false);
-	return written;
+	return tess_meta_add_triggered(written);
 }
 
 static void

@@ -27,6 +27,8 @@ typedef struct TesseraRepeatState
 	TessScanFigures figures;
 } TesseraRepeatState;
 
+static List *capturing = NIL; /* OIDs of tables: innermost statement first */
+
 static Node *create_state(CustomScan *scan);
 static void begin_repeat(CustomScanState *node, EState *estate, int eflags);
 static TupleTableSlot *exec_repeat(CustomScanState *node);
@@ -99,23 +101,75 @@ run_child(TesseraRepeatState *state)
 	}
 }
 
+/*
+ * A change of the table by a BEFORE trigger of this very statement would be on the
+ * nodes before the statement's own.
+ */
+static void
+refuse_nested(const TessTable *table)
+{
+	if (list_member_oid(capturing, table->relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a BEFORE trigger of reference table \"%s\" cannot change the table",
+						table->name),
+				 errhint("Use an AFTER trigger.")));
+}
+
+/* Cascades of foreign keys change each copy by itself: what a BEFORE trigger makes
+ * of their rows would be in one of them. */
+static void
+refuse_cascade(const TessTable *table)
+{
+	if (table->alters_updates || table->alters_deletes)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a foreign key cannot change reference table \"%s\", which has BEFORE triggers",
+						table->name),
+				 errhint("Use AFTER triggers, or change the rows first.")));
+}
+
+static TessCapture *
+run_capturing(TesseraRepeatState *state, const TessTable *table)
+{
+	ModifyTableState *modify = castNode(ModifyTableState, outerPlanState(state));
+	TessCapture *capture = tess_capture_begin(modify, state->fragment->modify);
+	MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
+
+	capturing = lcons_oid(table->relation, capturing);
+	MemoryContextSwitchTo(old_context);
+	PG_TRY();
+	{
+		bool fires = tess_copy_triggers_begin(&state->css, true);
+
+		run_child(state);
+		if (fires)
+			tess_copy_triggers_fire(&state->css);
+	}
+	PG_FINALLY();
+	{
+		capturing = list_delete_first(capturing);
+	}
+	PG_END_TRY();
+	return capture;
+}
+
 static void
 run(TesseraRepeatState *state)
 {
 	EState *estate = state->css.ss.ps.state;
 	MemoryContext old_context = MemoryContextSwitchTo(estate->es_query_cxt);
 	ModifyTableState *modify = castNode(ModifyTableState, outerPlanState(state));
+	const TessTable *table = tess_exec_table(state->fragment);
 	TessCapture *capture;
 	bool at_once;
-	bool fires;
 
-	(void) tess_exec_table(state->fragment);
+	if (tess_exec_is_cascade())
+		refuse_cascade(table);
+	else
+		refuse_nested(table);
 	at_once = tess_rows_need_one_statement(modify->resultRelInfo->ri_TrigDesc);
-	capture = tess_capture_begin(modify, state->fragment->modify);
-	fires = tess_copy_triggers_begin(&state->css, true);
-	run_child(state);
-	if (fires)
-		tess_copy_triggers_fire(&state->css);
+	capture = run_capturing(state, table);
 	tess_order_write(state->fragment, state->first_reader, state->last_reader);
 	if (!tess_exec_is_cascade())
 		tess_rows_repeat(state->fragment, capture, at_once, &state->figures);

@@ -62,13 +62,14 @@ typedef struct Sending
  * Triggers that look at the table when a statement ends, deferrable unique
  * constraints and foreign keys that refer to it, must see all changes: between
  * two statements they would find what was never there.  Checks of its own
- * foreign keys look at single rows.
+ * foreign keys look at single rows.  Triggers of users are on this server alone.
  */
 bool
 tess_rows_need_one_statement(const TriggerDesc *triggers)
 {
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-		if (RI_FKey_trigger_type(triggers->triggers[i].tgfoid) != RI_TRIGGER_FK)
+		if (triggers->triggers[i].tgisinternal &&
+			RI_FKey_trigger_type(triggers->triggers[i].tgfoid) != RI_TRIGGER_FK)
 			return true;
 	return false;
 }

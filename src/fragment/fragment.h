@@ -169,6 +169,11 @@ typedef struct TessGuard
  * the shard's tables.  Errors with 0A000 if it is not about that shard alone. */
 extern TessGuard *tess_guard_make(Query *query);
 
+/* True while the executor runs a statement of a foreign key (set by exec/): what
+ * is nested in that is not one, but a trigger's. */
+extern bool tess_in_foreign_key;
+
+
 /* Puts it into a finished plan, its prune expressions ready to be executed; and
  * takes it from there: false if it has none. */
 extern void tess_guard_attach(PlannedStmt *stmt, const TessGuard *guard,

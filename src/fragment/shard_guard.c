@@ -345,7 +345,9 @@ make_guard(Query *query, const TessShardCall *call)
 	return guard;
 }
 
-/* See fragment.h.  Checks of foreign keys are the shard's own business. */
+bool tess_in_foreign_key = false;
+
+/* See fragment.h.  Statements of foreign keys are the shard's own business. */
 TessGuard *
 tess_guard_make(Query *query)
 {
@@ -353,7 +355,7 @@ tess_guard_make(Query *query)
 	TessGuard *guard;
 
 	if (!tess_in_shard_call() || query->commandType == CMD_UTILITY ||
-		InNoForceRLSOperation() || !tess_is_active())
+		(InNoForceRLSOperation() && !tess_in_foreign_key) || !tess_is_active())
 		return NULL;
 	call = tess_shard_call_pin();
 	tess_shard_call_show(call);

@@ -12,6 +12,17 @@
  * their copies.  Errors of nodes are errors. */
 extern void tess_functions_after(Node *statement);
 
+/* Row triggers of a distributed table, which the caller has locked as for CREATE
+ * TRIGGER.  By OID: they are made in the shards, with copies of their functions;
+ * those that are there are replaced.  By name (char *): dropped there. */
+extern void tess_triggers_create(Oid relation, const List *triggers);
+extern void tess_triggers_drop(Oid relation, const List *names);
+
+/* True if a trigger of the table may change keys, so that shards have to check
+ * them; and: they check, or stop it, where that has changed. */
+extern bool tess_triggers_may_change_key(Oid relation);
+extern void tess_triggers_guard_key(Oid relation, bool is_guarded);
+
 extern void tess_function_init(void);
 
 #endif

@@ -79,7 +79,7 @@ digest(const TessFunctionRow *row, const TessObject *object)
 	TessShardCall call = {0};
 	char *text;
 
-	if (row->key_argument == 0)
+	if (row->colocation_id == 0)
 		return object->row.digest;
 	call.tables = call_tables(row, 0);
 	text = tess_shard_call_write(&call);
@@ -105,10 +105,9 @@ tess_function_describe(TessFunctionRow *row)
 }
 
 static char *
-shard_call(const TessFunctionRow *row, const TessGroup *group,
-		   const TessShard *shard)
+write_shard(const TessGroup *group, const TessShard *shard, List *tables)
 {
-	TessShardCall call = {shard->shard_id, call_tables(row, shard->shard_id)};
+	TessShardCall call = {shard->shard_id, tables};
 
 	call.ranges = palloc(group->range_count * sizeof(TessRange));
 	for (int i = 0; i < group->range_count; i++)
@@ -119,6 +118,16 @@ shard_call(const TessFunctionRow *row, const TessGroup *group,
 		call.ranges[call.range_count++].shard_index = 0;
 	}
 	return tess_shard_call_write(&call);
+}
+
+/* See function_internal.h. */
+char *
+tess_function_shard(const TessGroup *group, int64 shard_id)
+{
+	for (int i = 0; i < group->shard_count; i++)
+		if (group->shards[i].shard_id == shard_id)
+			return write_shard(group, &group->shards[i], NIL);
+	elog(ERROR, "shard " INT64_FORMAT " is not one of the group", shard_id);
 }
 
 /* Schemas that shards have a part of: those of the group's tables, and the
@@ -210,16 +219,17 @@ add_copies(TessNodeWork *node, const TessFunctionRow *row, List *templates,
 			node->commands = lappend(node->commands,
 									 tess_template_sql(lfirst(cell),
 													   shard->shard_id));
-		node->commands = lappend(node->commands,
-								 psprintf("ALTER ROUTINE %s.%s SET search_path = %s SET tessera.shard_call = %s",
-										  quote_identifier(
-											  tess_shard_schema_name(row->schema,
-																	 shard->shard_id)),
-										  row->signature,
-										  search_path(row, sharded,
-													  shard->shard_id),
-										  quote_literal_cstr(
-											  shard_call(row, group, shard))));
+		node->commands =
+			lappend(node->commands,
+					psprintf("ALTER ROUTINE %s.%s SET search_path = %s SET tessera.shard_call = %s",
+							 quote_identifier(
+								 tess_shard_schema_name(row->schema,
+														shard->shard_id)),
+							 row->signature,
+							 search_path(row, sharded, shard->shard_id),
+							 quote_literal_cstr(
+								 write_shard(group, shard,
+											 call_tables(row, shard->shard_id)))));
 	}
 }
 

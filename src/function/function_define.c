@@ -287,8 +287,8 @@ tess_function_set_path(TessFunctionRow *row)
 }
 
 /* A table of the group that the body would not find by its name. */
-static void
-check_hidden(const TessFunctionRow *row)
+void
+tess_function_check_hidden(const TessFunctionRow *row)
 {
 	List *schemas = NIL;
 	ListCell *cell;
@@ -305,6 +305,9 @@ check_hidden(const TessFunctionRow *row)
 		char *name = get_rel_name(lfirst_oid(cell));
 		ListCell *schema;
 
+		/* it would not find it anyway */
+		if (!list_member_oid(schemas, get_rel_namespace(lfirst_oid(cell))))
+			continue;
 		foreach(schema, schemas)
 		{
 			Oid found = get_relname_relid(name, lfirst_oid(schema));
@@ -354,7 +357,7 @@ distribute_by_key(TessFunctionRow *row, HeapTuple tuple, const char *key,
 	row->colocation_id = table->group->colocation_id;
 	tess_function_lock(row->colocation_id);
 	tess_function_set_path(row);
-	check_hidden(row);
+	tess_function_check_hidden(row);
 	tess_function_describe(row);
 	tess_function_copy(row);
 }
@@ -419,9 +422,14 @@ tess_function_undistribute(PG_FUNCTION_ARGS)
 				 errmsg("%s is not distributed", format_procedure(function)),
 				 errhint(
 					 "The view tessera.functions lists distributed functions.")));
+	if (tess_function_is_of_triggers(row))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("triggers of distributed tables call %s",
+							   format_procedure(function)),
+						errhint("It stays in the shards as long as they do.")));
 	tess_function_lock(row->colocation_id);
 	if (row->key_argument > 0)
 		tess_function_drop_copies(row);
-	tess_cat_function_delete(function);
+	tess_cat_function_delete(function, row->colocation_id);
 	PG_RETURN_VOID();
 }

@@ -55,7 +55,7 @@ follow_schema(const GrantStmt *grant, List *rows)
 								 makeInteger(row->colocation_id));
 		TessWork *work;
 
-		if (row->key_argument == 0 || list_member(done, place) ||
+		if (row->colocation_id == 0 || list_member(done, place) ||
 			!list_member(grant->objects, makeString(row->schema)))
 			continue;
 		done = lappend(done, place);
@@ -69,18 +69,38 @@ static void
 forget(const TessFunctionRow *row)
 {
 	tess_function_lock(row->colocation_id);
-	if (row->key_argument > 0)
+	if (row->colocation_id != 0)
 		tess_function_drop_copies(row);
-	tess_cat_function_delete(row->function);
+	tess_cat_function_delete(row->function, row->colocation_id);
+}
+
+/* Puts copies of the function as it is now in the place of the old ones. */
+static void
+renew_copies(const TessFunctionRow *old, TessFunctionRow *now)
+{
+	bool has_moved = strcmp(now->schema, old->schema) != 0 ||
+					 strcmp(now->signature, old->signature) != 0;
+	bool is_needed = tess_function_is_of_triggers(now);
+
+	if (has_moved && !is_needed)
+		tess_function_drop_copies(old);
+	tess_function_set_path(now);
+	tess_function_copy(now);
+	if (has_moved && is_needed)
+	{
+		tess_cat_function_set(now);
+		tess_function_remake_triggers(now);
+		tess_function_drop_copies(old);
+	}
 }
 
 static void
 follow(const TessFunctionRow *row)
 {
 	TessFunctionRow now = *row;
-	bool has_moved;
 
-	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(row->function)))
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(row->function)) ||
+		(tess_function_is_of_triggers(row) && tess_function_triggers(row) == NIL))
 	{
 		forget(row);
 		return;
@@ -89,15 +109,8 @@ follow(const TessFunctionRow *row)
 	if (strcmp(now.digest, row->digest) == 0)
 		return;
 	tess_function_lock(row->colocation_id);
-	has_moved = strcmp(now.schema, row->schema) != 0 ||
-				strcmp(now.signature, row->signature) != 0;
-	if (row->key_argument > 0)
-	{
-		if (has_moved)
-			tess_function_drop_copies(row);
-		tess_function_set_path(&now);
-		tess_function_copy(&now);
-	}
+	if (row->colocation_id != 0)
+		renew_copies(row, &now);
 	tess_cat_function_set(&now);
 }
 
@@ -118,10 +131,11 @@ tess_functions_after(Node *statement)
 		follow(lfirst(cell));
 }
 
-/* A table has joined a group: its functions are told; or the last one has left
- * it, and the shards are about to go.  A copy may know tables that have gone. */
+/* A table has joined a group: its functions are told, and triggers of the table are
+ * made; or the last one has left it, and the schemas of its shards are about to
+ * go.  A copy may know tables that have gone. */
 static void
-group_changed(int32 colocation_id, bool joined)
+group_changed(Oid relation, int32 colocation_id, bool joined)
 {
 	List *rows;
 	ListCell *cell;
@@ -133,20 +147,23 @@ group_changed(int32 colocation_id, bool joined)
 	{
 		const TessFunctionRow *row = lfirst(cell);
 
-		if (row->key_argument == 0 || row->colocation_id != colocation_id)
+		if (row->colocation_id != colocation_id)
 			continue;
 		if (joined)
 		{
 			follow(row);
 			continue;
 		}
-		if (SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(row->function)))
+		if (!tess_function_is_of_triggers(row) &&
+			SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(row->function)))
 			ereport(NOTICE,
 					(errmsg("function %s.%s is not distributed any more",
 							quote_identifier(row->schema), row->signature),
 					 errdetail("Its colocation group has no tables left.")));
 		forget(row);
 	}
+	if (joined)
+		tess_function_create_triggers(relation);
 }
 
 void

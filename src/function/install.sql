@@ -28,12 +28,20 @@ COMMENT ON FUNCTION tessera.undistribute_function(text) IS
 
 CREATE VIEW tessera.functions AS
 	SELECT f.function,
-		CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind,
+		CASE WHEN p.prokind = 'p' THEN 'procedure'
+			WHEN p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype THEN 'trigger'
+			ELSE 'function' END AS kind,
 		f.key_argument, f.colocation_id, g.shard_count, f.search_path,
 		pg_catalog.pg_get_userbyid(p.proowner) AS owner
 	FROM tessera.function f
 	JOIN pg_catalog.pg_proc p ON p.oid = f.function
 	LEFT JOIN tessera.colocation g ON g.colocation_id = f.colocation_id;
 COMMENT ON VIEW tessera.functions IS
-'functions and procedures that run in the shard of their key_argument, or (without one) are on all nodes';
+'functions and procedures that run in the shard of their key_argument, are called by triggers of shards, or (without colocation_id) are on all nodes';
 GRANT SELECT ON tessera.functions TO PUBLIC;
+
+CREATE FUNCTION tessera_internal.is_key_of_shard(key anyelement, shard text)
+RETURNS bool LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'tess_key_is_of_shard';
+COMMENT ON FUNCTION tessera_internal.is_key_of_shard(anyelement, text) IS
+'for a CHECK of a shard: triggers have not given a row the key of another one';

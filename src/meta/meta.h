@@ -87,6 +87,13 @@ typedef struct TessTable
 	/* A local or non-colocated table has a foreign key to this one, which the
 	 * shards cannot enforce: rows must not be deleted or change their keys. */
 	Oid foreign_referrer; /* that table, or InvalidOid */
+
+	/* Triggers of users: any (of a reference table), or for each row. */
+	bool has_triggers;
+	bool alters_inserts; /* some are BEFORE INSERT: they make other rows of those
+						  * that are sent, or none */
+	bool alters_updates; /* ... BEFORE UPDATE */
+	bool alters_deletes; /* ... BEFORE DELETE */
 } TessTable;
 
 /* A function or procedure that runs in the shard of its key. */
@@ -112,6 +119,10 @@ extern bool tess_meta_hasher_init(TessHasher *hasher, Oid type, Oid collation,
 /* NULL for tables that are not ours, and wherever tess_is_active() is false.
  * Costs a hash lookup when nothing changed. */
 extern const TessTable *tess_meta_table(Oid relation);
+
+/* Adds to tables (OID list, changed) those that row triggers may change when
+ * rows of one are written: all of its colocation group. */
+extern List *tess_meta_add_triggered(List *tables);
 
 /* True for rows of distributed tables, and arrays of them: each shard has a
  * type of its own, so that no union over shards can have such a column. */
@@ -162,6 +173,9 @@ typedef struct TessCallTable
 
 /* The text of the setting; unquoted. */
 extern char *tess_shard_call_write(const TessShardCall *call);
+
+/* The other way round, in the current context. */
+extern const TessShardCall *tess_shard_call_read(const char *text);
 
 /* True while a function of a shard is executed. */
 extern bool tess_in_shard_call(void);

@@ -9,6 +9,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/catalog.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "foreign/foreign.h"
 #include "meta/meta_internal.h"
@@ -303,6 +304,32 @@ fill_key(TessTable *table, Relation relation, const TessTableRow *row)
 }
 
 static void
+fill_triggers(TessTable *table, Relation relation)
+{
+	TriggerDesc *triggers = relation->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+		bool is_before = TRIGGER_FOR_BEFORE(trigger->tgtype);
+
+		if (trigger->tgisinternal)
+			continue;
+		if (table->kind == TESS_REFERENCE)
+			table->has_triggers = true;
+		if (!TRIGGER_FOR_ROW(trigger->tgtype))
+			continue;
+		table->has_triggers = true;
+		if (is_before && TRIGGER_FOR_INSERT(trigger->tgtype))
+			table->alters_inserts = true;
+		if (is_before && TRIGGER_FOR_UPDATE(trigger->tgtype))
+			table->alters_updates = true;
+		if (is_before && TRIGGER_FOR_DELETE(trigger->tgtype))
+			table->alters_deletes = true;
+	}
+}
+
+static void
 fill_size(TessTable *table)
 {
 	TessSizeRow size = {-1, -1};
@@ -348,6 +375,7 @@ tess_meta_build_table(Oid oid, bool *is_gone)
 		fill_size(table);
 	}
 	table->foreign_referrer = find_foreign_referrer(relation, row);
+	fill_triggers(table, relation);
 	relation_close(relation, AccessShareLock);
 	return table;
 }
@@ -360,4 +388,23 @@ tess_meta_copy_table(const TessTable *table, MemoryContext context)
 	copy->schema = MemoryContextStrdup(context, table->schema);
 	copy->name = MemoryContextStrdup(context, table->name);
 	return copy;
+}
+
+List *
+tess_meta_add_triggered(List *tables)
+{
+	List *added = NIL;
+	ListCell *cell;
+
+	foreach(cell, tables)
+	{
+		const TessTable *table = tess_meta_table(lfirst_oid(cell));
+
+		if (table != NULL && table->has_triggers &&
+			table->kind == TESS_DISTRIBUTED)
+			added = list_concat_unique_oid(added,
+										   tess_cat_tables_of_group(
+											   table->group->colocation_id));
+	}
+	return list_concat_unique_oid(tables, added);
 }

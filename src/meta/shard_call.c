@@ -215,6 +215,18 @@ read_call(TessShardCall *call, const char *written)
 		call->tables = lappend(call->tables, read_table(&fields[i]));
 }
 
+/* See meta.h. */
+const TessShardCall *
+tess_shard_call_read(const char *text)
+{
+	KeptCall *kept = palloc0(sizeof(KeptCall));
+
+	kept->context = CurrentMemoryContext;
+	kept->pins = 1; /* for ever */
+	read_call(&kept->call, text);
+	return &kept->call;
+}
+
 /* Calls ---------------------------------------------------------------------- */
 
 static void

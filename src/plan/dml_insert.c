@@ -140,17 +140,6 @@ volatile_walker(Node *node, void *context)
 	return expression_tree_walker(node, volatile_walker, context);
 }
 
-/* True if a table has triggers that may leave a row of a COPY out. */
-static bool
-has_row_filter(Oid relation)
-{
-	Relation rel = relation_open(relation, NoLock);
-	bool found = rel->trigdesc != NULL && rel->trigdesc->trig_insert_before_row;
-
-	relation_close(rel, NoLock);
-	return found;
-}
-
 /*
  * True if rows may go as COPY: they go in with the rights of who runs the
  * statement, nothing is asked about them, their values mean the same everywhere,
@@ -164,7 +153,7 @@ may_copy(TessJob *job, Query *source, const TessWrite *write)
 
 	if (OidIsValid(rte->checkAsUser) || parse->onConflict != NULL ||
 		tess_wants_rows(parse) || source->jointree->fromlist == NIL ||
-		has_row_filter(rte->relid) ||
+		job->survey->target->alters_inserts ||
 		query_tree_walker(source, volatile_walker, NULL, 0))
 		return false;
 	return true;
@@ -258,7 +247,7 @@ tess_insert_source(TessJob *job)
 			return NULL;
 		tess_refuse_target(job, "Write the statement in a simpler form.");
 	}
-	tess_on_conflict_note(job->parse->onConflict, write);
+	tess_on_conflict_note(job->parse->onConflict, table, write);
 	write->returns = tess_wants_rows(job->parse);
 	write->sequences_only = writes_only_sequences(source, table->relation);
 	write->sends_here_at_once = calls_function(source, PROVOLATILE_VOLATILE);

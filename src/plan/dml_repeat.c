@@ -58,6 +58,22 @@ add_command(Changes *changes, CmdType command, List *target_list)
 		add_assigned(changes, target_list);
 }
 
+/* All columns that have values of their own. */
+static List *
+columns_of(Oid relation)
+{
+	Relation rel = relation_open(relation, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	List *columns = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped &&
+			!TupleDescAttr(desc, i)->attgenerated)
+			columns = lappend_int(columns, i + 1);
+	relation_close(rel, NoLock);
+	return columns;
+}
+
 static Changes
 changes_of(Query *parse, const TessTable *table)
 {
@@ -77,23 +93,10 @@ changes_of(Query *parse, const TessTable *table)
 	/* SET generated = DEFAULT */
 	if (changes.updates && changes.assigned == NIL)
 		changes.assigned = list_make1_int(tess_column_to_name(table, 1)->varattno);
+	/* triggers may set others */
+	if (changes.updates && table->alters_updates)
+		changes.assigned = columns_of(table->relation);
 	return changes;
-}
-
-/* All columns that have values of their own. */
-static List *
-columns_of(Oid relation)
-{
-	Relation rel = relation_open(relation, NoLock);
-	TupleDesc desc = RelationGetDescr(rel);
-	List *columns = NIL;
-
-	for (int i = 0; i < desc->natts; i++)
-		if (!TupleDescAttr(desc, i)->attisdropped &&
-			!TupleDescAttr(desc, i)->attgenerated)
-			columns = lappend_int(columns, i + 1);
-	relation_close(rel, NoLock);
-	return columns;
 }
 
 static const char *

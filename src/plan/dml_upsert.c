@@ -363,6 +363,12 @@ tess_upsert_source(TessJob *job, Query *source, const TessWrite *row)
 	TessFragment *fragment = tess_fragment_make();
 	TessColumns *columns;
 
+	if (upsert.table->alters_inserts || upsert.table->alters_updates)
+	{
+		job->reason = _(
+			"BEFORE triggers of the table may make other rows of those that conflict.");
+		return NULL;
+	}
 	if (!find_key(&upsert))
 	{
 		job->reason = upsert.reason;

@@ -39,7 +39,8 @@ tables_of_change(const Query *query)
 	relation = rt_fetch(query->resultRelation, query->rtable)->relid;
 	if (tess_meta_table(relation) == NULL)
 		return NIL;
-	return tess_relation_cascades(list_make1_oid(relation), relation, false);
+	return tess_meta_add_triggered(
+		tess_relation_cascades(list_make1_oid(relation), relation, false));
 }
 
 static int

@@ -133,13 +133,20 @@ conflict_columns(const OnConflictExpr *conflict, bool *opaque)
  * to update the same row, which in one statement is an error.
  */
 void
-tess_on_conflict_note(const OnConflictExpr *conflict, TessWrite *write)
+tess_on_conflict_note(const OnConflictExpr *conflict, const TessTable *table,
+					  TessWrite *write)
 {
 	List *positions = NIL;
 	ListCell *cell;
 
 	if (conflict == NULL || conflict->action != ONCONFLICT_UPDATE)
 		return;
+	/* what conflicts is what a trigger makes of the rows */
+	if (table->alters_inserts || table->alters_updates)
+	{
+		write->has_opaque_conflict = true;
+		return;
+	}
 	foreach(cell, conflict_columns(conflict, &write->has_opaque_conflict))
 	{
 		int position = 0;

@@ -110,13 +110,12 @@ add_written(Written *written, const TessJob *part)
 	const Query *query = part->parse;
 	Oid relation = rt_fetch(query->resultRelation, query->rtable)->relid;
 	List *own = list_make1_oid(relation);
-	List *cascaded = NIL;
+	List *along = list_copy(own);
+	List *cascaded;
 
 	if (query->commandType != CMD_INSERT || query->onConflict != NULL)
-		cascaded = list_difference_oid(tess_relation_cascades(list_copy(own),
-															  relation,
-															  only_updates(query)),
-									   own);
+		along = tess_relation_cascades(along, relation, only_updates(query));
+	cascaded = list_difference_oid(tess_meta_add_triggered(along), own);
 	check_apart(own, written->cascaded);
 	check_apart(cascaded, written->cascaded);
 	check_apart(cascaded, written->in_place);
@@ -147,6 +146,9 @@ add_written(Written *written, const TessJob *part)
 		written->changed = list_concat(written->changed, own);
 	}
 	written->cascaded = list_concat(written->cascaded, cascaded);
+	/* its triggers may look at, and change, what others find */
+	if (part->survey->target != NULL && part->survey->target->has_triggers)
+		written->cascaded = list_concat(written->cascaded, own);
 }
 
 /* A part as a statement of its own. */

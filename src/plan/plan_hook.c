@@ -119,9 +119,11 @@ static PlannedStmt *
 plan_change(TessJob *job)
 {
 	CmdType command = job->parse->commandType;
+	const TessTable *table = job->survey->target;
 	PlannedStmt *stmt = NULL;
 
-	if ((command == CMD_UPDATE || command == CMD_DELETE) && !job->changes_key)
+	if ((command == CMD_UPDATE || command == CMD_DELETE) && !job->changes_key &&
+		(table->kind == TESS_DISTRIBUTED || !table->has_triggers))
 	{
 		tess_refuse_system_columns(job);
 		stmt = tess_plan_broadcast(job);

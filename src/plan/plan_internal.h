@@ -221,7 +221,7 @@ extern bool tess_on_conflict_bind(TessJob *job, Query *query,
 								  TessBindings *bindings);
 extern bool tess_on_conflict_suits_nodes(TessJob *job);
 extern void tess_on_conflict_note(const OnConflictExpr *conflict,
-								  TessWrite *write);
+								  const TessTable *table, TessWrite *write);
 
 /* plan_hook.c: core's planner (and other extensions') over a query of ours. */
 extern PlannedStmt *tess_plan_rest(TessJob *job, Query *query);

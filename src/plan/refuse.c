@@ -130,13 +130,15 @@ refuse_security(TessJob *job)
 
 /* Whether a change is to be one that PostgreSQL's own plan makes in this
  * server's copy, and that is repeated: whatever it can do is right then.
- * Rows of an INSERT are sent as they are where that is enough. */
+ * Rows of an INSERT are sent as they are where that is enough.  Triggers are
+ * here alone. */
 bool
 tess_must_repeat(TessJob *job)
 {
 	if (job->survey->target->kind != TESS_REFERENCE)
 		return false;
-	return job->parse->commandType != CMD_INSERT || is_secured(job->parse) ||
+	return job->parse->commandType != CMD_INSERT ||
+		   job->survey->target->has_triggers || is_secured(job->parse) ||
 		   !tess_on_conflict_suits_nodes(job);
 }
 

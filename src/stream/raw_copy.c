@@ -124,8 +124,7 @@ copy_lines(RawCopy *copy)
 		tess_progress_rows(++rows);
 	}
 	copy->is_sending = true;
-	tess_stream_end(copy->stream);
-	return rows;
+	return tess_stream_end(copy->stream);
 }
 
 /* Sends the line that has been read to its queue. */

@@ -474,9 +474,11 @@ send_piece(TessStream *stream, TessPiece *piece)
 	tess_lines_clear(&piece->lines);
 }
 
-void
+uint64
 tess_stream_end(TessStream *stream)
 {
+	uint64 rows;
+
 	if (stream->writer)
 		write_batch(stream);
 	for (int i = 0; i < stream->piece_count; i++)
@@ -485,11 +487,13 @@ tess_stream_end(TessStream *stream)
 			send_piece(stream, &stream->pieces[i]);
 		free_piece(stream, &stream->pieces[i]);
 	}
-	tess_sender_finish(stream->sender);
-	if (stream->writer == NULL)
-		return;
-	ExecDropSingleTupleTableSlot(stream->batch_slot);
-	MemoryContextDelete(stream->batch_context);
+	rows = tess_sender_finish(stream->sender);
+	if (stream->writer != NULL)
+	{
+		ExecDropSingleTupleTableSlot(stream->batch_slot);
+		MemoryContextDelete(stream->batch_context);
+	}
+	return rows;
 }
 
 void
@@ -503,7 +507,7 @@ tess_stream_raise(TessStream *stream, ErrorData *error)
 		case ERRCODE_SYSTEM_ERROR:
 			break;
 		default:
-			tess_stream_end(stream);
+			(void) tess_stream_end(stream);
 	}
 	ReThrowError(error);
 }

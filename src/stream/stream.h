@@ -39,8 +39,9 @@ extern TessStream *tess_stream_begin_node(const TessTable *table, List *attnums,
  * is from, for errors of nodes; 0: from none. */
 extern void tess_stream_put(TessStream *stream, TupleTableSlot *slot,
 							uint64 line);
-/* Sends what is left. */
-extern void tess_stream_end(TessStream *stream);
+/* Sends what is left.  How many rows got in (of a reference table: into the first
+ * of its copies that is filled), since triggers may leave some out. */
+extern uint64 tess_stream_end(TessStream *stream);
 /* Raises an error with a row of the input, but first those that nodes have with
  * the rows before it: PostgreSQL tells the first one.  From PG_CATCH, after
  * FlushErrorState(). */

@@ -156,6 +156,6 @@ typedef struct TessSender TessSender;
 
 extern TessSender *tess_sender_make(const char *relation);
 extern void tess_sender_send(TessSender *sender, TessPiece *piece);
-extern void tess_sender_finish(TessSender *sender);
+extern uint64 tess_sender_finish(TessSender *sender);
 
 #endif

@@ -19,6 +19,7 @@ typedef struct NodeCopy
 	TessSender *sender;
 	int32 node_id;
 	TessSession *session;
+	bool is_counted; /* not another copy of rows that are */
 	TessLines lines; /* of its rows */
 } NodeCopy;
 
@@ -26,6 +27,7 @@ struct TessSender
 {
 	const char *relation; /* as contexts of errors name it */
 	MemoryContext context;
+	uint64 rows; /* that got in, once */
 	int copy_count;
 	NodeCopy *copies;
 };
@@ -59,17 +61,20 @@ raise_with_lines(const TessSender *sender, const TessLines *lines,
 }
 
 static void
-end_copy(const TessSender *sender, TessSession *session, const TessLines *lines)
+end_copy(NodeCopy *copy, TessSession *session)
 {
 	MemoryContext context = CurrentMemoryContext;
 
 	PG_TRY();
 	{
-		(void) tess_session_copy_end(session);
+		uint64 rows = tess_session_copy_end(session);
+
+		if (copy->is_counted)
+			copy->sender->rows += rows;
 	}
 	PG_CATCH();
 	{
-		raise_with_lines(sender, lines, context);
+		raise_with_lines(copy->sender, &copy->lines, context);
 	}
 	PG_END_TRY();
 }
@@ -83,7 +88,7 @@ finish_copy(NodeCopy *copy)
 	if (session == NULL)
 		return;
 	copy->session = NULL;
-	end_copy(copy->sender, session, &copy->lines);
+	end_copy(copy, session);
 	tess_lines_free(&copy->lines);
 	tess_session_unclaim(session, copy);
 }
@@ -95,7 +100,7 @@ drain_copy(void *owner, TessSession *session)
 	NodeCopy *copy = owner;
 
 	copy->session = NULL;
-	end_copy(copy->sender, session, &copy->lines);
+	end_copy(copy, session);
 	tess_lines_free(&copy->lines);
 }
 
@@ -121,6 +126,7 @@ send_to_node(TessSender *sender, const TessPiece *piece, int32 node_id)
 	NodeCopy *copy = copy_of_node(sender, node_id);
 
 	finish_copy(copy);
+	copy->is_counted = !OidIsValid(piece->local_relation);
 	tess_lines_copy(&copy->lines, &piece->lines, sender->context);
 	copy->session = tess_xact_session(node_id, InvalidOid, TESS_WRITE);
 	tess_session_claim(copy->session, copy, drain_copy);
@@ -128,24 +134,29 @@ send_to_node(TessSender *sender, const TessPiece *piece, int32 node_id)
 	tess_session_copy_put(copy->session, piece->bytes.data, piece->bytes.len);
 }
 
+/* What triggers execute then is not the client's own statement. */
 static void
-fill_local(const TessSender *sender, TessPiece *piece)
+fill_local(TessSender *sender, TessPiece *piece)
 {
 	MemoryContext context = CurrentMemoryContext;
 	int level = piece->writer ? tess_row_writer_pin(piece->writer) : 0;
 	TessProgress progress;
 
 	tess_progress_save(&progress);
+	tess_xact_depth++;
 	PG_TRY();
 	{
-		(void) tess_stream_fill_local(piece->local_relation, piece->column_names,
-									  piece->options, &piece->bytes);
+		sender->rows += tess_stream_fill_local(piece->local_relation,
+											   piece->column_names,
+											   piece->options, &piece->bytes);
 	}
 	PG_CATCH();
 	{
+		tess_xact_depth--;
 		raise_with_lines(sender, &piece->lines, context);
 	}
 	PG_END_TRY();
+	tess_xact_depth--;
 	tess_progress_restore(&progress);
 	if (piece->writer)
 		tess_row_writer_unpin(level);
@@ -165,10 +176,11 @@ tess_sender_send(TessSender *sender, TessPiece *piece)
 	}
 }
 
-/* Waits for all nodes. */
-void
+/* Waits for all nodes.  How many rows got in: triggers may have left some out. */
+uint64
 tess_sender_finish(TessSender *sender)
 {
 	for (int i = 0; i < sender->copy_count; i++)
 		finish_copy(&sender->copies[i]);
+	return sender->rows;
 }

@@ -8,6 +8,7 @@
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
+#include "utils/reltrigger.h"
 #include "tessera.h"
 
 /* Drops the shards (or the copies on nodes) of a table and forgets it in the
@@ -76,10 +77,16 @@ extern void tess_work_drop(TessWork *work, const char *schema, const char *name,
 /* Runs what was added, in this transaction, and forgets it. */
 extern void tess_work_run(TessWork *work);
 
-/* Called when a table has joined a group, and when one has left it (false), while
- * the group's shards are still there.  Set by who has things in them; may be
- * NULL. */
-extern void (*tess_table_group_hook)(int32 colocation_id, bool joined);
+/* Called when a table has joined a group, rows and all; and when one has left it
+ * (false): its shards are dropped, and the group's schemas are still there.  Set
+ * by who has things in them; may be NULL. */
+extern void (*tess_table_group_hook)(Oid relation, int32 colocation_id,
+									 bool joined);
+
+/* table_trigger.c: errors with 0A000 if the shards, or copies, of such a table
+ * cannot have a trigger of a user. */
+extern void tess_table_check_trigger(Relation rel, const Trigger *trigger,
+									 TessTableKind kind);
 
 extern void tess_table_init(void);
 

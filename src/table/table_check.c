@@ -19,7 +19,6 @@
 #include "catalog/pg_publication.h"
 #include "catalog/pg_subscription_rel.h"
 #include "commands/tablecmds.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -242,18 +241,6 @@ check_attachments(Relation rel)
 				 errdetail("The shards would not have its policies."),
 				 errhint(
 					 "Use ALTER TABLE ... DISABLE ROW LEVEL SECURITY first.")));
-	if (rel->trigdesc != NULL)
-	{
-		for (int i = 0; i < rel->trigdesc->numtriggers; i++)
-		{
-			if (!rel->trigdesc->triggers[i].tgisinternal)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot distribute table \"%s\", which has trigger \"%s\"",
-								name, rel->trigdesc->triggers[i].tgname),
-						 errhint("Drop the trigger first.")));
-		}
-	}
 }
 
 static void

@@ -61,6 +61,7 @@ tess_table_distribute(PG_FUNCTION_ARGS)
 	request.rel = tess_table_open_owned(tess_argument_relation(fcinfo, 0));
 	tess_table_check_candidate(request.rel);
 	tess_table_check_published(request.rel);
+	tess_table_check_triggers(request.rel, TESS_DISTRIBUTED);
 	tess_table_resolve_key(&request);
 	distribute(&request);
 	relation_close(request.rel, NoLock);
@@ -106,7 +107,7 @@ distribute(TessTableRequest *request)
 	rows = build(rel, work, false);
 	tess_objects_bring_for_table(relation);
 	if (tess_table_group_hook != NULL)
-		tess_table_group_hook(row.colocation_id, true);
+		tess_table_group_hook(relation, row.colocation_id, true);
 	tess_table_empty_shell(rel);
 	if (rows > 0)
 	{
@@ -166,6 +167,7 @@ tess_table_replicate(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("create_reference_table()");
 	rel = tess_table_open_owned(tess_argument_relation(fcinfo, 0));
 	tess_table_check_candidate(rel);
+	tess_table_check_triggers(rel, TESS_REFERENCE);
 	tess_table_check_reference_keys(rel);
 	row.relation = RelationGetRelid(rel);
 	row.kind = TESS_REFERENCE;

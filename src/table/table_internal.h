@@ -29,6 +29,9 @@ extern void tess_table_check_candidate(Relation rel);
 extern void tess_table_check_published(Relation rel);
 extern void tess_table_resolve_key(TessTableRequest *request);
 
+/* table_trigger.c */
+extern void tess_table_check_triggers(Relation rel, TessTableKind kind);
+
 /* table_constraint.c */
 extern void tess_table_check_unique(const TessTableRequest *request);
 extern void tess_table_check_foreign_keys(const TessTableRequest *request,

@@ -84,7 +84,7 @@ scan_into(Relation rel, TessStream *stream)
 		block = ItemPointerGetBlockNumber(&slot->tts_tid);
 		tess_progress_block(block);
 	}
-	tess_stream_end(stream);
+	(void) tess_stream_end(stream);
 	tess_progress_end();
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);

@@ -24,7 +24,8 @@ static void lock_shards(const TessTable *table);
 static void keep_size(Relation rel, uint64 rows);
 static void notice_references(Relation rel);
 
-void (*tess_table_group_hook)(int32 colocation_id, bool joined) = NULL;
+void (*tess_table_group_hook)(Oid relation, int32 colocation_id,
+							  bool joined) = NULL;
 
 PG_FUNCTION_INFO_V1(tess_table_undistribute);
 
@@ -157,7 +158,15 @@ tess_table_drop_shards(Oid relation, const char *schema, const char *name)
 		work = tess_work_of_nodes(tess_meta_remote_nodes());
 	tess_cat_table_delete(relation);
 	if (row->kind == TESS_DISTRIBUTED && tess_table_group_hook != NULL)
-		tess_table_group_hook(row->colocation_id, false);
+	{
+		if (tess_cat_tables_of_group(row->colocation_id) == NIL)
+		{
+			/* its triggers need what else is in the schemas */
+			tess_work_drop(work, schema, name, false);
+			tess_work_run(work);
+		}
+		tess_table_group_hook(relation, row->colocation_id, false);
+	}
 	if (row->kind == TESS_DISTRIBUTED)
 		drop_schemas = tess_table_leave_group(row->colocation_id, schema);
 	tess_work_drop(work, schema, name, drop_schemas);

@@ -34,6 +34,9 @@ COMMENT ON CONSTRAINT early ON "Orders ""o""" IS 'a check';
 GRANT SELECT ON users TO pg_monitor;
 ALTER TABLE "Orders ""o""" CLUSTER ON by_time;
 ALTER TABLE users REPLICA IDENTITY FULL;
+CREATE FUNCTION beware() RETURNS trigger LANGUAGE plpgsql AS \$\$
+	BEGIN IF NEW.id = 666 THEN RAISE 'beware'; END IF; RETURN NEW; END \$\$;
+CREATE TRIGGER beware BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION beware();
 CREATE TABLE plain (a int PRIMARY KEY REFERENCES users);
 INSERT INTO kinds VALUES ('a'), ('b');
 INSERT INTO users SELECT i, 'sad', 'a' FROM generate_series(1, 50) i;
@@ -82,6 +85,14 @@ sub works
 				qq{INSERT INTO "$s"."Orders ""o""" (user_id) VALUES (700)},
 				database => $database),
 			qr/23503/, "$what: constraints hold");
+		like(
+			$server->failure(qq{INSERT INTO "$s".users VALUES (666)}, database => $database),
+			qr/beware/, "$what: triggers run");
+		like(
+			$server->failure(qq{SET search_path = "$s";
+				CREATE OR REPLACE FUNCTION beware() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''changed''; END';
+				INSERT INTO users VALUES (1000)}, database => $database),
+			qr/changed/, "$what: and so do their functions, when they are replaced");
 		like(
 			$server->failure(
 				qq{ALTER TABLE "$s".users SET UNLOGGED},
