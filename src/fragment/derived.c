@@ -69,26 +69,6 @@ origins_of(Node *node, int depth)
 	return origins;
 }
 
-static bool
-reads_distributed_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, RangeTblEntry))
-	{
-		RangeTblEntry *rte = (RangeTblEntry *) node;
-		const TessTable *table = rte->rtekind == RTE_RELATION
-									 ? tess_meta_table(rte->relid)
-									 : NULL;
-
-		return table != NULL && table->kind == TESS_DISTRIBUTED;
-	}
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, reads_distributed_walker,
-								 context, QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, reads_distributed_walker, context);
-}
-
 /* The grouped subquery. ----------------------------------------------------- */
 
 /* The number of the column that is this expression, added if there is none. */
@@ -315,8 +295,7 @@ tess_derive(const SubLink *sublink, Index rti, TessDerived **result)
 	if (sublink->subLinkType != EXPR_SUBLINK)
 		return NULL;
 	inner = castNode(Query, sublink->subselect);
-	if (!is_plain_aggregate(inner) ||
-		!reads_distributed_walker((Node *) inner, NULL))
+	if (!is_plain_aggregate(inner) || !tess_reads_distributed((Node *) inner))
 		return NULL;
 
 	derived = palloc0(sizeof(TessDerived));

@@ -52,6 +52,11 @@ extern TessSurvey *tess_survey_make(Query *parse);
 #define tess_survey_is_ours(survey) \
 	((survey)->distributed != NIL || (survey)->references != NIL)
 
+/* True for the entry of a distributed table itself. */
+extern bool tess_is_distributed(const RangeTblEntry *rte);
+/* True if a query, an expression or a list of these names one at any level. */
+extern bool tess_reads_distributed(Node *node);
+
 /* The relations of a query level that are in FROM or its target. */
 extern Bitmapset *tess_survey_used(Query *query);
 

@@ -168,12 +168,9 @@ is_key(const FilterWalk *walk, const TessTerm *term)
 static bool
 is_fetched(const RangeTblEntry *rte)
 {
-	const TessTable *table;
-
 	if (rte->rtekind == RTE_SUBQUERY)
 		return tess_fragment_of(rte) == NULL && !rte->security_barrier;
-	table = rte->rtekind == RTE_RELATION ? tess_meta_table(rte->relid) : NULL;
-	return table != NULL && table->kind == TESS_DISTRIBUTED;
+	return tess_is_distributed(rte);
 }
 
 /* The number of a term's entry in the level; 0: it is of another one. */

@@ -86,16 +86,6 @@ tess_mark_is_early(const RangeTblEntry *rte)
 		   strcmp(rte->enrname, MARK_EARLY) == 0;
 }
 
-static bool
-is_distributed(const RangeTblEntry *rte)
-{
-	const TessTable *table = rte->rtekind == RTE_RELATION
-								 ? tess_meta_table(rte->relid)
-								 : NULL;
-
-	return table != NULL && table->kind == TESS_DISTRIBUTED;
-}
-
 /* Whether core will have to check rows of this level again. */
 static bool
 rechecks_rows(const Query *query)
@@ -115,7 +105,7 @@ move_marks(Query *query)
 		RowMarkClause *mark = lfirst_node(RowMarkClause, cell);
 		RangeTblEntry *rte = rt_fetch(mark->rti, query->rtable);
 
-		if (is_distributed(rte))
+		if (tess_is_distributed(rte))
 			tess_mark_locked(rte, mark->strength, mark->waitPolicy);
 		else if (rte->rtekind == RTE_RELATION)
 			kept = lappend(kept, mark);
@@ -275,7 +265,7 @@ fence_level(Query *query)
 
 	while ((rti = bms_next_member(used, rti)) >= 0)
 		if (rti != query->resultRelation &&
-			is_distributed(rt_fetch(rti, query->rtable)))
+			tess_is_distributed(rt_fetch(rti, query->rtable)))
 			fence_entry(query, rti);
 }
 

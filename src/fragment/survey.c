@@ -28,6 +28,37 @@ tess_survey_make(Query *parse)
 	return survey;
 }
 
+/* See fragment.h. */
+bool
+tess_is_distributed(const RangeTblEntry *rte)
+{
+	const TessTable *table = rte->rtekind == RTE_RELATION
+								 ? tess_meta_table(rte->relid)
+								 : NULL;
+
+	return table != NULL && table->kind == TESS_DISTRIBUTED;
+}
+
+static bool
+reads_distributed_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+		return tess_is_distributed((RangeTblEntry *) node);
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_distributed_walker,
+								 context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, reads_distributed_walker, context);
+}
+
+/* See fragment.h. */
+bool
+tess_reads_distributed(Node *node)
+{
+	return reads_distributed_walker(node, NULL);
+}
+
 /* The relations of a query level that are in FROM or its target. */
 Bitmapset *
 tess_survey_used(Query *query)

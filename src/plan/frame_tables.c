@@ -95,29 +95,6 @@ pays(const TessDraft *draft)
 
 /* The query ---------------------------------------------------------------- */
 
-static bool
-is_distributed(const RangeTblEntry *rte)
-{
-	const TessTable *table = rte->rtekind == RTE_RELATION
-								 ? tess_meta_table(rte->relid)
-								 : NULL;
-
-	return table != NULL && table->kind == TESS_DISTRIBUTED;
-}
-
-static bool
-has_distributed_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, RangeTblEntry))
-		return is_distributed((RangeTblEntry *) node);
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, has_distributed_walker,
-								 context, QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, has_distributed_walker, context);
-}
-
 /* A join of tables, and nothing else. */
 static bool
 is_join(const Query *query)
@@ -143,7 +120,8 @@ gather_tables(Framing *framing, Node *node, int *count)
 		Index rti = ((RangeTblRef *) node)->rtindex;
 		const RangeTblEntry *rte = rt_fetch(rti, framing->query->rtable);
 
-		if (is_distributed(rte) && framing->table == 0 && rte->tablesample == NULL)
+		if (tess_is_distributed(rte) && framing->table == 0 &&
+			rte->tablesample == NULL)
 			framing->table = rti;
 		else if (is_reference(rte) && rte->tablesample == NULL)
 			framing->numbers[rti] = ++*count;
@@ -304,8 +282,8 @@ tess_frame_tables(const TessDraft *draft, Query *query)
 	framing.numbers = palloc0((list_length(query->rtable) + 1) * sizeof(int));
 	if (!gather_tables(&framing, (Node *) query->jointree, &count) ||
 		framing.table == 0 ||
-		has_distributed_walker((Node *) framing.conditions, NULL) ||
-		has_distributed_walker((Node *) query->targetList, NULL))
+		tess_reads_distributed((Node *) framing.conditions) ||
+		tess_reads_distributed((Node *) query->targetList))
 		return false;
 	query->targetList = (List *) renumber_mutator((Node *) query->targetList,
 												  &framing);
