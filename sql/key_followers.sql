@@ -68,6 +68,10 @@ SELECT does('UPDATE p SET k = k + 1000 WHERE id < 3');
 SELECT does('UPDATE c SET k = k + 1, p = NULL WHERE k > 1020');
 -- computed here, from other tables
 SELECT does('UPDATE p SET k = x.n FROM (SELECT 1005 AS old, 505 AS n) x WHERE p.k = x.old AND p.id = 1');
+-- to a key that another row has until it moves itself
+SELECT does('INSERT INTO p VALUES (801, 1), (802, 1)');
+SELECT does('INSERT INTO c VALUES (801, 1, 1)');
+SELECT does('UPDATE p SET k = k + 1 WHERE k IN (801, 802)');
 -- refused where rows refer, as PostgreSQL says it
 SELECT does('UPDATE p SET k = 50 WHERE k = 5 AND id = 3');
 SELECT does('UPDATE p SET k = 60 WHERE k = 6 AND id = 3');
@@ -91,6 +95,42 @@ SELECT * FROM c WHERE k IN (5, 505);
 WITH u AS (UPDATE p SET k = 5 WHERE k = 505 RETURNING *) SELECT * FROM u;
 SELECT * FROM c WHERE k IN (5, 505);
 
+-- by a role that may change the table, and not even read those that refer to it
+SELECT count(*) FROM tessera.run_on_nodes($$DO 'BEGIN
+    LOCK pg_authid;
+    IF to_regrole(''regress_mover'') IS NULL THEN CREATE ROLE regress_mover LOGIN; END IF;
+END'$$) WHERE NOT success;
+GRANT USAGE ON SCHEMA key_followers TO regress_mover;
+GRANT SELECT, INSERT, UPDATE, DELETE ON p TO regress_mover;
+INSERT INTO p SELECT k, 1 FROM generate_series(701, 709) k;
+INSERT INTO c VALUES (701, 1, 1);
+INSERT INTO d VALUES (702, 1);
+SET ROLE regress_mover;
+UPDATE p SET k = 713 WHERE k = 703 RETURNING *;
+UPDATE p SET k = k + 10 WHERE k BETWEEN 704 AND 709;
+SELECT count(*) FROM p WHERE k > 712 AND k < 720;
+\set VERBOSITY terse
+UPDATE p SET k = k + 50 WHERE k = 702;
+-- they follow if it may change them
+UPDATE p SET k = k + 50 WHERE k = 701;
+-- what it has written, the owner's session does not see
+\set VERBOSITY sqlstate
+BEGIN;
+UPDATE p SET "V" = 'z' WHERE k > 700 AND k < 800;
+UPDATE p SET k = k + 50 WHERE k > 712 AND k < 720;
+ROLLBACK;
+RESET ROLE;
+SELECT * FROM c WHERE k > 700 AND k < 800;
+GRANT SELECT, UPDATE ON c, g TO regress_mover;
+GRANT INSERT, DELETE ON c TO regress_mover;
+SET ROLE regress_mover;
+UPDATE p SET k = k + 50 WHERE k = 701;
+RESET ROLE;
+SELECT * FROM c WHERE k > 700 AND k < 800;
+\set VERBOSITY default
+
 SET client_min_messages = warning;
 DROP SCHEMA key_followers, key_followers_local CASCADE;
 DROP FUNCTION public.key_followers_make(text);
+SELECT count(*) FROM tessera.run_on_nodes('DROP OWNED BY regress_mover') WHERE NOT success;
+SELECT count(*) FROM tessera.run_on_nodes($$DO 'BEGIN SET LOCAL client_min_messages = error; LOCK pg_authid; DROP ROLE IF EXISTS regress_mover; END'$$) WHERE NOT success;

@@ -40,6 +40,15 @@ SELECT rel, q, row_number() OVER (PARTITION BY k) FROM texts WHERE k = 4;
 SELECT rels[1], rels[2:3], p FROM texts WHERE k = 4;
 COPY (SELECT k, rel, t, q FROM texts WHERE k = 5) TO STDOUT;
 COPY (SELECT k, rel, rels, t FROM audit WHERE k = 5) TO STDOUT;
+-- of a table, whose rows nodes write
+CREATE TABLE one (k int, rel regclass, rels regclass[], t tab, v text);
+SELECT tessera.create_distributed_table('one', 'k');
+INSERT INTO one VALUES (7, 'orders', '{orders,loc,pg_class,-}', 'loc', 'x');
+COPY one TO STDOUT;
+COPY one (t, k, rel) TO STDOUT CSV;
+SET search_path = pg_catalog;
+COPY number_values.one TO STDOUT CSV;
+SET search_path = number_values;
 -- 0 for nothing; an OID that no longer names anything goes as a number
 INSERT INTO texts (k, rel, q) VALUES (101, '-', 'a'), (102, '4200000000', 'b');
 SELECT k, rel, q FROM texts WHERE k > 100 ORDER BY k;

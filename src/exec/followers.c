@@ -13,9 +13,13 @@
  * NO ACTION, RESTRICT: the error that the update of a row would have.
  * A table that refers to itself, and MERGE: refused.
  *
- * All runs as the role that runs the statement, for it has to see in its own
- * connections what it has written.  The rows that move are locked, so that
- * none can begin to refer to them.
+ * What is written is written as the role that runs the statement, for it has to
+ * see in its own connections what it has written.  Whether rows refer is looked
+ * as the owner of their table where that role may not read them: the rows that move are
+ * locked, so that none can begin to refer to them.
+ *
+ * Keys do not change places where rows follow: the error 23505, as in PostgreSQL,
+ * whose foreign keys refer to no index that is deferrable.
  */
 #include "postgres.h"
 
@@ -23,6 +27,7 @@
 #include "catalog/pg_constraint.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -259,40 +264,86 @@ has_followers(const TessFollowers *followers, const TessReferrer *key)
 	return true;
 }
 
-/* Runs in SPI, as the role of the statement. */
+/* Runs something about a foreign key in SPI, as a role. */
 static void
-with_spi(TessFollowers *followers, void (*run)(TessFollowers *followers))
+run_as(Oid role, TessFollowers *followers, const TessReferrer *key,
+	   void (*run)(TessFollowers *followers, const TessReferrer *key))
 {
-	Oid role = followers->fragment->role;
 	Oid saved_user;
 	int saved_context;
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
-	if (OidIsValid(role) && role != saved_user)
+	if (role != saved_user)
 		SetUserIdAndSecContext(role,
 							   saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	run(followers);
+	run(followers, key);
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
 	SetUserIdAndSecContext(saved_user, saved_context);
 }
 
-static void
-look(TessFollowers *followers)
+static Oid
+statement_role(const TessFollowers *followers)
 {
+	Oid role = followers->fragment->role;
+
+	return OidIsValid(role) ? role : GetUserId();
+}
+
+/* True if a role may read what says which rows refer. */
+static bool
+may_look(const TessReferrer *key, Oid role)
+{
+	if (pg_namespace_aclcheck(get_rel_namespace(key->relation), role,
+							  ACL_USAGE) != ACLCHECK_OK)
+		return false;
+	if (pg_class_aclcheck(key->relation, role, ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	for (int i = 0; i < key->count; i++)
+		if (pg_attribute_aclcheck(key->relation, key->columns[i], role,
+								  ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	return true;
+}
+
+static Oid
+owner_of(Oid relation)
+{
+	Relation rel = table_open(relation, AccessShareLock);
+	Oid owner = rel->rd_rel->relowner;
+
+	table_close(rel, NoLock);
+	return owner;
+}
+
+static void
+look(TessFollowers *followers, const TessReferrer *key)
+{
+	MemoryContext old_context;
+
+	if (!has_followers(followers, key))
+		return;
+	old_context = MemoryContextSwitchTo(GetMemoryChunkContext(followers));
+	followers->cascading = lappend(followers->cascading, (void *) key);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Looks whether rows refer to those that move.  Who may not read them learns no
+ * more than PostgreSQL's own checks tell everybody, which are made as the owner. */
+static void
+look_at_all(TessFollowers *followers)
+{
+	Oid role = statement_role(followers);
 	ListCell *cell;
 
 	foreach(cell, followers->keys)
 	{
-		MemoryContext old_context;
+		const TessReferrer *key = lfirst(cell);
 
-		if (!has_followers(followers, lfirst(cell)))
-			continue;
-		old_context = MemoryContextSwitchTo(GetMemoryChunkContext(followers));
-		followers->cascading = lappend(followers->cascading, lfirst(cell));
-		MemoryContextSwitchTo(old_context);
+		run_as(may_look(key, role) ? role : owner_of(key->relation), followers,
+			   key, look);
 	}
 }
 
@@ -301,7 +352,7 @@ bool
 tess_followers_exist(TessFollowers *followers)
 {
 	if (followers->rows > 0)
-		with_spi(followers, look);
+		look_at_all(followers);
 	return followers->cascading != NIL;
 }
 
@@ -315,30 +366,27 @@ tess_followers_write(const TessFollowers *followers)
 /* Moving ---------------------------------------------------------------------- */
 
 static void
-move(TessFollowers *followers)
+move(TessFollowers *followers, const TessReferrer *key)
 {
-	ListCell *cell;
+	StringInfoData sql;
 
-	foreach(cell, followers->cascading)
-	{
-		const TessReferrer *key = lfirst(cell);
-		StringInfoData sql;
-
-		initStringInfo(&sql);
-		appendStringInfo(&sql, "UPDATE ONLY %s AS c SET ",
-						 tess_relation_qualified_name(key->relation));
-		for (int i = 0; i < key->count; i++)
-			appendStringInfo(&sql, "%s%s = v.n%d", i > 0 ? ", " : "",
-							 column_name(key->relation, key->columns[i]), i + 1);
-		appendStringInfoString(&sql, " FROM ");
-		append_rows(&sql, key);
-		run_over_rows(followers, key, sql.data, false, 0);
-	}
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "UPDATE ONLY %s AS c SET ",
+					 tess_relation_qualified_name(key->relation));
+	for (int i = 0; i < key->count; i++)
+		appendStringInfo(&sql, "%s%s = v.n%d", i > 0 ? ", " : "",
+						 column_name(key->relation, key->columns[i]), i + 1);
+	appendStringInfoString(&sql, " FROM ");
+	append_rows(&sql, key);
+	run_over_rows(followers, key, sql.data, false, 0);
 }
 
 /* See exec_internal.h. */
 void
 tess_followers_move(TessFollowers *followers)
 {
-	with_spi(followers, move);
+	ListCell *cell;
+
+	foreach(cell, followers->cascading)
+		run_as(statement_role(followers), followers, lfirst(cell), move);
 }
