@@ -420,6 +420,29 @@ COMMENT ON TRIGGER renamed ON kinds IS 'not in copies';
 TRUNCATE kinds CASCADE;
 SELECT what, rows, count(*) FROM kinds_log WHERE what LIKE 'TR%' GROUP BY 1, 2;
 
+-- bodies find the tables by the names that they had: when schemas are renamed, and tables are moved
+CREATE SCHEMA triggers_moved;
+CREATE SCHEMA triggers_functions;
+ALTER FUNCTION count_posts() SET SCHEMA triggers_functions;
+INSERT INTO posts VALUES (9, 900, 'function moved');
+ALTER TABLE users SET SCHEMA triggers_moved;
+INSERT INTO posts VALUES (9, 901, 'users moved');
+ALTER SCHEMA triggers RENAME TO triggers_new;
+ALTER SCHEMA triggers_moved RENAME TO triggers_users;
+ALTER SCHEMA triggers_functions RENAME TO triggers_code;
+SET search_path = triggers_new;
+INSERT INTO posts VALUES (9, 902, 'renamed');
+SELECT function, search_path FROM tessera.functions WHERE search_path::text LIKE '%triggers%' ORDER BY 1;
+SELECT bool_and(u.post_count = (SELECT count(*) FROM posts p WHERE p.user_id = u.user_id)) FROM triggers_users.users u;
+ALTER SCHEMA triggers_new RENAME TO triggers;
+SET search_path = triggers;
+ALTER TABLE triggers_users.users SET SCHEMA triggers;
+ALTER FUNCTION triggers_code.count_posts() SET SCHEMA triggers;
+DROP SCHEMA triggers_users;
+DROP SCHEMA triggers_code;
+INSERT INTO posts VALUES (9, 903, 'as before');
+SELECT bool_and(u.post_count = (SELECT count(*) FROM posts p WHERE p.user_id = u.user_id)) FROM users u;
+
 -- back home they are the table's, and go with it
 SELECT tessera.undistribute_table('posts');
 SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'posts'::regclass AND NOT tgisinternal ORDER BY 1;
@@ -428,7 +451,7 @@ INSERT INTO posts VALUES (1, 800, 'home') RETURNING title;
 ROLLBACK;
 SELECT tessera.create_distributed_table('posts', 'user_id', colocate_with => 'users');
 INSERT INTO posts VALUES (1, 800, 'away again') RETURNING title;
-SELECT count(*) FROM tessera.functions WHERE search_path = '{triggers}';
+SELECT count(*) FROM tessera.functions WHERE 'triggers' = ANY (search_path);
 DROP SCHEMA triggers CASCADE;
 DROP SCHEMA triggers_twin CASCADE;
 DROP FUNCTION public.triggers_both(text);

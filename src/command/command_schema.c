@@ -27,6 +27,7 @@
 #include "base/base.h"
 #include "catalog/catalog.h"
 #include "command/command_internal.h"
+#include "function/function.h"
 #include "objects/objects.h"
 #include "table/table.h"
 
@@ -166,6 +167,8 @@ tess_move_finish(TessMove *move)
 	if (strcmp(table->schema, move->old_schema) == 0)
 		return;
 	is_distributed = table->kind == TESS_DISTRIBUTED;
+	tess_functions_table_moved(is_distributed ? table->group->colocation_id : 0,
+							   move->old_schema, table->schema);
 	work = tess_work_of_table(table);
 	tess_repeat_needed_objects(work, relation);
 	if (is_distributed)
@@ -253,7 +256,7 @@ tess_groups_in_schema(Oid namespace)
 	{
 		const TessFunctionRow *row = lfirst(cell);
 
-		if (row->key_argument > 0 && strcmp(row->schema, schema) == 0)
+		if (row->colocation_id != 0 && strcmp(row->schema, schema) == 0)
 			groups = list_append_unique_int(groups, row->colocation_id);
 	}
 	return groups;
@@ -325,4 +328,5 @@ tess_schema_rename_finish(TessSchemaRename *rename)
 		tess_work_rename_schemas(work, rename->old_name, name);
 		tess_work_run(work);
 	}
+	tess_functions_schema_renamed(rename->old_name, name);
 }

@@ -12,6 +12,14 @@
  * their copies.  Errors of nodes are errors. */
 extern void tess_functions_after(Node *statement);
 
+/* A schema has got another name; a table of a group (0: a reference table) has
+ * another schema.  What the bodies of functions found by plain names they find:
+ * the paths are changed, and tess_functions_after() renews the copies. */
+extern void tess_functions_schema_renamed(const char *old_name, const char *name);
+extern void tess_functions_table_moved(int32 colocation_id,
+									   const char *old_schema,
+									   const char *schema);
+
 /* Row triggers of a distributed table, which the caller has locked as for CREATE
  * TRIGGER.  By OID: they are made in the shards, with copies of their functions;
  * those that are there are replaced.  By name (char *): dropped there. */

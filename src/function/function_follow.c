@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
@@ -129,6 +130,87 @@ tess_functions_after(Node *statement)
 		follow_schema((GrantStmt *) statement, rows);
 	foreach(cell, rows)
 		follow(lfirst(cell));
+}
+
+/* Names ------------------------------------------------------------------------- */
+
+static bool
+has_schema(const List *path, const char *schema)
+{
+	const ListCell *cell;
+
+	foreach(cell, path)
+		if (strcmp(lfirst(cell), schema) == 0)
+			return true;
+	return false;
+}
+
+/* The path with a name in the place of an old one, or (keeps) right after it. */
+static List *
+replace_in_path(const List *path, const char *old_name, const char *name,
+				bool keeps)
+{
+	List *replaced = NIL;
+	const ListCell *cell;
+
+	foreach(cell, path)
+	{
+		bool is_it = strcmp(lfirst(cell), old_name) == 0;
+
+		if (!is_it || keeps)
+			replaced = lappend(replaced, lfirst(cell));
+		if (is_it)
+			replaced = lappend(replaced, pstrdup(name));
+	}
+	return replaced;
+}
+
+/* follow() finds another digest, and renews the copies. */
+static void
+set_path(TessFunctionRow *row, List *path)
+{
+	tess_function_lock(row->colocation_id);
+	row->search_path = path;
+	row->digest = "";
+	tess_cat_function_set(row);
+	CommandCounterIncrement();
+}
+
+/* See function.h. */
+void
+tess_functions_schema_renamed(const char *old_name, const char *name)
+{
+	ListCell *cell;
+
+	foreach(cell, tess_cat_functions())
+	{
+		TessFunctionRow *row = lfirst(cell);
+
+		if (row->colocation_id != 0 && !row->sets_path &&
+			has_schema(row->search_path, old_name))
+			set_path(row,
+					 replace_in_path(row->search_path, old_name, name, false));
+	}
+}
+
+/* See function.h. */
+void
+tess_functions_table_moved(int32 colocation_id, const char *old_schema,
+						   const char *schema)
+{
+	ListCell *cell;
+
+	foreach(cell, tess_cat_functions())
+	{
+		TessFunctionRow *row = lfirst(cell);
+
+		if (tess_function_is_of_triggers(row) && !row->sets_path &&
+			(colocation_id == 0 || row->colocation_id == colocation_id) &&
+			has_schema(row->search_path, old_schema) &&
+			!has_schema(row->search_path, schema))
+			set_path(row, replace_in_path(row->search_path, old_schema, schema,
+										  true));
+	}
 }
 
 /* A table has joined a group: its functions are told, and triggers of the table are
