@@ -19,6 +19,9 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -83,6 +86,19 @@ tess_effects_init(void)
 	RegisterSubXactCallback(on_subxact_event, NULL);
 }
 
+/* Core calls before it looks at rights, and before it locks a table that the
+ * statement names.  What it would refuse is left alone. */
+static void
+note_truncate(Oid relation)
+{
+	if (pg_class_aclcheck(relation, GetUserId(), ACL_TRUNCATE) == ACLCHECK_OK)
+	{
+		LockRelationOid(relation, AccessExclusiveLock);
+		tess_index_bury_invalid(relation);
+	}
+	note(EFFECT_TRUNCATED, relation, InvalidOid);
+}
+
 static void
 note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 			void *arg)
@@ -98,10 +114,7 @@ note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 			break;
 		case OAT_TRUNCATE:
 			if (!tess_cat_is_restoring() && tess_meta_table(object_id) != NULL)
-			{
-				tess_index_bury_invalid(object_id);
-				note(EFFECT_TRUNCATED, object_id, InvalidOid);
-			}
+				note_truncate(object_id);
 			break;
 		case OAT_POST_ALTER:
 			if (class_id == RelationRelationId)
