@@ -234,6 +234,7 @@ tess_parts_plan(TessJob *job)
 		return;
 	written = check_targets(job);
 	note_meeting(job, &written);
+	tess_parts_order(job->parse);
 	foreach(cell, job->parse->cteList)
 	{
 		CommonTableExpr *cte = lfirst_node(CommonTableExpr, cell);

@@ -104,6 +104,9 @@ extern void tess_assign_something(TessJob *job);
 extern void tess_early_reads_mark(TessJob *job);
 /* parts.c: turns parts of WITH that change our tables into sources. */
 extern void tess_parts_plan(TessJob *job);
+/* part_order.c: has parts of a statement write in the order that foreign keys
+ * between their tables need; in place.  0A000 if there is none. */
+extern void tess_parts_order(Query *parse);
 /* False if one of them may change the key of rows; raises 0A000 for what no
  * strategy may do. */
 extern bool tess_parts_keep_keys(TessJob *job);
