@@ -10,10 +10,14 @@ CREATE TABLE d (id int PRIMARY KEY, p int REFERENCES p);
 SELECT tessera.create_distributed_table('d', 'id', shard_count => 4);
 CREATE TABLE e (id int REFERENCES d, n int, PRIMARY KEY (id, n));
 SELECT tessera.create_distributed_table('e', 'id', colocate_with => 'd');
+CREATE TABLE f (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE);
+SELECT tessera.create_reference_table('f');
 INSERT INTO p SELECT g, g FROM generate_series(1, 10) g;
 INSERT INTO c SELECT g, g, g FROM generate_series(1, 10) g;
 INSERT INTO d SELECT g, g FROM generate_series(1, 9) g;
 INSERT INTO e SELECT g, n FROM generate_series(1, 9) g, generate_series(1, 2) n;
+INSERT INTO p VALUES (11, 1), (12, 1);
+INSERT INTO f VALUES (1, 11), (2, 12);
 CREATE VIEW counts AS SELECT (SELECT count(*) FROM p) AS p, (SELECT count(*) FROM c) AS c, (SELECT count(*) FROM d) AS d, (SELECT count(*) FROM e) AS e;
 \set QUIET off
 
@@ -28,6 +32,14 @@ BEGIN;
 WITH x AS (DELETE FROM p WHERE id > 5 RETURNING v), y AS (DELETE FROM d WHERE p > 5), z AS (DELETE FROM c WHERE p > 5 RETURNING v), w AS (DELETE FROM e WHERE id > 5)
 SELECT (SELECT sum(v) FROM x) AS x, (SELECT sum(v) FROM z) AS z;
 TABLE counts;
+ROLLBACK;
+-- also where rows vanish with others
+BEGIN;
+CREATE TABLE deep (id int REFERENCES f, n int, PRIMARY KEY (id, n));
+SELECT tessera.create_reference_table('deep');
+INSERT INTO deep SELECT id, 1 FROM f;
+WITH x AS (DELETE FROM deep WHERE id = 2) DELETE FROM p WHERE id = 12;
+SELECT (SELECT count(*) FROM f) AS f, (SELECT count(*) FROM deep) AS deep;
 ROLLBACK;
 -- it has to be all of it, also where only some is asked for
 BEGIN;

@@ -284,14 +284,12 @@ refuse_order(const TessReferrer *referrer)
 				 "Use one statement for each change, in one transaction, or a deferred constraint.")));
 }
 
-/* Sees to the order of a part that changes a table and one that changes what
- * refers to it. */
+/* Sees to the order of a part that changes a table in this way and one that
+ * changes what refers to it. */
 static void
-order_two(Parts *parts, int changes_keys, int refers,
+order_two(Parts *parts, int changes_keys, Effect keys, int refers,
 		  const TessReferrer *referrer)
 {
-	Effect keys = effect_of(query_of(parts, changes_keys), referrer->referenced,
-							referrer->count);
 	Effect referring = effect_of(query_of(parts, refers), referrer->columns,
 								 referrer->count);
 	bool keys_first = keys.adds && referring.adds;
@@ -313,27 +311,44 @@ order_two(Parts *parts, int changes_keys, int refers,
 	close_needs(parts);
 }
 
-/* For all parts that change what refers to what this one changes. */
+/* For all parts that change what refers to a table, which this one changes, or
+ * from which rows vanish with those that it deletes. */
 static void
-order_around(Parts *parts, int part)
+order_around(Parts *parts, int part, Oid relation, bool cascaded)
 {
-	Oid relation = changed_by(query_of(parts, part));
-	Relation rel;
+	Relation rel = relation_open(relation, AccessShareLock);
+	ListCell *cell;
+
+	foreach(cell, tess_relation_referrers(rel))
+	{
+		const TessReferrer *referrer = lfirst(cell);
+		Effect keys = {.removes = true};
+
+		if (!cascaded)
+			keys = effect_of(query_of(parts, part), referrer->referenced,
+							 referrer->count);
+		for (int other = 0; other <= parts->count; other++)
+			if (other != part && referrer->relation != relation &&
+				changed_by(query_of(parts, other)) == referrer->relation)
+				order_two(parts, part, keys, other, referrer);
+	}
+	relation_close(rel, NoLock);
+}
+
+static void
+order_part(Parts *parts, int part)
+{
+	const Query *query = query_of(parts, part);
+	Oid relation = changed_by(query);
 	ListCell *cell;
 
 	if (!OidIsValid(relation))
 		return;
-	rel = relation_open(relation, NoLock);
-	foreach(cell, tess_relation_referrers(rel))
-	{
-		const TessReferrer *referrer = lfirst(cell);
-
-		for (int other = 0; other <= parts->count; other++)
-			if (other != part && referrer->relation != relation &&
-				changed_by(query_of(parts, other)) == referrer->relation)
-				order_two(parts, part, other, referrer);
-	}
-	relation_close(rel, NoLock);
+	order_around(parts, part, relation, false);
+	if (!effect_of(query, NULL, 0).removes)
+		return;
+	foreach(cell, tess_relation_cascades(NIL, relation, false))
+		order_around(parts, part, lfirst_oid(cell), true);
 }
 
 /* WITH in an order in which none names a later one. */
@@ -361,7 +376,7 @@ tess_parts_order(Query *parse)
 	Parts parts = read_parts(parse);
 
 	for (int i = 0; i <= parts.count; i++)
-		order_around(&parts, i);
+		order_part(&parts, i);
 	if (parts.gated)
 		sort_parts(&parts);
 }
