@@ -247,7 +247,12 @@ sub standby
 {
 	my ($names) = @_;
 	$cluster->node_query(1, "SET synchronous_commit = local; ALTER SYSTEM SET synchronous_standby_names = '$names'");
-	return $cluster->node_query(1, 'SELECT pg_reload_conf()');
+	$cluster->node_query(1, 'SELECT pg_reload_conf()');
+	$cluster->node(1)->poll_query_until($TesseraCluster::DATABASE,
+		"SELECT current_setting('synchronous_standby_names') = '$names'")
+	  || die 'the settings were not read again';
+	# Commits look at what the checkpointer made of it, which it reads between two checkpoints.
+	return map { $cluster->node_query(1, 'CHECKPOINT') } (1, 2);
 }
 my $deposit = "UPDATE account SET balance = balance + 1 WHERE id = $from;";
 my $deposit_returning = "UPDATE account SET balance = balance + 1 WHERE id = $from RETURNING balance;";

@@ -65,7 +65,10 @@ sub standby
 {
 	my ($names) = @_;
 	$cluster->query("SET synchronous_commit = local; ALTER SYSTEM SET synchronous_standby_names = '$names'");
-	return $cluster->query('SELECT pg_reload_conf()');
+	$cluster->query('SELECT pg_reload_conf()');
+	$cluster->wait_for("SELECT current_setting('synchronous_standby_names') = '$names'");
+	# Commits look at what the checkpointer made of it, which it reads between two checkpoints.
+	return map { $cluster->query('CHECKPOINT') } (1, 2);
 }
 my $count = $cluster->query('SELECT count(*) FROM numbered');
 my $client = $cluster->client;
