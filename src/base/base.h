@@ -36,6 +36,13 @@ extern void tess_operator_append(StringInfo text, Oid oid);
 /* "a", "b", "c": names (char *) for messages.  Palloc'd. */
 extern char *tess_name_list(List *names);
 
+/* catalog_rows.c */
+
+/* The row of pg_trigger, the caller's; invalid if the trigger is gone. */
+extern HeapTuple tess_copy_trigger(Oid trigger);
+/* True if pg_depend knows anything that depends on an object. */
+extern bool tess_is_depended_on(Oid class, Oid object);
+
 /* cascades.c */
 
 /* Adds to tables (OID list, changed) those that foreign keys take along when

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -17,9 +16,9 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
-#include "utils/fmgroids.h"
 #include "utils/rel.h"
 
+#include "base/base.h"
 #include "command/command_internal.h"
 #include "function/function.h"
 #include "table/table.h"
@@ -96,29 +95,11 @@ tess_trigger_after_create(TessNewTrigger *trigger)
 	tess_triggers_guard_key(relation, trigger->guards_key);
 }
 
-static HeapTuple
-copy_trigger(Relation catalog, Oid trigger)
-{
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		tuple = heap_copytuple(tuple);
-	systable_endscan(scan);
-	return tuple;
-}
-
 /* Its table if it stands in shards, and its name; InvalidOid otherwise. */
 Oid
 tess_trigger_of_shards(Oid trigger, char **name, bool *may_change_key)
 {
-	Relation catalog = table_open(TriggerRelationId, AccessShareLock);
-	HeapTuple tuple = copy_trigger(catalog, trigger);
+	HeapTuple tuple = tess_copy_trigger(trigger);
 	Oid relation = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
@@ -132,7 +113,6 @@ tess_trigger_of_shards(Oid trigger, char **name, bool *may_change_key)
 						  (TRIGGER_FOR_INSERT(form->tgtype) ||
 						   TRIGGER_FOR_UPDATE(form->tgtype));
 	}
-	table_close(catalog, AccessShareLock);
 	return relation;
 }
 

@@ -135,30 +135,14 @@ tess_batch_arrays_params(const Batch *batch)
 {
 	const TessBatches *batches = batch->batches;
 	const TessParams *tail = &batches->tail_params;
-	int count = tail->count + batches->column_count;
-	const char **values = palloc(count * sizeof(char *));
-	int *lengths = palloc(count * sizeof(int));
-	int *formats = palloc(count * sizeof(int));
-	TessParams *params = palloc(sizeof(TessParams));
+	TessBatchParams own = tess_batch_params_begin(tail, batches->column_count);
 
-	for (int i = 0; i < tail->count; i++)
-	{
-		values[i] = tail->values[i];
-		lengths[i] = tail->lengths[i];
-		formats[i] = tail->formats[i];
-	}
 	for (int i = 0; i < batches->column_count; i++)
 	{
-		int at = tail->count + i;
-
-		values[at] = column_array(batch, i, getBaseType(batches->types[i]),
-								  &lengths[at]);
-		formats[at] = 1;
+		own.values[i] = column_array(batch, i, getBaseType(batches->types[i]),
+									 &own.lengths[i]);
+		own.formats[i] = 1;
 	}
-	params->count = count;
-	params->types = batches->array_types;
-	params->values = values;
-	params->lengths = lengths;
-	params->formats = formats;
-	return params;
+	own.params->types = batches->array_types;
+	return own.params;
 }

@@ -87,6 +87,15 @@ extern char *tess_batch_arrays_sql(const Batch *batch);
 extern TessParams *tess_batch_arrays_params(const Batch *batch);
 
 /* batch_send.c */
+/* Parameters while they are made: all of them, and where a batch's own go. */
+typedef struct TessBatchParams
+{
+	TessParams *params; /* without types yet */
+	const char **values;
+	int *lengths;
+	int *formats;
+} TessBatchParams;
+extern TessBatchParams tess_batch_params_begin(const TessParams *tail, int count);
 extern void tess_batch_send_to_copies(Batch *batch);
 extern void tess_batches_send_to_shards(TessBatches *batches, List *others,
 										List *here);

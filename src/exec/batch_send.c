@@ -91,18 +91,16 @@ statement_text(const Batch *batch)
 						  batches->args->count);
 }
 
-/* The parameters of VALUES.  In the current context. */
-static TessParams *
-make_values_params(Batch *batch)
+/* Parameters of a statement: those of the tail, and room for count others behind
+ * them.  In the current context. */
+TessBatchParams
+tess_batch_params_begin(const TessParams *tail, int count)
 {
-	TessBatches *batches = batch->batches;
-	const TessParams *tail = &batches->tail_params;
-	int row_params = batch->rows * batches->column_count;
-	int count = tail->count + row_params;
-	const char **values = palloc(count * sizeof(char *));
-	int *lengths = palloc(count * sizeof(int));
-	int *formats = palloc(count * sizeof(int));
-	TessParams *params = palloc(sizeof(TessParams));
+	int all = tail->count + count;
+	const char **values = palloc(all * sizeof(char *));
+	int *lengths = palloc(all * sizeof(int));
+	int *formats = palloc(all * sizeof(int));
+	TessParams *params = palloc0(sizeof(TessParams));
 
 	for (int i = 0; i < tail->count; i++)
 	{
@@ -110,16 +108,28 @@ make_values_params(Batch *batch)
 		lengths[i] = tail->lengths[i];
 		formats[i] = tail->formats[i];
 	}
-	memcpy(values + tail->count, batch->wire_values, row_params * sizeof(char *));
-	memcpy(lengths + tail->count, batch->wire_lengths, row_params * sizeof(int));
-	memcpy(formats + tail->count, batch->wire_formats, row_params * sizeof(int));
-
-	params->count = count;
-	params->types = wire_types(batches, batch->rows);
+	params->count = all;
 	params->values = values;
 	params->lengths = lengths;
 	params->formats = formats;
-	return params;
+	return (TessBatchParams){params, values + tail->count,
+							 lengths + tail->count, formats + tail->count};
+}
+
+/* The parameters of VALUES.  In the current context. */
+static TessParams *
+make_values_params(Batch *batch)
+{
+	TessBatches *batches = batch->batches;
+	const TessParams *tail = &batches->tail_params;
+	int count = batch->rows * batches->column_count;
+	TessBatchParams own = tess_batch_params_begin(tail, count);
+
+	memcpy(own.values, batch->wire_values, count * sizeof(char *));
+	memcpy(own.lengths, batch->wire_lengths, count * sizeof(int));
+	memcpy(own.formats, batch->wire_formats, count * sizeof(int));
+	own.params->types = wire_types(batches, batch->rows);
+	return own.params;
 }
 
 /* The parameters of a batch's statement.  In the current context. */

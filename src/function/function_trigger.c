@@ -79,21 +79,11 @@ add_trigger(Oid class, Oid object, void *arg)
 static Oid
 table_of_trigger(Oid trigger)
 {
-	Relation catalog = table_open(TriggerRelationId, AccessShareLock);
-	Oid relation = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
+	HeapTuple tuple = tess_copy_trigger(trigger);
 
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		relation = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return relation;
+	return HeapTupleIsValid(tuple)
+			   ? ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid
+			   : InvalidOid;
 }
 
 /* See function_internal.h. */

@@ -204,39 +204,15 @@ renumber_mutator(Node *node, Framing *framing)
 static RangeTblEntry *
 make_shard_entry(const Framing *framing)
 {
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	RangeTblEntry *table = rt_fetch(framing->table, framing->query->rtable);
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	Query *source = makeNode(Query);
-	List *names = NIL;
-	ListCell *cell;
 
 	ref->rtindex = 1;
 	source->commandType = CMD_SELECT;
 	source->canSetTag = true;
-	source->rtable = list_make1(table);
+	source->rtable = list_make1(rt_fetch(framing->table, framing->query->rtable));
 	source->jointree = makeFromExpr(list_make1(ref), NULL);
-	foreach(cell, framing->columns)
-	{
-		Var *var = lfirst_node(Var, cell);
-		char *name = strVal(list_nth(table->eref->colnames, var->varattno - 1));
-
-		var->varno = 1;
-		var->varlevelsup = 0;
-		var->varnosyn = 0;
-		var->varattnosyn = 0;
-		names = lappend(names, makeString(name));
-		source->targetList = lappend(source->targetList,
-									 makeTargetEntry((Expr *) var,
-													 list_length(names), name,
-													 false));
-	}
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = source;
-	rte->alias = makeAlias("shard", NIL);
-	rte->eref = makeAlias("shard", names);
-	rte->inFromCl = true;
-	return rte;
+	return tess_shard_entry(framing->columns, source);
 }
 
 /* Conditions stand outside of the subquery: core looks rows of a union up in an

@@ -297,6 +297,10 @@ extern bool tess_frame_tables(const TessDraft *draft, Query *query);
 
 /* ship_query.c: rows of a draft are joined with rows that are sent ---------- */
 
+/* The rows of a shard as a subquery in FROM: source, which reads one table first and
+ * gets the columns (Var *) of that table to give. */
+extern RangeTblEntry *tess_shard_entry(const List *columns, Query *source);
+
 /* With what, and how.  The draft's own rows are the join's outer side. */
 typedef struct TessShipment
 {

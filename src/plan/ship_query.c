@@ -114,21 +114,22 @@ tess_ship_var(TessShipment *ship, const Var *var)
 
 /* Entries ---------------------------------------------------------------- */
 
-/* The rows of a shard, of which the outer query uses the columns chosen. */
-static RangeTblEntry *
-make_shard_entry(const TessShipment *ship, Query *source)
+/* See plan_internal.h. */
+RangeTblEntry *
+tess_shard_entry(const List *columns, Query *source)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	RangeTblEntry *table = linitial_node(RangeTblEntry, source->rtable);
 	List *names = NIL;
-	ListCell *cell;
+	const ListCell *cell;
 
-	foreach(cell, ship->columns)
+	foreach(cell, columns)
 	{
 		Var *var = copyObject(lfirst_node(Var, cell));
 		char *name = strVal(list_nth(table->eref->colnames, var->varattno - 1));
 
 		var->varno = 1;
+		var->varlevelsup = 0;
 		var->varnosyn = 0;
 		var->varattnosyn = 0;
 		names = lappend(names, makeString(name));
@@ -458,7 +459,7 @@ tess_ship_write(TessShipment *ship, Query *query, Query *source,
 {
 	set_bounds(ship, source, param_count + 1 + list_length(ship->shipped));
 	lift_conditions(ship, source);
-	query->rtable = list_make1(make_shard_entry(ship, source));
+	query->rtable = list_make1(tess_shard_entry(ship->columns, source));
 	query->hasSubLinks = source->hasSubLinks;
 	set_from(ship, query, make_shipped_entry(ship, param_count));
 	return tess_deparse_framed(query, ship->jointype == JOIN_LEFT ? 2 : 1,

@@ -13,15 +13,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
@@ -34,7 +31,6 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -53,7 +49,6 @@ static List *role_specs(List *roles);
 static RoleSpec *role_spec(Oid role);
 static void grant_on_schemas(bool is_grant, List *schemas, List *privileges,
 							 List *grantees);
-static bool schema_is_empty(Oid namespace);
 static Oid lock_table_to_drop(const char *name, Oid namespace, Oid source,
 							  bool as_caller);
 static void drop_if_ours(const char *schema, int64 shard_id,
@@ -492,7 +487,7 @@ static bool
 may_go(Oid namespace, const char *schema, int64 shard_id)
 {
 	return is_shard_schema(namespace, schema, shard_id) &&
-		   schema_is_empty(namespace);
+		   !tess_is_depended_on(NamespaceRelationId, namespace);
 }
 
 static void
@@ -511,24 +506,4 @@ drop_if_ours(const char *schema, int64 shard_id, ObjectAddresses *objects)
 		return;
 	ObjectAddressSet(address, NamespaceRelationId, namespace);
 	add_exact_object_address(&address, objects);
-}
-
-static bool
-schema_is_empty(Oid namespace)
-{
-	Relation depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	bool is_empty;
-
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(NamespaceRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(namespace));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2,
-							  keys);
-	is_empty = !HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	return is_empty;
 }
