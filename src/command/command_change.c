@@ -26,6 +26,7 @@ static void run_reassign(TessUtility *utility);
 static void run_others(TessUtility *utility);
 static void run_reindex(TessUtility *utility);
 static void run_maintenance(TessUtility *utility, const RangeVar *name);
+static void run_maintenance_of_all(TessUtility *utility);
 static void run_create_statistics(TessUtility *utility);
 static void run_alter_statistics(TessUtility *utility);
 static void run_on_local(TessUtility *utility, const RangeVar *name);
@@ -335,19 +336,43 @@ run_reindex(TessUtility *utility)
 		run_maintenance(utility, statement->relation);
 }
 
+/* name NULL: of all tables in a schema, or in the database. */
+
 static void
 run_maintenance(TessUtility *utility, const RangeVar *name)
 {
-	TessMaintenance *maintenance = tess_maintenance_begin(
-		utility->plan->utilityStmt);
+	TessMaintenance *maintenance;
 
+	if (name == NULL)
+	{
+		run_maintenance_of_all(utility);
+		return;
+	}
+	maintenance = tess_maintenance_begin(utility->plan->utilityStmt);
 	if (maintenance == NULL)
 	{
 		run_on_local(utility, name);
 		return;
 	}
 	pass_on_altering(utility, tess_maintenance_altering(maintenance));
-	tess_maintenance_finish(maintenance);
+	tess_maintenance_finish(maintenance, false);
+}
+
+static void
+run_maintenance_of_all(TessUtility *utility)
+{
+	TessMaintenanceAll *all;
+
+	/* it outlives transactions */
+	tess_utility_own_tree(utility);
+	all = tess_maintenance_all_begin(utility->plan->utilityStmt);
+	if (all == NULL)
+	{
+		tess_utility_pass_on(utility);
+		return;
+	}
+	pass_on_altering(utility, tess_maintenance_all_altering(all));
+	tess_maintenance_all_finish(all);
 }
 
 static void

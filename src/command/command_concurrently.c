@@ -326,37 +326,41 @@ tess_index_check_valid(Oid index)
 				 errhint("Drop it, and create it again.")));
 }
 
+/* Of a table of ours, or its index, which is locked. */
+static TessConcurrent *
+begin_reindex(Oid relation, const ReindexStmt *reindex)
+{
+	TessConcurrent *concurrent = begin(relation);
+	const TessTable *table = tess_meta_table(concurrent->altering.relation);
+
+	tess_reindex_check_options(reindex, table);
+	tess_index_check_valid(relation);
+	tess_index_bury_invalid(table->relation);
+	concurrent->template = tess_repeat_template(table,
+												reindex->kind == REINDEX_OBJECT_INDEX
+													? "REINDEX INDEX CONCURRENTLY "
+													: "REINDEX TABLE CONCURRENTLY ",
+												get_rel_name(relation), "");
+	return concurrent;
+}
+
 /* NULL if the relation is not ours, or core will refuse it. */
 TessConcurrent *
 tess_concurrent_reindex_begin(const ReindexStmt *reindex, bool is_top)
 {
 	Oid relation = tess_alter_lock(reindex->relation, ShareUpdateExclusiveLock);
 	bool is_index = reindex->kind == REINDEX_OBJECT_INDEX;
-	TessConcurrent *concurrent;
 
 	if (!OidIsValid(relation) ||
 		get_rel_relkind(relation) !=
 			(is_index ? RELKIND_INDEX : RELKIND_RELATION))
 		return NULL;
 	PreventInTransactionBlock(is_top, "REINDEX CONCURRENTLY");
-	concurrent = begin(relation);
-	tess_reindex_check_options(reindex,
-							   tess_meta_table(concurrent->altering.relation));
-	tess_index_check_valid(relation);
-	tess_index_bury_invalid(concurrent->altering.relation);
-	concurrent
-		->template = tess_repeat_template(tess_meta_table(
-											  concurrent->altering.relation),
-										  is_index
-											  ? "REINDEX INDEX CONCURRENTLY "
-											  : "REINDEX TABLE CONCURRENTLY ",
-										  get_rel_name(relation), "");
-	return concurrent;
+	return begin_reindex(relation, reindex);
 }
 
-/* The shell has been done. */
-void
-tess_concurrent_reindex_finish(TessConcurrent *concurrent)
+static void
+finish_reindex(TessConcurrent *concurrent, bool is_done_here)
 {
 	Oid relation = concurrent->altering.relation;
 	TessWork *work;
@@ -364,9 +368,26 @@ tess_concurrent_reindex_finish(TessConcurrent *concurrent)
 	MemoryContextSwitchTo(concurrent->context);
 	work = tess_work_of_table(tess_meta_table(relation));
 	tess_work_add_templates(work, list_make1(concurrent->template));
+	if (is_done_here)
+		tess_maintenance_leave_out_local(work);
 	restore_size(relation);
 	tess_outside_next_transaction();
 	TESS_FAULT_POINT("concurrent_index");
 	tess_outside_run(work);
 	end(concurrent);
+}
+
+/* The shell has been done. */
+void
+tess_concurrent_reindex_finish(TessConcurrent *concurrent)
+{
+	finish_reindex(concurrent, false);
+}
+
+/* See command_internal.h. */
+void
+tess_concurrent_reindex_shards(Oid relation, const ReindexStmt *reindex,
+							   bool is_done_here)
+{
+	finish_reindex(begin_reindex(relation, reindex), is_done_here);
 }

@@ -178,12 +178,20 @@ note_trigger_drop(Oid trigger)
 	effect->guarded_key = may_change_key;
 }
 
+/* True while the table is altered together with its shards. */
+static bool
+is_altering(Oid table)
+{
+	return effects.altering != NULL &&
+		   (effects.altering->relation == table ||
+			list_member_oid(effects.altering->others, table));
+}
+
 /* True while indexes of the table go with those of its shards. */
 static bool
 is_replaced(Oid table)
 {
-	return effects.altering != NULL && effects.altering->relation == table &&
-		   effects.altering->replaces_indexes;
+	return is_altering(table) && effects.altering->replaces_indexes;
 }
 
 static void
@@ -244,8 +252,7 @@ note_alter(Oid relation, int sub_id, const ObjectAccessPostAlter *arg)
 
 	if (get_rel_relkind(relation) == RELKIND_INDEX)
 		table = IndexGetRelation(relation, true);
-	if (altering == NULL || (table != altering->relation &&
-							 !list_member_oid(altering->others, table)))
+	if (!is_altering(table))
 		refuse_alter(relation, arg);
 	else if (altering->new_key != NULL && relation == altering->relation &&
 			 sub_id == altering->key_attnum)

@@ -166,12 +166,25 @@ extern void tess_comment_repeat(const CommentStmt *comment);
 /* command_maintain.c: REINDEX and CLUSTER */
 typedef struct TessMaintenance TessMaintenance;
 extern TessMaintenance *tess_maintenance_begin(const Node *statement);
+/* The same for a table, or index, of ours that is locked. */
+extern TessMaintenance *tess_maintenance_of(Oid relation, const Node *statement);
 extern const TessAltering *tess_maintenance_altering(
 	const TessMaintenance *maintenance);
-extern void tess_maintenance_finish(TessMaintenance *maintenance);
+/* The shell has been done: its shards; those of this server unless core has done
+ * them as well. */
+extern void tess_maintenance_finish(TessMaintenance *maintenance,
+									bool is_done_here);
+extern void tess_maintenance_leave_out_local(TessWork *work);
 extern bool tess_reindex_is_concurrent(const ReindexStmt *reindex);
 extern void tess_reindex_check_options(const ReindexStmt *reindex,
 									   const TessTable *table);
+
+/* command_maintain_all.c: REINDEX of schemas and databases, CLUSTER of all tables */
+typedef struct TessMaintenanceAll TessMaintenanceAll;
+extern TessMaintenanceAll *tess_maintenance_all_begin(const Node *statement);
+extern const TessAltering *tess_maintenance_all_altering(
+	const TessMaintenanceAll *all);
+extern void tess_maintenance_all_finish(TessMaintenanceAll *all);
 
 /* command_statistics.c: CREATE, ALTER and DROP STATISTICS */
 typedef struct TessNewStats TessNewStats;
@@ -208,6 +221,10 @@ extern void tess_concurrent_drop_finish(TessConcurrent *concurrent);
 extern TessConcurrent *tess_concurrent_reindex_begin(const ReindexStmt *reindex,
 													 bool is_top);
 extern void tess_concurrent_reindex_finish(TessConcurrent *concurrent);
+/* What the shards do of the same for a table that is locked, after the shell. */
+extern void tess_concurrent_reindex_shards(Oid relation,
+										   const ReindexStmt *reindex,
+										   bool is_done_here);
 extern const TessAltering *tess_concurrent_altering(
 	const TessConcurrent *concurrent);
 /* Error if an index is invalid: its shards may not have it. */

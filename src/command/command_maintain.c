@@ -87,29 +87,34 @@ cluster_template(const ClusterStmt *cluster, const TessTable *table)
 TessMaintenance *
 tess_maintenance_begin(const Node *statement)
 {
-	const ReindexStmt *reindex = (const ReindexStmt *) statement;
-	const ClusterStmt *cluster = (const ClusterStmt *) statement;
 	bool is_cluster = IsA(statement, ClusterStmt);
-	const RangeVar *name = is_cluster ? cluster->relation : reindex->relation;
-	TessMaintenance *maintenance;
-	const TessTable *table;
-	Oid relation;
+	const RangeVar *name = is_cluster
+							   ? ((const ClusterStmt *) statement)->relation
+							   : ((const ReindexStmt *) statement)->relation;
+	Oid relation = tess_alter_lock(name, is_cluster ? AccessExclusiveLock
+													: ShareLock);
 
-	if (name == NULL)
-		return NULL;
-	relation = tess_alter_lock(name,
-							   is_cluster ? AccessExclusiveLock : ShareLock);
-	if (!OidIsValid(relation))
-		return NULL;
-	maintenance = palloc0(sizeof(TessMaintenance));
+	return OidIsValid(relation) ? tess_maintenance_of(relation, statement) : NULL;
+}
+
+/* See command_internal.h. */
+TessMaintenance *
+tess_maintenance_of(Oid relation, const Node *statement)
+{
+	TessMaintenance *maintenance = palloc0(sizeof(TessMaintenance));
+	const TessTable *table;
+
 	maintenance->altering.relation = relation;
 	if (get_rel_relkind(relation) == RELKIND_INDEX)
 		maintenance->altering.relation = IndexGetRelation(relation, false);
 	table = tess_meta_table(maintenance->altering.relation);
 	tess_index_bury_invalid(table->relation);
-	maintenance->template = is_cluster
-								? cluster_template(cluster, table)
-								: reindex_template(reindex, table, relation);
+	if (IsA(statement, ClusterStmt))
+		maintenance->template = cluster_template((const ClusterStmt *) statement,
+												 table);
+	else
+		maintenance->template = reindex_template((const ReindexStmt *) statement,
+												 table, relation);
 	return maintenance;
 }
 
@@ -119,9 +124,9 @@ tess_maintenance_altering(const TessMaintenance *maintenance)
 	return &maintenance->altering;
 }
 
-/* The shell has been done: its shards. */
+/* See command_internal.h. */
 void
-tess_maintenance_finish(TessMaintenance *maintenance)
+tess_maintenance_finish(TessMaintenance *maintenance, bool is_done_here)
 {
 	const TessTable *table;
 	Relation rel;
@@ -135,5 +140,18 @@ tess_maintenance_finish(TessMaintenance *maintenance)
 	table_close(rel, NoLock);
 	work = tess_work_of_table(table);
 	tess_work_add_templates(work, list_make1(maintenance->template));
+	if (is_done_here)
+		tess_maintenance_leave_out_local(work);
 	tess_work_run(work);
+}
+
+/* See command_internal.h. */
+void
+tess_maintenance_leave_out_local(TessWork *work)
+{
+	for (int i = 0; i < work->count; i++)
+	{
+		if (work->nodes[i].is_local)
+			work->nodes[i].commands = NIL;
+	}
 }
