@@ -254,8 +254,6 @@ ROLLBACK;
 -- what is refused, and changes nothing
 \set VERBOSITY terse
 INSERT INTO a (k, n) VALUES (1, 1) ON CONFLICT (k, n) DO UPDATE SET k = 5;
-DELETE FROM a WHERE ctid = '(0,1)';
-DELETE FROM a x USING a y WHERE x.t = y.t AND x.ctid < y.ctid;
 BEGIN; DECLARE c CURSOR FOR SELECT * FROM a; FETCH 0 FROM c; DELETE FROM a WHERE CURRENT OF c; ROLLBACK;
 INSERT INTO vc VALUES (1, 0, 'x');
 INSERT INTO vc SELECT k, 2 - i, 'many' FROM generate_series(0, 2) i, generate_series(8000, 8009) k;

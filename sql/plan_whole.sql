@@ -190,9 +190,6 @@ SELECT how('MERGE INTO d USING r s ON d.id = s.id WHEN MATCHED THEN UPDATE SET v
 SELECT how('MERGE INTO d USING e s ON d.k = s.k AND d.id = s.id WHEN NOT MATCHED AND s.id < 10 THEN INSERT VALUES (s.id, s.id, s.v)');
 SELECT how('MERGE INTO d USING (SELECT x.k, r.id FROM r LEFT JOIN e x ON x.id = r.id AND x.id < 4) s ON d.k = s.k AND d.id = s.id WHEN NOT MATCHED THEN INSERT VALUES (s.k, s.id, ''outer'')');
 SELECT how('MERGE INTO d USING e s ON d.id = s.id WHEN MATCHED AND d.k < 5 AND s.id < 5 AND d.k = s.k THEN UPDATE SET v = ''id''');
-\set VERBOSITY sqlstate
-DELETE FROM d USING d o WHERE d.k = o.k AND d.ctid < o.ctid;
-\set VERBOSITY default
 
 -- each row is where it is looked for
 DO $$

@@ -7,10 +7,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "route/route.h"
+#include "utils/array.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -38,6 +40,7 @@ tess_args_init(const TessFragment *fragment, List *exprs, PlanState *parent)
 	int count = list_length(fragment->param_types);
 
 	args->count = count;
+	args->ctids = fragment->ctids_param - 1;
 	args->evaluated = count;
 	if (fragment->shipped != NIL)
 	{
@@ -121,16 +124,74 @@ static bool
 is_same(const TessArgs *args, const Datum *values, const bool *nulls,
 		const Bitmapset *shards)
 {
-	if (args->values == NULL || !bms_equal(args->shards, shards))
+	if (args->values == NULL || !bms_equal(args->pruned, shards))
 		return false;
 	for (int i = 0; i < args->evaluated; i++)
 	{
 		if (args->nulls[i] != nulls[i])
 			return false;
-		if (!nulls[i] && !datumIsEqual(args->values[i], values[i],
-									   args->by_value[i], args->lengths[i]))
+		if (!nulls[i] &&
+			!datumIsEqual(i == args->ctids ? args->all_ctids : args->values[i],
+						  values[i], args->by_value[i], args->lengths[i]))
 			return false;
 	}
+	return true;
+}
+
+/* The shards that have some of the ctids; their own are put into lists. */
+static Bitmapset *
+share_out(const TessGroup *group, ArrayType *ctids, ArrayBuildState **lists)
+{
+	ArrayIterator members = array_create_iterator(ctids, 0, NULL);
+	Bitmapset *shards = NULL;
+	Datum wide;
+	bool isnull;
+
+	while (array_iterate(members, &wide, &isnull))
+	{
+		ItemPointerData own;
+		int shard_index = -1;
+
+		if (!isnull)
+			shard_index = tess_ctid_narrow(group->shard_count,
+										   (ItemPointer) DatumGetPointer(wide),
+										   &own);
+		if (shard_index < 0)
+			continue; /* nobody's */
+		lists[shard_index] = accumArrayResult(lists[shard_index],
+											  PointerGetDatum(&own), false,
+											  TIDOID, CurrentMemoryContext);
+		shards = bms_add_member(shards, shard_index);
+	}
+	array_free_iterator(members);
+	return shards;
+}
+
+/* Leaves out shards that have none of the rows that the ctids name, and keeps
+ * those of each for tess_args_set_shard. */
+static void
+find_rows(TessArgs *args, const TessGroup *group)
+{
+	ArrayBuildState **lists = palloc0(group->shard_count *
+									  sizeof(ArrayBuildState *));
+	Bitmapset *shards = NULL;
+	int i = -1;
+
+	args->all_ctids = args->values[args->ctids];
+	args->shard_ctids = palloc0(group->shard_count * sizeof(Datum));
+	if (!args->nulls[args->ctids])
+		shards = share_out(group, DatumGetArrayTypeP(args->all_ctids), lists);
+	args->shards = bms_int_members(args->shards, shards);
+	while ((i = bms_next_member(args->shards, i)) >= 0)
+		args->shard_ctids[i] = makeArrayResult(lists[i], CurrentMemoryContext);
+}
+
+bool
+tess_args_set_shard(TessArgs *args, int shard_index)
+{
+	if (args->ctids < 0)
+		return false;
+	args->values[args->ctids] = args->shard_ctids[shard_index];
 	return true;
 }
 
@@ -174,7 +235,10 @@ tess_args_eval(TessArgs *args, ExprContext *econtext, const TessGroup *group)
 								   : datumCopy(values[i], args->by_value[i],
 											   args->lengths[i]);
 	}
+	args->pruned = bms_copy(shards);
 	args->shards = bms_copy(shards);
+	if (args->ctids >= 0 && group != NULL)
+		find_rows(args, group);
 	MemoryContextSwitchTo(old_context);
 	return true;
 }

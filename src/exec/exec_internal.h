@@ -122,12 +122,16 @@ typedef struct TessArgs
 	EState *estate;
 	Bitmapset *exec_params; /* numbers of PARAM_EXEC in them */
 	bool has_subplan;
+	int ctids; /* the argument that each shard gets its part of; -1: none */
 
 	/* of the current execution */
 	MemoryContext context; /* of what follows */
 	Datum *values;
 	bool *nulls;
 	Bitmapset *shards; /* indexes in the group; empty without one */
+	Bitmapset *pruned; /* those that pruning left: of them, shards has ctids */
+	Datum all_ctids;
+	Datum *shard_ctids; /* by shard */
 } TessArgs;
 
 extern TessArgs *tess_args_init(const TessFragment *fragment, List *exprs,
@@ -137,6 +141,8 @@ extern bool tess_args_bound_value(const Expr *expr, ParamListInfo params,
 extern bool tess_args_are_known(const TessArgs *args);
 extern bool tess_args_eval(TessArgs *args, ExprContext *econtext,
 						   const TessGroup *group);
+/* The value of what each shard gets its part of; false if there is none. */
+extern bool tess_args_set_shard(TessArgs *args, int shard_index);
 extern ParamListInfo tess_args_param_list(int count, const Oid *types,
 										  const Datum *values, const bool *nulls);
 
@@ -220,9 +226,9 @@ extern int tess_tasks_load(TessScanTask *tasks, int count, TessCargo *cargo,
 extern TessSnapshot *tess_tasks_snapshot(const TessScanTask *tasks, int count,
 										 Snapshot own, bool asked_again,
 										 bool *alone);
-extern bool tess_task_set_shipped(const TessScanTask *task,
-								  const TessFragment *fragment,
-								  TessCargo *cargo, TessArgs *args);
+extern bool tess_task_set_arguments(const TessScanTask *task,
+									const TessFragment *fragment,
+									TessCargo *cargo, TessArgs *args);
 extern Bitmapset *tess_tasks_shards(const TessScanTask *tasks, int count,
 									const TessFragment *fragment,
 									const TessArgs *args);

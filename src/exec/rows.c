@@ -2,8 +2,8 @@
  * rows.c - rows of a node, or of this server, as tuples of a scan.
  *
  * Owns the mapping from the columns of a node's result to the members of
- * custom_scan_tlist: columns as they are, whole rows that are put together
- * here, and the two constants of a task.  Values by reference live in the
+ * custom_scan_tlist: columns as they are, whole rows and ctids that are put
+ * together here, and the two constants of a task.  Values by reference live in the
  * context that is current when a row is mapped.
  */
 #include "postgres.h"
@@ -17,6 +17,7 @@
 #include "funcapi.h"
 #include "local/local.h"
 #include "miscadmin.h"
+#include "route/route.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
@@ -26,7 +27,9 @@ struct TessRowMap
 	int scan_count;	  /* of the scan tuple */
 	TessDecoder *decoder;
 	bool binary;
-	Oid table; /* what tableoid says */
+	Oid table;		 /* what tableoid says */
+	int shard_count; /* for ctids; 0: not wanted, or of a reference table */
+	int ctid_column;
 
 	Oid *types;
 	Bitmapset *number_arrays; /* columns that come here as oid[], see below */
@@ -135,6 +138,13 @@ tess_row_map_make(const TessFragment *fragment, TupleDesc scan_desc, Oid table)
 	map->nulls = palloc(count * sizeof(bool));
 	if (list_member_int(fragment->sources, TESS_FROM_WHOLE_ROW))
 		init_whole_row(map, fragment);
+	if (list_member_int(fragment->sources, TESS_FROM_CTID))
+	{
+		const TessGroup *group = tess_exec_table(fragment)->group;
+
+		map->shard_count = group != NULL ? group->shard_count : 0;
+	}
+	map->ctid_column = fragment->ctid_column;
 	return map;
 }
 
@@ -159,6 +169,20 @@ whole_row(TessRowMap *map, const Datum *columns, const bool *nulls)
 		heap_form_tuple(map->row_desc, map->row_values, map->row_nulls));
 }
 
+/* That of a shard, with the shard in it; copies of a reference table have none. */
+static Datum
+wide_ctid(TessRowMap *map, Datum ctid, int shard_index)
+{
+	ItemPointer wide;
+
+	if (map->shard_count == 0)
+		return ctid;
+	wide = palloc(sizeof(ItemPointerData));
+	tess_ctid_widen(map->shard_count, shard_index,
+					(ItemPointer) DatumGetPointer(ctid), wide);
+	return PointerGetDatum(wide);
+}
+
 /* From the node's columns to the scan's. */
 static void
 map_columns(TessRowMap *map, const Datum *columns, const bool *column_nulls,
@@ -178,6 +202,13 @@ map_columns(TessRowMap *map, const Datum *columns, const bool *column_nulls,
 			values[i] = whole_row(map, columns, column_nulls);
 		else if (source == TESS_FROM_TABLEOID)
 			values[i] = ObjectIdGetDatum(map->table);
+		else if (source == TESS_FROM_CTID)
+		{
+			nulls[i] = column_nulls[map->ctid_column];
+			if (!nulls[i])
+				values[i] = wide_ctid(map, columns[map->ctid_column],
+									  shard_index);
+		}
 		else if (source <= TESS_FROM_CHILD(0))
 		{
 			/* put there later, by who has the child's row */

@@ -143,8 +143,8 @@ send_tasks(TessScanState *state, TessScanTask *tasks, int count, bool is_last_ac
 	{
 		if (tasks[i].branch->is_local)
 			continue;
-		if (tess_task_set_shipped(&tasks[i], state->fragment, state->cargo,
-								  state->args) ||
+		if (tess_task_set_arguments(&tasks[i], state->fragment, state->cargo,
+									state->args) ||
 			!is_encoded)
 			tess_encoder_encode(state->encoder, state->args->values,
 								state->args->nulls, &params);
@@ -243,8 +243,8 @@ run_tasks(TessScanState *state, TessScanTask *tasks, int count)
 	{
 		if (!tasks[i].branch->is_local)
 			continue;
-		(void) tess_task_set_shipped(&tasks[i], state->fragment, state->cargo,
-									 state->args);
+		(void) tess_task_set_arguments(&tasks[i], state->fragment, state->cargo,
+									   state->args);
 		(void) run_here(state, &tasks[i]);
 	}
 }

@@ -220,14 +220,14 @@ tess_tasks_are_last_act(const TessScanTask *tasks, int count,
 	return tess_exec_is_last_act(scan->state, scan->plan);
 }
 
-/* The rows for a task, if any are shipped, become arguments; true if it has
- * others than the one before. */
+/* The rows for a task, if any are shipped, and those that it is to find by ctid,
+ * become arguments; true if it has others than the one before. */
 bool
-tess_task_set_shipped(const TessScanTask *task, const TessFragment *fragment,
-					  TessCargo *cargo, TessArgs *args)
+tess_task_set_arguments(const TessScanTask *task, const TessFragment *fragment,
+						TessCargo *cargo, TessArgs *args)
 {
 	if (cargo == NULL)
-		return false;
+		return tess_args_set_shard(args, task->shard_index);
 	tess_cargo_set_arguments(cargo, args, task->shard_index, task->stash);
 	return fragment->shipped_key >= 0 || task->stash != 0;
 }

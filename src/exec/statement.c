@@ -30,7 +30,9 @@ tess_statement_shards(const TessFragment *fragment)
 
 	if ((fragment->sort_columns == NIL && fragment->frame == NIL) ||
 		fragment->shipped_key >= 0 || fragment->locks_rows ||
-		list_member_int(fragment->sources, TESS_FROM_SHARD_INDEX))
+		fragment->ctids_param > 0 ||
+		list_member_int(fragment->sources, TESS_FROM_SHARD_INDEX) ||
+		list_member_int(fragment->sources, TESS_FROM_CTID))
 		return 1;
 	foreach(cell, fragment->column_types)
 		if (tess_meta_differs_by_shard(lfirst_oid(cell)))

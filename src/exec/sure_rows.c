@@ -114,7 +114,7 @@ has_columns_of_node(const TessFragment *fragment)
 		int source = lfirst_int(cell);
 
 		if (source < 0 && source != TESS_FROM_TABLEOID &&
-			source != TESS_FROM_SHARD_INDEX)
+			source != TESS_FROM_SHARD_INDEX && source != TESS_FROM_CTID)
 			return false;
 	}
 	return true;

@@ -133,13 +133,15 @@ move_walker(Node *node, bool *rechecks)
 
 /* Fences --------------------------------------------------------------------- */
 
-/* System columns of one entry, which the fence gives numbers of its own. */
+/* System columns of one entry, which the fence gives numbers of its own.  Since they
+ * become part of its row, so has the table's whole row then. */
 typedef struct SystemColumns
 {
 	Index varno;
 	int sublevels_up;
 	int first;	/* number of the first of them */
 	List *vars; /* Var *, over varno 1 */
+	bool whole_rows;
 } SystemColumns;
 
 /* The number a system column has outside of the fence. */
@@ -149,7 +151,8 @@ system_column(SystemColumns *columns, const Var *var)
 	ListCell *cell;
 
 	foreach(cell, columns->vars)
-		if (lfirst_node(Var, cell)->varattno == var->varattno)
+		if (lfirst_node(Var, cell)->varattno == var->varattno &&
+			lfirst_node(Var, cell)->vartype == var->vartype)
 			return columns->first + foreach_current_index(cell);
 
 	columns->vars = lappend(columns->vars,
@@ -168,7 +171,9 @@ system_columns_walker(Node *node, SystemColumns *columns)
 		Var *var = (Var *) node;
 
 		if (var->varno == columns->varno &&
-			var->varlevelsup == columns->sublevels_up && var->varattno < 0)
+			var->varlevelsup == columns->sublevels_up &&
+			(var->varattno < 0 ||
+			 (columns->whole_rows && var->varattno == InvalidAttrNumber)))
 		{
 			var->varattno = system_column(columns, var);
 			var->varattnosyn = var->varattno;
@@ -227,6 +232,9 @@ fence_entry(Query *query, Index rti)
 	inner->targetList = fence_target_list(rte->relid);
 	columns.first = list_length(inner->targetList) + 1;
 	query_tree_walker(query, system_columns_walker, &columns, 0);
+	columns.whole_rows = columns.vars != NIL;
+	if (columns.whole_rows)
+		query_tree_walker(query, system_columns_walker, &columns, 0);
 	foreach(cell, columns.vars)
 	{
 		inner->targetList = lappend(inner->targetList,
@@ -246,7 +254,8 @@ fence_entry(Query *query, Index rti)
 	ChangeVarNodes((Node *) rte->securityQuals, rti, 1, 0);
 
 	fence->rtekind = RTE_SUBQUERY;
-	fence->relid = rte->relid; /* its whole row is of this type */
+	if (!columns.whole_rows)
+		fence->relid = rte->relid; /* its whole row is of this type */
 	fence->subquery = inner;
 	fence->alias = copyObject(rte->alias);
 	fence->eref = copyObject(rte->eref);

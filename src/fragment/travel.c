@@ -510,6 +510,28 @@ goes_by_name(Node *node)
 	}
 }
 
+/*
+ * A shard has another OID, and other addresses of rows, than the table shows here.
+ * Nor are the system columns of a copy of a reference table those of this
+ * server's.
+ */
+static bool
+system_column_stays(const Var *var, const TessTravel *travel)
+{
+	const RangeTblEntry *rte;
+
+	if (var->varattno >= 0)
+		return false;
+	if (var->varattno == TableOidAttributeNumber ||
+		var->varattno == SelfItemPointerAttributeNumber)
+		return true;
+	if (var->varlevelsup >= list_length(travel->queries))
+		return false;
+	rte = rt_fetch(var->varno,
+				   ((Query *) list_nth(travel->queries, var->varlevelsup))->rtable);
+	return !tess_is_distributed(rte);
+}
+
 /* Expressions: their functions, types and collations. */
 static bool
 expression_stays(Node *node, const TessTravel *travel)
@@ -522,7 +544,7 @@ expression_stays(Node *node, const TessTravel *travel)
 	if (check_functions_in_node(node, function_stays, node) ||
 		name_stays(node) || tess_looks_at_names(node) || goes_by_name(node))
 		return true;
-	if (IsA(node, Var) && ((Var *) node)->varattno == TableOidAttributeNumber)
+	if (IsA(node, Var) && system_column_stays((Var *) node, travel))
 		return true;
 	if ((!tess_type_travels(travel, exprType(node)) && !is_untyped(node)) ||
 		!collation_travels(travel, exprCollation(node)) ||

@@ -3,8 +3,8 @@
  * node to be asked for, and where does each come from?
  *
  * The tuple of the scan (scan_tlist) has what the plan names; the node's
- * result (node_tlist) has plain columns only.  The table's own OID, whole rows
- * and the shard are made here, since they are others on a node.
+ * result (node_tlist) has plain columns only.  The table's own OID, whole rows,
+ * the shard and ctids are made here, since they are others on a node.
  */
 #include "postgres.h"
 
@@ -97,6 +97,19 @@ is_shard_index(const Var *var)
 	return var->varattno == TESS_SHARD_INDEX_ATTRIBUTE && var->vartype == INT4OID;
 }
 
+static bool
+is_shard_ctid(const Var *var)
+{
+	return var->varattno == TESS_SHARD_CTID_ATTRIBUTE && var->vartype == TIDOID;
+}
+
+static int
+node_ctid(TessColumns *columns)
+{
+	return node_column(columns, SelfItemPointerAttributeNumber, TIDOID, -1,
+					   InvalidOid);
+}
+
 /* The column of the scan's tuple that is this Var of our varno, or NULL. */
 static TargetEntry *
 scan_column(const TessColumns *columns, const Var *var)
@@ -144,6 +157,13 @@ tess_columns_add_var(TessColumns *columns, const Var *var)
 
 	if (is_shard_index(var))
 		source = TESS_FROM_SHARD_INDEX;
+	else if (is_shard_ctid(var))
+		source = node_ctid(columns);
+	else if (var->varattno == SelfItemPointerAttributeNumber)
+	{
+		columns->ctid_column = node_ctid(columns);
+		source = TESS_FROM_CTID;
+	}
 	else if (var->varattno == TableOidAttributeNumber)
 		source = TESS_FROM_TABLEOID;
 	else if (var->varattno == InvalidAttrNumber)
@@ -235,14 +255,13 @@ tess_columns_add_any(TessColumns *columns, bool on_node)
 		tess_columns_add_var(columns, var);
 	}
 	if (on_node && columns->node_tlist == NIL)
-		node_column(columns, SelfItemPointerAttributeNumber, TIDOID, -1,
-					InvalidOid);
+		(void) node_ctid(columns);
 }
 
 /*
- * EXPLAIN would call the index of the shard cmax.  In a finished plan it is a
- * column of a stand-in entry instead, which has the right name; only the type
- * is of interest for execution.
+ * EXPLAIN would call the index of the shard cmax, and the ctid there cmin.  In a
+ * finished plan they are columns of a stand-in entry instead, which has the right
+ * names; only the type is of interest for execution.
  */
 void
 tess_columns_name_shards(PlannedStmt *stmt, const List *scans)
@@ -258,18 +277,22 @@ tess_columns_name_shards(PlannedStmt *stmt, const List *scans)
 		{
 			TargetEntry *tle = lfirst_node(TargetEntry, inner);
 
-			if (!IsA(tle->expr, Var) || !is_shard_index((Var *) tle->expr))
+			Var *var = (Var *) tle->expr;
+
+			if (!IsA(var, Var) || (!is_shard_index(var) && !is_shard_ctid(var)))
 				continue;
 			if (rte == NULL)
 			{
 				rte = makeNode(RangeTblEntry);
 				rte->rtekind = RTE_SUBQUERY;
 				rte->eref = makeAlias("shard",
-									  list_make1(makeString(pstrdup("shard"))));
+									  list_make2(makeString(pstrdup("shard")),
+												 makeString(pstrdup("ctid"))));
 				stmt->rtable = lappend(stmt->rtable, rte);
 			}
-			tle->expr = (Expr *) makeVar(list_length(stmt->rtable), 1, INT4OID,
-										 -1, InvalidOid, 0);
+			tle->expr = (Expr *) makeVar(list_length(stmt->rtable),
+										 is_shard_index(var) ? 1 : 2,
+										 var->vartype, -1, InvalidOid, 0);
 		}
 	}
 }
@@ -282,6 +305,7 @@ tess_columns_describe(const TessColumns *columns, TessFragment *fragment)
 	fragment->sources = columns->sources;
 	fragment->whole_row = columns->whole_row;
 	fragment->row_type = columns->row_type;
+	fragment->ctid_column = columns->ctid_column;
 }
 
 static Node *

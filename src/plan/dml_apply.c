@@ -30,7 +30,7 @@ tess_hidden_columns(Index target)
 {
 	Var *shard = makeVar(target, TESS_SHARD_INDEX_ATTRIBUTE, INT4OID, -1,
 						 InvalidOid, 0);
-	Var *ctid = makeVar(target, SelfItemPointerAttributeNumber, TIDOID, -1,
+	Var *ctid = makeVar(target, TESS_SHARD_CTID_ATTRIBUTE, TIDOID, -1,
 						InvalidOid, 0);
 
 	return list_make2(makeTargetEntry((Expr *) shard, 1, pstrdup("shard"), false),
@@ -185,6 +185,7 @@ source_query(TessJob *job, TessAssigned *assigned, List **old_positions)
 	/* Core takes a table that once had children for their parent, and the
 	 * target of a SELECT for a mistake. */
 	rte->inh = false;
+	tess_ask_for_rows(source);
 	tess_mark_locked(rte, lock_strength(job), LockWaitBlock);
 	return source;
 }

@@ -83,9 +83,8 @@ action_expr(const Merge *merge)
 		List *conditions;
 		int number = foreach_current_index(cell) + 1;
 
-		test->arg = (Expr *) makeVar(merge->target,
-									 SelfItemPointerAttributeNumber, TIDOID, -1,
-									 InvalidOid, 0);
+		test->arg = (Expr *) makeVar(merge->target, TESS_SHARD_CTID_ATTRIBUTE,
+									 TIDOID, -1, InvalidOid, 0);
 		test->nulltesttype = action->matched ? IS_NOT_NULL : IS_NULL;
 		test->location = -1;
 		conditions = list_make1(test);

@@ -95,7 +95,6 @@ tess_change_source(TessJob *job)
 	if (job->parse->commandType == CMD_INSERT)
 		return tess_insert_source(job);
 	tess_assign_something(job);
-	tess_refuse_system_columns(job);
 	if (job->parse->commandType == CMD_MERGE)
 		return tess_merge_source(job);
 	return tess_apply_source(job);
@@ -125,15 +124,12 @@ plan_change(TessJob *job)
 	if ((command == CMD_UPDATE || command == CMD_DELETE) && !job->changes_key &&
 		(table->kind == TESS_DISTRIBUTED || !table->has_triggers))
 	{
-		tess_refuse_system_columns(job);
 		stmt = tess_plan_broadcast(job);
 		if (stmt != NULL)
 			return stmt;
 	}
 	if (tess_must_repeat(job))
 		return tess_plan_repeat(job);
-	if (command != CMD_INSERT)
-		tess_refuse_system_columns(job);
 	stmt = tess_plan_colocated(job);
 	if (stmt != NULL)
 		return stmt;

@@ -19,8 +19,6 @@
 
 /* refuse.c: raises 0A000 for what no strategy may do. */
 extern void tess_refuse_unsupported(TessJob *job);
-/* Raises 0A000 for ctid and its like outside of RETURNING. */
-extern void tess_refuse_system_columns(TessJob *job);
 /* True if a change of a reference table is to be made by core, and repeated. */
 extern bool tess_must_repeat(TessJob *job);
 /* True if a SET list assigns to what a foreign key may refer to. */
@@ -46,6 +44,7 @@ typedef struct TessColumns
 	List *node_tlist; /* what the node selects, over varno 1 */
 	List *whole_row;
 	Oid row_type;
+	int ctid_column;
 } TessColumns;
 
 extern TessColumns *tess_columns_make(Oid relation, Index varno);
@@ -167,6 +166,9 @@ typedef struct TessAssigned
 extern List *tess_write_move(const TessTable *table, const TessAssigned *assigned,
 							 List *old_positions, const TessColumns *returning);
 
+/* asked_rows.c */
+extern void tess_ask_for_rows(Query *query);
+
 /* dml_apply.c: shard and ctid, and SET lists of whole rows. */
 extern List *tess_hidden_columns(Index target);
 extern TargetEntry *tess_assignment_to(List *target_list, AttrNumber attno);
@@ -263,6 +265,7 @@ typedef struct TessDraft
 	 * is known that comes with rows. */
 	bool reads_changed;
 	bool sends_constants; /* conditions without columns too */
+	int ctids_param;	  /* see task.h */
 	List *sent;			  /* conditions for the nodes, over varno 1 */
 	List *local;		  /* conditions checked here */
 	TessColumns *columns;
@@ -421,5 +424,7 @@ extern void tess_relation_scan_init(void);
 /* A Var of this attribute and of type int4 is the index of the row's shard:
  * no user can write it, as cmax has the type cid. */
 #define TESS_SHARD_INDEX_ATTRIBUTE MaxCommandIdAttributeNumber
+/* And one of type tid is the row's ctid in its shard, as no user sees it. */
+#define TESS_SHARD_CTID_ATTRIBUTE MinCommandIdAttributeNumber
 
 #endif

@@ -13,6 +13,9 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -22,6 +25,7 @@
 #include "optimizer/restrictinfo.h"
 #include "optimizer/tlist.h"
 #include "parser/parsetree.h"
+#include "utils/fmgroids.h"
 
 #include "deparse/deparse.h"
 #include "plan/plan_internal.h"
@@ -236,6 +240,85 @@ tess_draft_bind(TessDraft *draft, Expr *expr)
 	return NULL;
 }
 
+/* True for the ctid of the draft's table. */
+static bool
+is_ctid(const TessDraft *draft, const Node *expr)
+{
+	const Var *var = (const Var *) expr;
+
+	return draft->fragment == NULL && IsA(var, Var) &&
+		   var->varno == draft->rel->relid &&
+		   var->varattno == SelfItemPointerAttributeNumber;
+}
+
+/* The ctids that a condition asks for, as an array, which is known before the
+ * rows are; NULL if it is no such condition. */
+static Expr *
+asked_ctids(const TessDraft *draft, Expr *clause)
+{
+	Node *left;
+	Node *right;
+	bool is_list = IsA(clause, ScalarArrayOpExpr);
+	Oid operator= is_list ? ((ScalarArrayOpExpr *) clause)->opno
+	: IsA(clause, OpExpr) ? ((OpExpr *) clause)->opno
+						  : InvalidOid;
+
+	if (operator!=
+		TIDEqualOperator ||(is_list && !((ScalarArrayOpExpr *) clause)->useOr))
+		return NULL;
+	left = is_list ? linitial(((ScalarArrayOpExpr *) clause)->args)
+				   : get_leftop(clause);
+	right = is_list ? lsecond(((ScalarArrayOpExpr *) clause)->args)
+					: get_rightop(clause);
+	if (!is_list && is_ctid(draft, right))
+	{
+		right = left;
+		left = get_rightop(clause);
+	}
+	if (!is_ctid(draft, left) || !tess_is_row_independent(right))
+		return NULL;
+	if (!is_list)
+	{
+		ArrayExpr *array = makeNode(ArrayExpr);
+
+		array->array_typeid = TIDARRAYOID;
+		array->element_typeid = TIDOID;
+		array->elements = list_make1(right);
+		array->location = -1;
+		right = (Node *) array;
+	}
+	return (Expr *) right;
+}
+
+/* "ctid = ANY ($n)", of which each shard gets its own: a ctid has another name
+ * there.  For one condition; others are checked here. */
+static Expr *
+bind_ctids(TessDraft *draft, Expr *clause)
+{
+	Expr *ctids = asked_ctids(draft, clause);
+	ScalarArrayOpExpr *condition;
+
+	if (ctids == NULL || draft->ctids_param > 0 || draft->ship != NULL ||
+		!tess_draft_may_send(draft, (Node *) ctids))
+		return NULL;
+	/* like no other value: that would go to all shards */
+	draft->bindings.exprs = lappend(draft->bindings.exprs,
+									makeRelabelType(copyObject(ctids),
+													TIDARRAYOID, -1, InvalidOid,
+													COERCE_IMPLICIT_CAST));
+	draft->ctids_param = list_length(draft->bindings.exprs);
+
+	condition = makeNode(ScalarArrayOpExpr);
+	condition->opno = TIDEqualOperator;
+	condition->opfuncid = F_TIDEQ;
+	condition->useOr = true;
+	condition->args = list_make2(makeVar(1, SelfItemPointerAttributeNumber,
+										 TIDOID, -1, InvalidOid, 0),
+								 tess_make_param(TIDARRAYOID, draft->ctids_param));
+	condition->location = -1;
+	return (Expr *) condition;
+}
+
 /*
  * Parts the conditions; those that travel are bound and renumbered.  Those
  * with columns of other relations (LATERAL) are checked here, where core makes
@@ -252,12 +335,16 @@ tess_draft_split(TessDraft *draft, List *clauses)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, cell);
 		Expr *bound = NULL;
+		bool may_be_sent;
 
 		if (rinfo->pseudoconstant && !draft->sends_constants)
 			continue;
-		if ((rinfo->security_level <= level || rinfo->leakproof) &&
-			bms_is_subset(rinfo->clause_relids, draft->rel->relids))
+		may_be_sent = (rinfo->security_level <= level || rinfo->leakproof) &&
+					  bms_is_subset(rinfo->clause_relids, draft->rel->relids);
+		if (may_be_sent)
 			bound = tess_draft_bind(draft, rinfo->clause);
+		if (bound == NULL && may_be_sent)
+			bound = bind_ctids(draft, rinfo->clause);
 		if (bound != NULL)
 			draft->sent = lappend(draft->sent, bound);
 		else
@@ -270,6 +357,7 @@ void
 tess_draft_keep_all(TessDraft *draft, List *clauses)
 {
 	draft->sent = NIL;
+	draft->ctids_param = 0;
 	draft->bindings.exprs = NIL;
 	draft->local = extract_actual_clauses(clauses, draft->sends_constants);
 	draft->columns = tess_columns_make(draft->rte->relid, draft->rel->relid);
@@ -469,6 +557,7 @@ make_fragment(const TessDraft *draft)
 	fragment->template = draft->template;
 	fragment->frame = draft->frame;
 	fragment->param_types = tess_binding_types(&draft->bindings);
+	fragment->ctids_param = draft->ctids_param;
 	fragment->has_prune = draft->prune != NULL;
 	fragment->locks_rows = tess_mark_of(draft->rte, &strength, &policy);
 	fragment->reads_changed = draft->reads_changed;

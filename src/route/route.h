@@ -14,6 +14,7 @@
 #include "nodes/execnodes.h"
 #include "nodes/params.h"
 #include "nodes/primnodes.h"
+#include "storage/itemptr.h"
 
 #include "meta/meta.h"
 #include "tessera.h"
@@ -66,5 +67,12 @@ typedef Datum (*TessValueOf)(Expr *expr, void *arg, bool *isnull);
  * the expression is another one. */
 extern bool tess_prune_one(Expr *expr, TessValueOf value_of, void *arg,
 						   const TessGroup *group, int *shard_index);
+
+/* row_address.c: the ctid of a row in its shard, and that of the same row here,
+ * which no other row of the table has. */
+extern void tess_ctid_widen(int shard_count, int shard_index,
+							const ItemPointerData *own, ItemPointer wide);
+extern int tess_ctid_narrow(int shard_count, const ItemPointerData *wide,
+							ItemPointer own);
 
 #endif

@@ -46,6 +46,8 @@ typedef enum TessTarget
 #define TESS_FROM_TABLEOID (-2)
 #define TESS_FROM_SHARD_INDEX \
 	(-3) /* int4 index of the task's shard in its group */
+/* The ctid, with the shard in it (route/); the node's own is ctid_column. */
+#define TESS_FROM_CTID (-4)
 /* Modify only: the child's column n, for RETURNING. */
 #define TESS_FROM_CHILD(n) (-10 - (n))
 #define TESS_CHILD_COLUMN(source) (-10 - (source))
@@ -109,6 +111,8 @@ typedef struct TessFragment
 	 * of the node's column, -1 for dropped ones. */
 	List *whole_row;
 	Oid row_type; /* its composite type */
+	/* With TESS_FROM_CTID: index of the node's column. */
+	int ctid_column;
 
 	/*
 	 * Order of the rows; NIL: any.  The template then ends with the ORDER BY
@@ -126,6 +130,10 @@ typedef struct TessFragment
 	 * rows of the scan are wanted at most (NULL: all), as LIMIT $n of the
 	 * template does for a shard; 0: no limit. */
 	int limit_param;
+	/* Number n of the parameter $n, a tid[] of ctids with shards in them: each shard
+	 * gets its own of these, as it knows them, and one that has none is not asked; 0:
+	 * there is none. */
+	int ctids_param;
 
 	bool locks_rows; /* FOR UPDATE ... travels in the template */
 	/* A part of the same statement changes the table: the rows are asked for before
