@@ -63,6 +63,7 @@ extern Bitmapset *tess_survey_used(Query *query);
 /* row_marks.c: an entry whose scan asks the nodes before the statement writes. */
 extern void tess_mark_early(RangeTblEntry *rte);
 extern bool tess_mark_is_early(const RangeTblEntry *rte);
+extern bool tess_mark_is_contested(const RangeTblEntry *rte);
 
 /* inherited.c: functions that read under the statement's own snapshot. */
 extern bool tess_calls_inheriting(Query *query);
@@ -251,7 +252,8 @@ typedef struct TessFrame
 {
 	struct TessFrame *outer;
 	bool is_open;	 /* tables of ours are ours */
-	bool ships;		 /* rows may be sent to be joined on nodes */
+	bool ships;		 /* rows may be sent to be joined on nodes ... */
+	bool narrows;	 /* ... with rows that are locked there */
 	List *scans;	 /* of distributed tables, made so far */
 	List *fragments; /* TessFragmentQuery * */
 	MemoryContext context;
@@ -266,6 +268,7 @@ extern void tess_frame_pop(TessFrame *frame);
 /* Told by relation scans. */
 extern bool tess_frame_is_open(void);
 extern bool tess_frame_ships(void);
+extern bool tess_frame_narrows(void);
 extern void tess_frame_add_scan(CustomScan *scan);
 /* ... and that a function which is not built in is left to the nodes. */
 extern void tess_frame_add_function(Oid function);

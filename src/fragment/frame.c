@@ -49,6 +49,13 @@ tess_frame_ships(void)
 	return frame != NULL && frame->ships;
 }
 
+/* The same for tables whose rows are locked. */
+bool
+tess_frame_narrows(void)
+{
+	return frame != NULL && frame->narrows;
+}
+
 /* A relation scan has been planned in this frame. */
 void
 tess_frame_add_scan(CustomScan *scan)

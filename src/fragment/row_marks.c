@@ -27,6 +27,7 @@
 
 #define MARK_PREFIX "tessera lock "
 #define MARK_EARLY "tessera early"
+#define MARK_LOCKED_EARLY " early"
 
 static bool move_walker(Node *node, bool *keeps_marks);
 static bool fence_walker(Node *node, void *context);
@@ -41,13 +42,16 @@ tess_mark_locked(RangeTblEntry *rte, LockClauseStrength strength,
 	LockClauseStrength known_strength;
 	LockWaitPolicy known_policy;
 
+	bool is_early = tess_mark_is_early(rte) || tess_mark_is_contested(rte);
+
 	/* as core: the strongest, and the least patient */
 	if (tess_mark_of(rte, &known_strength, &known_policy))
 	{
 		strength = Max(strength, known_strength);
 		policy = Max(policy, known_policy);
 	}
-	rte->enrname = psprintf(MARK_PREFIX "%d %d", (int) strength, (int) policy);
+	rte->enrname = psprintf(MARK_PREFIX "%d %d%s", (int) strength, (int) policy,
+							is_early ? MARK_LOCKED_EARLY : "");
 }
 
 /* Whether, and how, the entry's scan locks rows. */
@@ -84,6 +88,18 @@ tess_mark_is_early(const RangeTblEntry *rte)
 {
 	return rte->rtekind == RTE_RELATION && rte->enrname != NULL &&
 		   strcmp(rte->enrname, MARK_EARLY) == 0;
+}
+
+/* True for an entry whose rows are locked, if it was marked before that: several
+ * parts of the statement change the table. */
+bool
+tess_mark_is_contested(const RangeTblEntry *rte)
+{
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+
+	return tess_mark_of(rte, &strength, &policy) &&
+		   strstr(rte->enrname, MARK_LOCKED_EARLY) != NULL;
 }
 
 /* Whether core will have to check rows of this level again. */

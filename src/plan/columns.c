@@ -41,7 +41,7 @@ node_column(TessColumns *columns, AttrNumber attno, Oid type, int32 typmod,
 	foreach(cell, columns->node_tlist)
 	{
 		var = (Var *) lfirst_node(TargetEntry, cell)->expr;
-		if (IsA(var, Var) && var->varattno == attno)
+		if (IsA(var, Var) && var->varno == 1 && var->varattno == attno)
 			return foreach_current_index(cell);
 	}
 
@@ -121,8 +121,8 @@ scan_column(const TessColumns *columns, const Var *var)
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 		const Var *known = (Var *) entry->expr;
 
-		if (IsA(known, Var) && known->varattno == var->varattno &&
-			known->vartype == var->vartype)
+		if (IsA(known, Var) && known->varno == columns->varno &&
+			known->varattno == var->varattno && known->vartype == var->vartype)
 			return entry;
 	}
 	return NULL;

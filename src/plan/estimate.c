@@ -36,6 +36,10 @@ typedef struct Estimate
 #define SHARD_COST 1.0
 #define ROW_COST 0.1
 #define BYTE_COST 0.0001
+/* A row that is locked; and so many are at least reckoned with, as they may be
+ * more than is thought, where a join on the nodes could do with fewer. */
+#define LOCK_COST 1.0
+#define LOCKED_ROWS 1000
 
 /* False if pg_class knows nothing: not analyzed, or found empty by core. */
 static bool
@@ -178,6 +182,14 @@ tess_cost_remote(const Path *path, int shards_hit)
 
 	tess_cost_fetch(&fetch, shards_hit, 0);
 	return Max(path->total_cost - fetch.total_cost, 0);
+}
+
+/* See plan_internal.h.  Far more than what it costs to write a lock: those pay
+ * who wait for it. */
+Cost
+tess_cost_locked(const Path *path)
+{
+	return LOCK_COST * Max(path->rows, LOCKED_ROWS);
 }
 
 /* See plan_internal.h.  Each node gets all of them, and hashes them. */

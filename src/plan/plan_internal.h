@@ -311,6 +311,7 @@ typedef struct TessShipment
 	const TessTravel *travel; /* of the draft */
 	RelOptInfo *rel;		  /* the join */
 	RelOptInfo *outer;		  /* the draft's relation */
+	bool locks;				  /* ... whose rows that join are locked */
 	Path *path;				  /* of what is shipped */
 	JoinType jointype;		  /* JOIN_INNER, _LEFT, _SEMI or _ANTI */
 	Cost remote;			  /* what the nodes pay for the join */
@@ -343,6 +344,8 @@ extern Node *tess_ship_var(TessShipment *ship, const Var *var);
 extern bool tess_ship_write(TessShipment *ship, Query *query, Query *source,
 							int param_count, List **template,
 							const char **reason);
+extern void tess_ship_join_locked(TessShipment *ship, Query *query,
+								  int param_count);
 extern void tess_ship_describe(const TessShipment *ship, TessFragment *fragment);
 
 /* ship_bounds.c: what the shards need not read. */
@@ -356,6 +359,8 @@ extern int tess_ship_limit_kb(void);
 /* True if a statement calls functions that may write: what they write must not
  * be seen by scans that wait for what they return. */
 extern bool tess_ship_may_write(Query *query);
+/* The same of what is computed before the rows of the statement are found. */
+extern bool tess_ship_may_write_before(Query *query);
 extern Var *tess_ship_column(Node *expr, Relids relids);
 extern TessDraft *tess_ship_draft_of(PlannerInfo *root, RelOptInfo *joinrel);
 extern void tess_ship_join_init(void);
@@ -383,10 +388,14 @@ extern void tess_cost_fetch(Path *path, int shards_hit, Cost remote);
 extern Cost tess_cost_remote(const Path *path, int shards_hit);
 /* What it costs to give nodes rows that they join. */
 extern Cost tess_cost_shipped(double rows, int width, int nodes);
+/* What it costs that nobody else can have the rows of a path. */
+extern Cost tess_cost_locked(const Path *path);
 
 /* True if rel is a distributed table whose rows may be drafted in a path: none
  * of them is locked. */
 extern bool tess_draft_is_possible(PlannerInfo *root, RelOptInfo *rel);
+/* True if it is one whose rows are locked. */
+extern bool tess_locks_rows(PlannerInfo *root, RelOptInfo *rel);
 extern int tess_draft_shard_count(PlannerInfo *root, const TessDraft *draft);
 extern int tess_draft_node_count(PlannerInfo *root, const TessDraft *draft,
 								 int *shard_count);

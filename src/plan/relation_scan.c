@@ -148,6 +148,8 @@ replace_paths(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 								 root->glob->boundParams, table->group, &exact);
 	tess_cost_scan(&path->path, bms_num_members(shards),
 				   table->group->shard_count);
+	if (tess_locks_rows(root, rel))
+		path->path.total_cost += tess_cost_locked(&path->path);
 	tess_scan_path_replace(root, rel, path, rel->pathlist);
 }
 

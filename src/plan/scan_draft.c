@@ -53,16 +53,24 @@ bool
 tess_draft_is_possible(PlannerInfo *root, RelOptInfo *rel)
 {
 	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
-	LockClauseStrength strength;
-	LockWaitPolicy policy;
 	const TessTable *table;
 
 	if (tess_fragment_of(rte) != NULL)
 		return true;
-	if (rte->rtekind != RTE_RELATION || tess_mark_of(rte, &strength, &policy))
+	if (rte->rtekind != RTE_RELATION || tess_locks_rows(root, rel))
 		return false;
 	table = tess_meta_table(rte->relid);
 	return table != NULL && table->kind == TESS_DISTRIBUTED;
+}
+
+/* See plan_internal.h. */
+bool
+tess_locks_rows(PlannerInfo *root, RelOptInfo *rel)
+{
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+
+	return tess_mark_of(planner_rt_fetch(rel->relid, root), &strength, &policy);
 }
 
 static bool
@@ -494,6 +502,18 @@ write_framed(TessDraft *draft, const Query *query)
 							   &reason);
 }
 
+/* A join with what is sent that locks the rows of the shard that join: the table
+ * itself has to be in FROM. */
+static bool
+write_locked(TessDraft *draft, Query *source, const char **reason)
+{
+	set_output(draft, source);
+	tess_ship_join_locked(draft->ship, source,
+						  list_length(draft->bindings.exprs));
+	draft->template = tess_deparse_query(source, reason);
+	return draft->template != NIL;
+}
+
 /* Makes the draft's template.  False with *reason (a phrase) if it cannot be
  * written so that a node would read what is meant. */
 bool
@@ -502,6 +522,8 @@ tess_draft_write(TessDraft *draft, const char **reason)
 	Query *source = make_source_query(draft);
 	Query *query = draft->ship ? make_query() : source;
 
+	if (draft->ship != NULL && draft->ship->locks)
+		return write_locked(draft, source, reason);
 	set_output(draft, query);
 	if (draft->ship != NULL)
 		return tess_ship_write(draft->ship, query, source,

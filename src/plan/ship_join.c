@@ -102,6 +102,22 @@ tess_ship_may_write(Query *query)
 	return writes_walker((Node *) query, NULL);
 }
 
+/* See plan_internal.h.  What a change makes of its rows comes after them. */
+bool
+tess_ship_may_write_before(Query *query)
+{
+	List *targets = query->targetList;
+	List *returning = query->returningList;
+	bool may_write;
+
+	query->targetList = NIL;
+	query->returningList = NIL;
+	may_write = tess_ship_may_write(query);
+	query->targetList = targets;
+	query->returningList = returning;
+	return may_write;
+}
+
 /* Routes --------------------------------------------------------------------- */
 
 static Node *
@@ -243,19 +259,22 @@ make_draft(PlannerInfo *root, const Candidate *candidate)
 		return NULL;
 
 	ship->root = root;
+	ship->locks = tess_locks_rows(root, candidate->outer);
 	ship->travel = &draft->travel;
 	ship->rel = candidate->rel;
 	ship->outer = candidate->outer;
 	ship->path = candidate->path;
 	ship->jointype = candidate->jointype;
 	ship->remote = candidate->remote;
-	ship->is_fenced = candidate->route == NULL && can_hash(candidate) &&
+	ship->is_fenced = !ship->locks && candidate->route == NULL &&
+					  can_hash(candidate) &&
 					  candidate->path->rows * ROWS_A_PROBE *
 							  tess_draft_shard_count(root, draft) >
 						  Max(candidate->outer->rows, candidate->outer->tuples);
 	tess_ship_find_bounds(ship, draft, candidate->clauses);
 	draft->ship = ship;
-	draft->columns = tess_columns_make(InvalidOid, 0);
+	if (!ship->locks)
+		draft->columns = tess_columns_make(InvalidOid, 0);
 	if (!send_clauses(draft, candidate))
 		return NULL;
 	if (candidate->route != NULL && tess_ship_var(ship, candidate->route) != NULL)
@@ -273,8 +292,15 @@ send_columns(TessDraft *draft, List *exprs)
 	foreach(cell, exprs)
 	{
 		Expr *expr = lfirst(cell);
-		Expr *bound = IsA(expr, Var) ? tess_draft_bind(draft, expr) : NULL;
+		Expr *bound;
 
+		if (IsA(expr, Var) && ((Var *) expr)->varno == draft->columns->varno)
+		{
+			/* where its rows are locked, with system columns too */
+			tess_columns_add_var(draft->columns, (Var *) expr);
+			continue;
+		}
+		bound = IsA(expr, Var) ? tess_draft_bind(draft, expr) : NULL;
 		if (bound == NULL)
 			return false;
 		(void) tess_columns_add_expr(draft->columns, expr, bound);
@@ -326,6 +352,17 @@ lookup_cost(const TessDraft *draft, const Candidate *candidate)
 	return -1;
 }
 
+/* What the nodes pay to read all rows. */
+static Cost
+reading_cost(PlannerInfo *root, RelOptInfo *outer, int shards)
+{
+	Cost reading = tess_cost_remote(outer->cheapest_total_path, shards);
+
+	if (tess_locks_rows(root, outer))
+		reading -= tess_cost_locked(outer->cheapest_total_path);
+	return Max(reading, 0);
+}
+
 static void
 set_costs(PlannerInfo *root, Candidate *candidate)
 {
@@ -333,9 +370,9 @@ set_costs(PlannerInfo *root, Candidate *candidate)
 	TessDraft *draft = tess_draft_make(root, candidate->outer);
 	double pairs = candidate->outer->rows;
 	int shards;
+	int places;
 	int nodes = tess_draft_node_count(root, draft, &shards);
-	Cost reading = tess_cost_remote(candidate->outer->cheapest_total_path,
-									shards);
+	Cost reading = reading_cost(root, candidate->outer, shards);
 	Cost lookup;
 
 	candidate->route = find_route(draft, candidate);
@@ -347,11 +384,16 @@ set_costs(PlannerInfo *root, Candidate *candidate)
 	}
 	else if (!can_hash(candidate))
 		pairs *= path->rows;
+	/* Those that are locked are asked for by a statement for each shard.  That
+	 * they are locked costs nothing here: who fetches all of them, to join them
+	 * here, locks all of them, and does not check the join again for a row that
+	 * has changed meanwhile. */
+	places = tess_locks_rows(root, candidate->outer) ? shards : nodes;
 	candidate->remote = reading +
 						cpu_operator_cost * list_length(candidate->clauses) *
 							pairs +
 						tess_cost_shipped(path->rows, path->pathtarget->width,
-										  candidate->route ? 1 : nodes);
+										  candidate->route ? 1 : places);
 	candidate->cost = candidate->remote + path->total_cost;
 }
 
@@ -379,22 +421,40 @@ is_pinned(const RangeTblEntry *rte)
 	return fragment != NULL && fragment->is_pinned;
 }
 
+/*
+ * The shards' side.  Rows that are locked are those of the table itself, and may
+ * be asked for late, unless another part of the statement changes the table; they
+ * gain nothing from a join that keeps all of them.
+ */
+static bool
+is_possible_outer(PlannerInfo *root, RelOptInfo *outer, JoinType jointype)
+{
+	const RangeTblEntry *rte;
+
+	if (outer->reloptkind != RELOPT_BASEREL || IS_DUMMY_REL(outer))
+		return false;
+	rte = planner_rt_fetch(outer->relid, root);
+	if (rte->tablesample != NULL || is_pinned(rte))
+		return false;
+	if (tess_locks_rows(root, outer))
+		return tess_frame_narrows() && jointype != JOIN_LEFT &&
+			   !tess_mark_is_contested(rte);
+	return tess_frame_ships() && tess_draft_is_possible(root, outer);
+}
+
 static bool
 is_possible(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outer,
 			RelOptInfo *inner, JoinType jointype)
 {
-	if (!tess_frame_ships() || tess_fragment_is_around(root) ||
+	if (!tess_frame_is_open() || tess_fragment_is_around(root) ||
 		is_correlated(root) || root->parse->commandType != CMD_SELECT ||
 		root->rowMarks != NIL || !bms_is_empty(joinrel->lateral_relids) ||
 		!bms_is_empty(outer->lateral_relids) ||
 		!bms_is_empty(inner->lateral_relids))
 		return false;
-	if (outer->reloptkind != RELOPT_BASEREL || IS_DUMMY_REL(outer) ||
-		IS_DUMMY_REL(inner) || inner->cheapest_total_path == NULL ||
+	if (IS_DUMMY_REL(inner) || inner->cheapest_total_path == NULL ||
 		inner->cheapest_total_path->param_info != NULL ||
-		!tess_draft_is_possible(root, outer) ||
-		planner_rt_fetch(outer->relid, root)->tablesample != NULL ||
-		is_pinned(planner_rt_fetch(outer->relid, root)))
+		!is_possible_outer(root, outer, jointype))
 		return false;
 	return jointype == JOIN_INNER || jointype == JOIN_LEFT ||
 		   jointype == JOIN_SEMI || jointype == JOIN_ANTI ||
@@ -419,11 +479,23 @@ remember(Candidate *candidate)
 	rel->fdw_private = list_insert_nth(known, position, candidate);
 }
 
+/* How many rows come.  One that is locked is hardly ever meant to join many. */
+static double
+joined_rows(PlannerInfo *root, const Candidate *candidate)
+{
+	double rows = candidate->rel->rows;
+
+	return tess_locks_rows(root, candidate->outer)
+			   ? Min(rows, candidate->outer->rows)
+			   : rows;
+}
+
 static void
 add_join_path(PlannerInfo *root, const Candidate *candidate)
 {
 	RelOptInfo *rel = candidate->rel;
-	Path cost = {.rows = rel->rows, .pathtarget = rel->reltarget};
+	Path cost = {.rows = joined_rows(root, candidate),
+				 .pathtarget = rel->reltarget};
 	TessDraft *draft;
 	CustomPath *path;
 
@@ -434,7 +506,7 @@ add_join_path(PlannerInfo *root, const Candidate *candidate)
 	if (draft == NULL)
 		return;
 	path = (CustomPath *) tess_draft_path(root, rel, draft, rel->reltarget,
-										  rel->rows, candidate->remote);
+										  cost.rows, candidate->remote);
 	add_path(rel, &path->path);
 }
 
@@ -467,7 +539,7 @@ set_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 	candidate->jointype = jointype;
 	candidate->clauses = extra->restrictlist;
 	set_costs(root, candidate);
-	if (joinrel->fdwroutine == NULL &&
+	if (joinrel->fdwroutine == NULL && !tess_locks_rows(root, outerrel) &&
 		bms_equal(joinrel->relids, root->all_baserels))
 		remember(candidate);
 	add_join_path(root, candidate);

@@ -85,6 +85,11 @@ tess_ship_var(TessShipment *ship, const Var *var)
 	column->varattnosyn = 0;
 	if (bms_is_member(var->varno, ship->outer->relids))
 	{
+		if (ship->locks)
+		{
+			column->varno = SHARD_ENTRY;
+			return (Node *) column;
+		}
 		if (!tess_type_travels(travel, var->vartype) ||
 			tess_meta_differs_by_shard(var->vartype))
 			return NULL;
@@ -377,7 +382,7 @@ set_from(const TessShipment *ship, Query *query, RangeTblEntry *shipped)
 }
 
 /* No rows of a shard beyond what they can meet; param_count: parameters that
- * come before. */
+ * come before the bounds. */
 static void
 set_bounds(const TessShipment *ship, Query *source, int param_count)
 {
@@ -464,6 +469,34 @@ tess_ship_write(TessShipment *ship, Query *query, Query *source,
 	set_from(ship, query, make_shipped_entry(ship, param_count));
 	return tess_deparse_framed(query, ship->jointype == JOIN_LEFT ? 2 : 1,
 							   false, template, &ship->frame, reason);
+}
+
+/*
+ * Joins the rows of a shard, which are those of query's only entry, with what
+ * is sent.  param_count: parameters that come before the arrays.
+ */
+void
+tess_ship_join_locked(TessShipment *ship, Query *query, int param_count)
+{
+	FromExpr *from = query->jointree;
+	RangeTblEntry *shipped = make_shipped_entry(ship, param_count);
+	List *conditions;
+
+	set_bounds(ship, query, param_count + 1 + list_length(ship->shipped));
+	conditions = make_ands_implicit((Expr *) from->quals);
+	if (ship->jointype == JOIN_INNER)
+	{
+		query->rtable = lappend(query->rtable, shipped);
+		from->fromlist = lappend(from->fromlist, make_ref(SHIPPED_ENTRY));
+		conditions = list_concat(conditions, copyObject(ship->joins));
+	}
+	else
+	{
+		query->hasSubLinks = true;
+		conditions = lappend(conditions, make_exists(ship, shipped));
+	}
+	conditions = list_concat(conditions, copyObject(ship->filters));
+	from->quals = (Node *) make_ands_explicit(conditions);
 }
 
 /* The position of a column in the rows of the path that is shipped. */

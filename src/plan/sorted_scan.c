@@ -268,15 +268,6 @@ make_draft(PlannerInfo *root, RelOptInfo *rel, List *pathkeys)
 	return tess_draft_write(draft, &reason) ? draft : NULL;
 }
 
-static bool
-locks_rows(PlannerInfo *root, RelOptInfo *rel)
-{
-	LockClauseStrength strength;
-	LockWaitPolicy policy;
-
-	return tess_mark_of(planner_rt_fetch(rel->relid, root), &strength, &policy);
-}
-
 /*
  * Rows that are locked: each shard sorts, and locks no more than LIMIT wants, so
  * that those who take rows from a queue with SKIP LOCKED leave some to others.
@@ -324,7 +315,7 @@ tess_sorted_add_path(PlannerInfo *root, RelOptInfo *rel, List *core_paths,
 		(pathkeys == NIL && root->parse->limitCount == NULL) ||
 		!bms_is_empty(rel->lateral_relids))
 		return;
-	if (locks_rows(root, rel))
+	if (tess_locks_rows(root, rel))
 	{
 		replace_by_limited(root, rel, pathkeys, scan);
 		return;
