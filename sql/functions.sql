@@ -144,6 +144,22 @@ SELECT sum_of(7, VARIADIC '{1,2}');
 SELECT same(1, 'a'::text);
 SELECT same(1, '{1,2}'::int[]);
 
+-- a node keeps a CALL prepared, and its cache of plans copies it once, not for each execution
+CREATE FUNCTION plans_of_calls(who int) RETURNS TABLE (for_values numeric, for_any numeric) LANGUAGE sql
+AS $$SELECT sum(custom_plans), sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE 'CALL %count_again%'$$;
+CREATE PROCEDURE count_again(who int, INOUT more int) LANGUAGE plpgsql AS 'BEGIN SELECT more + count(*) INTO more FROM accounts WHERE owner = who; END';
+SELECT tessera.create_distributed_function(f, 'who', 'accounts') FROM unnest('{plans_of_calls,count_again}'::text[]) f;
+DO $$
+DECLARE
+	more int := 0;
+BEGIN
+	FOR i IN 1 .. 20 LOOP
+		CALL count_again(1, more);
+	END LOOP;
+	RAISE NOTICE 'more: %', more;
+END $$;
+SELECT * FROM plans_of_calls(1);
+
 -- arguments that the call leaves out or names, the key among them
 CREATE FUNCTION placed(label text, who int DEFAULT 3, n int DEFAULT 1) RETURNS text LANGUAGE sql
 AS $$SELECT label || ' ' || owner || ' ' || number FROM accounts WHERE owner = who AND number = n$$;

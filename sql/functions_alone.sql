@@ -94,5 +94,34 @@ SELECT v AS expected FROM a WHERE k = :k + 1;
 SELECT other(:k, 'call');
 SHOW tessera.shard_call;
 
+-- such a call runs as one of the shard's copy, from the second time on
+SELECT direct, nested FROM tessera_internal.runs_in_process() \gset
+CALL bump(4);
+CALL bump(4);
+CALL bump(5);
+CALL twice(4, 1);
+CALL twice(4, 2);
+SELECT look(4) AS looked;
+SELECT look(4) AS looked;
+SELECT v AS w, k FROM rows(4);
+SELECT v AS w, k FROM rows(4);
+SELECT p.direct - :direct AS direct, p.nested - :nested AS nested FROM tessera_internal.runs_in_process() p;
+-- but for what the body changes while rows of an INSERT wait for who reads them
+CREATE FUNCTION bumped(key int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN CALL bump(key); RETURN (SELECT a.v FROM a WHERE a.k = key); END $$;
+INSERT INTO a SELECT 100 + i, coalesce(bumped(99 + i), 0) FROM generate_series(1, 4) i;
+SELECT k, v FROM a WHERE k > 100 ORDER BY k;
+-- only for who may execute it
+CREATE ROLE regress_functions_alone;
+REVOKE EXECUTE ON PROCEDURE bump FROM public;
+SET ROLE regress_functions_alone;
+CALL bump(4);
+RESET ROLE;
+DROP ROLE regress_functions_alone;
+-- and as it is now
+CREATE OR REPLACE PROCEDURE bump(key int, n int DEFAULT 1) LANGUAGE sql AS 'UPDATE a SET v = v + 1000 WHERE k = key';
+CALL bump(4);
+CALL bump(4);
+SELECT look(4);
+
 \c :maindb
 DROP DATABASE regress_functions_alone;

@@ -11,7 +11,9 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "commands/prepare.h"
 #include "nodes/nodeFuncs.h"
+#include "tcop/pquery.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -49,6 +51,36 @@ tess_command_init(void)
 	ProcessUtility_hook = process_utility;
 }
 
+/*
+ * Of a prepared CALL nothing is planned, and so PostgreSQL's cache of plans knows no
+ * costs by which one for any values could be better than one for given ones: it would
+ * copy the statement twice for each execution.  From the next one on it does not.
+ */
+static void
+keep_call_as_it_is(void)
+{
+	PreparedStatement *prepared;
+
+	if (ActivePortal == NULL || ActivePortal->prepStmtName == NULL)
+		return;
+	prepared = FetchPreparedStatement(ActivePortal->prepStmtName, false);
+	if (prepared != NULL && prepared->plansource->num_params > 0)
+		prepared->plansource->cursor_options |= CURSOR_OPT_GENERIC_PLAN;
+}
+
+static void
+note_client_statement(const Node *statement, const char *query_string,
+					  ParamListInfo params)
+{
+	if (IsA(statement, TransactionStmt))
+		tess_ticket_read(query_string);
+	else if (IsA(statement, CallStmt))
+	{
+		keep_call_as_it_is();
+		tess_ticket_take(params);
+	}
+}
+
 static void
 process_utility(PlannedStmt *plan, const char *query_string,
 				bool read_only_tree, ProcessUtilityContext context,
@@ -61,10 +93,8 @@ process_utility(PlannedStmt *plan, const char *query_string,
 	void *objects;
 	bool is_passed;
 
-	if (IsA(statement, TransactionStmt) && context == PROCESS_UTILITY_TOPLEVEL)
-		tess_ticket_read(query_string);
-	else if (IsA(statement, CallStmt) && context == PROCESS_UTILITY_TOPLEVEL)
-		tess_ticket_take(params);
+	if (context == PROCESS_UTILITY_TOPLEVEL)
+		note_client_statement(statement, query_string, params);
 	is_passed = tess_local_consume_passthrough();
 	if (!is_passed)
 		tess_refuse_in_shard(statement);

@@ -492,6 +492,76 @@ tess_direct_start(QueryDesc *query_desc, int eflags)
 	return run;
 }
 
+/* CALL -------------------------------------------------------------------------- */
+
+/* Executes the call of the shard's copy under the name of the statement. */
+static void
+run_call(const CachedPlan *kept, const PlannedStmt *statement,
+		 const char *query_string, ParamListInfo params, DestReceiver *dest)
+{
+	PlannedStmt call;
+
+	memcpy(&call, linitial_node(PlannedStmt, kept->stmt_list), sizeof(call));
+	call.queryId = statement->queryId;
+	call.stmt_location = statement->stmt_location;
+	call.stmt_len = statement->stmt_len;
+	direct.count++;
+	tess_local_call(&call, query_string, params, dest);
+}
+
+/* The shard of the call, and its parameters; NULL: it is not here. */
+static const TessShard *
+evaluate_call(Evaluation *evaluation, const TessFragment *fragment,
+			  ParamListInfo *params)
+{
+	const TessShard *shard = shard_here(fragment, evaluation);
+
+	if (shard != NULL)
+		*params = make_params(fragment, evaluation);
+	if (evaluation->econtext != NULL)
+		FreeExprContext(evaluation->econtext, true);
+	return shard;
+}
+
+/* See exec_internal.h. */
+bool
+tess_direct_call(const PlannedStmt *statement, const PlannedStmt *plan,
+				 const char *query_string, ParamListInfo params,
+				 DestReceiver *dest)
+{
+	const CustomScan *scan = (const CustomScan *) plan->planTree;
+	const TessFragment *fragment = linitial(scan->custom_private);
+	Evaluation evaluation = {.stmt = plan, .scan = scan, .params = params};
+	const TessShard *shard;
+	bool is_done = false;
+	Place *place;
+	CachedPlan *kept;
+	TupleDesc desc;
+
+	if (fragment->number == 0 || XactReadOnly || IsInParallelMode() ||
+		tess_pending_is_any())
+		return false;
+	tess_function_check_right(fragment->function);
+	shard = evaluate_call(&evaluation, fragment, &params);
+	place = shard != NULL ? find_place(fragment, shard, params) : NULL;
+	if (place == NULL)
+		return false;
+
+	if (IsolationUsesXactSnapshot())
+		tess_exec_check_snapshot(fragment, GetTransactionSnapshot());
+	kept = tess_local_plan(&place->kept, params, &desc);
+	if (gives_columns(place, scan, desc))
+	{
+		tess_order_write(fragment, 0, 0);
+		run_call(kept, statement, query_string, params, dest);
+		is_done = true;
+	}
+	ReleaseCachedPlan(kept, CurrentResourceOwner);
+	return is_done;
+}
+
+/* The execution ends -------------------------------------------------------------- */
+
 static void
 forget(void *arg)
 {

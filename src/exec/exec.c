@@ -46,6 +46,15 @@ enter_call(bool runs)
 	call.is_cascade = runs && tess_in_foreign_key && !nested;
 }
 
+/* Gives back what was before. */
+static void
+leave_call(bool was_for_foreign_key, bool was_cascade)
+{
+	tess_xact_depth--;
+	tess_in_foreign_key = was_for_foreign_key;
+	call.is_cascade = was_cascade;
+}
+
 /* See exec_internal.h. */
 bool
 tess_exec_is_cascade(void)
@@ -188,9 +197,7 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 	}
 	PG_FINALLY();
 	{
-		tess_xact_depth--;
-		tess_in_foreign_key = was_for_foreign_key;
-		call.is_cascade = was_cascade;
+		leave_call(was_for_foreign_key, was_cascade);
 	}
 	PG_END_TRY();
 	/* a SELECT of the client's ends with its transaction, which is too late */
@@ -220,11 +227,53 @@ count_finish(QueryDesc *query_desc)
 	}
 	PG_FINALLY();
 	{
-		tess_xact_depth--;
-		tess_in_foreign_key = was_for_foreign_key;
-		call.is_cascade = was_cascade;
+		leave_call(was_for_foreign_key, was_cascade);
 	}
 	PG_END_TRY();
+}
+
+/* A CALL as that of its shard, which is on this server; false: it goes the ordinary
+ * way. */
+static bool
+run_call_directly(const PlannedStmt *statement, const PlannedStmt *plan,
+				  const char *query_string, ParamListInfo params,
+				  DestReceiver *dest)
+{
+	bool was_for_foreign_key = tess_in_foreign_key;
+	bool was_cascade = call.is_cascade;
+	ErrorContextCallback hints = {error_context_stack, tess_function_error_hint};
+	bool is_done = false;
+
+	enter_call(true);
+	PG_TRY();
+	{
+		error_context_stack = &hints;
+		is_done = tess_direct_call(statement, plan, query_string, params, dest);
+		error_context_stack = hints.previous;
+	}
+	PG_FINALLY();
+	{
+		leave_call(was_for_foreign_key, was_cascade);
+	}
+	PG_END_TRY();
+	return is_done;
+}
+
+static void
+run_call_plan(PlannedStmt *plan, const char *query_string, ParamListInfo params,
+			  QueryEnvironment *query_env, DestReceiver *dest)
+{
+	QueryDesc *query_desc;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	query_desc = CreateQueryDesc(plan, query_string, GetActiveSnapshot(),
+								 InvalidSnapshot, dest, params, query_env, 0);
+	ExecutorStart(query_desc, 0);
+	ExecutorRun(query_desc, ForwardScanDirection, 0, true);
+	ExecutorFinish(query_desc);
+	ExecutorEnd(query_desc);
+	FreeQueryDesc(query_desc);
+	PopActiveSnapshot();
 }
 
 /* See exec.h. */
@@ -234,20 +283,13 @@ tess_exec_run_call(const PlannedStmt *utility, PlannedStmt *plan,
 				   QueryEnvironment *query_env, DestReceiver *dest)
 {
 	const PlannedStmt *was = call.stands_for;
-	QueryDesc *query_desc;
 
+	if (run_call_directly(utility, plan, query_string, params, dest))
+		return;
 	call.stands_for = utility;
 	PG_TRY();
 	{
-		PushActiveSnapshot(GetTransactionSnapshot());
-		query_desc = CreateQueryDesc(plan, query_string, GetActiveSnapshot(),
-									 InvalidSnapshot, dest, params, query_env, 0);
-		ExecutorStart(query_desc, 0);
-		ExecutorRun(query_desc, ForwardScanDirection, 0, true);
-		ExecutorFinish(query_desc);
-		ExecutorEnd(query_desc);
-		FreeQueryDesc(query_desc);
-		PopActiveSnapshot();
+		run_call_plan(plan, query_string, params, query_env, dest);
 	}
 	PG_FINALLY();
 	{

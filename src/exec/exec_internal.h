@@ -349,6 +349,7 @@ extern TessPending *tess_pending_begin(const TessFragment *fragment,
 									   Snapshot snapshot,
 									   TessPendingWanted wanted, void *arg);
 extern void tess_pending_end(TessPending *pending);
+extern bool tess_pending_is_any(void);
 extern void tess_pending_check(const QueryDesc *query_desc);
 
 /* conflicts.c: ON CONFLICT DO UPDATE changes no row twice ------------------- */
@@ -422,6 +423,12 @@ extern void tess_direct_started(TessDirect *run);
 extern TessDirect *tess_direct_find(const QueryDesc *query_desc);
 extern void tess_direct_end(TessDirect *run);
 extern int64 tess_direct_count(void);
+
+/* A CALL, which the plan was made for, if its shard is on this server: it is executed as
+ * a call of the shard's copy.  False: nothing was done, and it goes the ordinary way. */
+extern bool tess_direct_call(const PlannedStmt *statement,
+							 const PlannedStmt *plan, const char *query_string,
+							 ParamListInfo params, DestReceiver *dest);
 extern bool tess_direct_take_row(const CustomScan *scan, Datum **values,
 								 bool **nulls);
 

@@ -70,6 +70,13 @@ tess_pending_end(TessPending *pending)
 	pending->listed = false;
 }
 
+/* True if rows wait for a statement that wants to see them. */
+bool
+tess_pending_is_any(void)
+{
+	return !dlist_is_empty(&inserts);
+}
+
 /* A statement is about to run. */
 void
 tess_pending_check(const QueryDesc *query_desc)

@@ -78,7 +78,8 @@ is_of(const CachedPlanSource *source, const char *sql,
 {
 	int count = params ? params->numParams : 0;
 
-	if (source->num_params != count || source->cursor_options != cursor_options ||
+	if (source->num_params != count ||
+		(source->cursor_options & ~CURSOR_OPT_GENERIC_PLAN) != cursor_options ||
 		strcmp(source->query_string, sql) != 0)
 		return false;
 	for (int i = 0; i < count; i++)
@@ -139,6 +140,9 @@ make_source(const char *sql, const ParamListInfoData *params, int cursor_options
 	CachedPlanSource *source = NULL;
 	List *queries;
 
+	/* of a CALL nothing is planned: one for given values would be a copy, each time */
+	if (IsA(raw->stmt, CallStmt))
+		cursor_options |= CURSOR_OPT_GENERIC_PLAN;
 	for (int i = 0; i < count; i++)
 		types[i] = params->params[i].ptype;
 	if (is_planned(raw->stmt))

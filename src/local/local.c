@@ -349,6 +349,15 @@ run_utility(PlannedStmt *plan, const char *sql, ParamListInfo params,
 	return completion.nprocessed;
 }
 
+/* See local.h. */
+void
+tess_local_call(PlannedStmt *call, const char *sql, ParamListInfo params,
+				DestReceiver *dest)
+{
+	(void) run_utility(call, sql, params, dest);
+	CommandCounterIncrement();
+}
+
 static uint64
 run_pinned_utility(PlannedStmt *plan, const char *sql, DestReceiver *dest)
 {

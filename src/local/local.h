@@ -9,6 +9,7 @@
 #include "access/tupdesc.h"
 #include "nodes/params.h"
 #include "nodes/pg_list.h"
+#include "nodes/plannodes.h"
 #include "tcop/dest.h"
 #include "utils/snapshot.h"
 
@@ -50,6 +51,11 @@ extern bool tess_local_keep(TessKeptPlace *place, const char *sql,
  * current resource owner gives it back. */
 extern struct CachedPlan *tess_local_plan(const TessKeptPlace *place,
 										  ParamListInfo params, TupleDesc *desc);
+
+/* Executes a CALL, whose plan was kept, under the active snapshot; dest gets its row,
+ * if it gives one.  What follows sees what it did. */
+extern void tess_local_call(PlannedStmt *call, const char *sql,
+							ParamListInfo params, DestReceiver *dest);
 
 /* An EXPLAIN of one statement, without ANALYZE; its output goes to dest.  types
  * of its parameters: InvalidOid is inferred.  params NULL: they have no values,

@@ -239,7 +239,8 @@ is_whole_scan(const CustomScan *scan, const TessFragment *fragment,
 	return fragment->target == TESS_TO_ONE_SHARD && fragment->sources == NIL &&
 		   fragment->frame == NIL && fragment->shipped == NIL &&
 		   fragment->command == stmt->commandType &&
-		   (fragment->changed == NIL || fragment->sets_count) &&
+		   (fragment->changed == NIL || fragment->sets_count ||
+			OidIsValid(fragment->function)) &&
 		   are_columns_of_scan(scan);
 }
 

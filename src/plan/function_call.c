@@ -210,6 +210,14 @@ write_procedure_call(FunctionCall *sent)
 	ReleaseSysCache(tuple);
 }
 
+/* The name that a column has in the user's statement: on this server the shard's may
+ * stand for that. */
+static char *
+column_label(const TargetEntry *entry)
+{
+	return psprintf(" AS %s", quote_identifier(entry->resname));
+}
+
 /* "SELECT r.c1, ... FROM", and the columns' names (and types, if the function
  * does not say them) behind the call. */
 static char *
@@ -225,9 +233,10 @@ write_columns(FunctionCall *sent, RangeTblFunction *function, char **behind)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 
-		appendStringInfo(&front, "%sr.c%d",
+		appendStringInfo(&front, "%sr.c%d%s",
 						 foreach_current_index(cell) > 0 ? ", " : "",
-						 castNode(Var, entry->expr)->varattno);
+						 castNode(Var, entry->expr)->varattno,
+						 column_label(entry));
 	}
 	appendStringInfoString(&front, " FROM ");
 
@@ -312,6 +321,9 @@ make_plan(TessJob *job, FunctionCall *sent, const char *front, const char *behin
 		depend_on(stmt, TYPEOID, lfirst_oid(cell));
 	stmt->relationOids = lappend_oid(stmt->relationOids,
 									 tess_catalog_relation_oid("function"));
+	/* one that writes has to end before its first row comes out */
+	if (!writes || !sent->call->funcretset)
+		tess_number_whole(stmt);
 	return stmt;
 }
 
@@ -443,6 +455,8 @@ plan_select(TessJob *job)
 	write_call(&sent);
 	if (from != NULL)
 		front = write_columns(&sent, from, &behind);
+	else
+		behind = column_label(linitial_node(TargetEntry, sent.output));
 	return make_plan(job, &sent, front, behind);
 }
 
