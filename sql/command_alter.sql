@@ -310,7 +310,6 @@ ALTER TABLE kinds ADD s serial;
 -- other forms
 ALTER TABLE t SET UNLOGGED;
 ALTER TABLE t SET TABLESPACE pg_default;
-ALTER TABLE t ENABLE ROW LEVEL SECURITY;
 ALTER TABLE t OF command_alter_steps.mood;
 REINDEX (TABLESPACE pg_default) TABLE t;
 CREATE TABLE parent_of_t (LIKE t);

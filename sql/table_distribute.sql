@@ -138,8 +138,6 @@ CREATE TABLE ruled (k int);
 CREATE RULE r AS ON INSERT TO ruled DO ALSO NOTHING;
 CREATE TABLE triggered (k int);
 CREATE TRIGGER t AFTER INSERT ON triggered EXECUTE FUNCTION suppress_redundant_updates_trigger();
-CREATE TABLE secured (k int);
-ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
 CREATE TABLE uniquely (k int, v int UNIQUE);
 CREATE TABLE excluding (k int, v int, EXCLUDE USING btree (v WITH =));
 CREATE TABLE referring (k int, v int REFERENCES loops);
@@ -173,7 +171,6 @@ SELECT r.* FROM unnest(ARRAY[
     $$SELECT tessera.create_distributed_table('typed', 'k')$$,
     $$SELECT tessera.create_distributed_table('ruled', 'k')$$,
     $$SELECT tessera.create_distributed_table('triggered', 'k')$$,
-    $$SELECT tessera.create_distributed_table('secured', 'k')$$,
     $$SELECT tessera.create_distributed_table('pg_catalog.pg_class', 'oid')$$,
     $$SELECT tessera.create_distributed_table('tessera.node', 'name')$$,
     $$SELECT tessera.create_distributed_table('uniquely', 'k')$$,

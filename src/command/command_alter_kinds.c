@@ -286,8 +286,8 @@ after_trigger(TessAlter *alter, Relation rel, TessAlterPart *part)
 						  quote_identifier(part->command->name));
 }
 
-/* Identities and sequences stay here, and tables are logged: there is nothing
- * to say to a shard. */
+/* Identities, sequences and row security stay here, and tables are logged: there is
+ * nothing to say to a shard. */
 static const TessAlterKind kinds[] = {
 	{AT_AddColumn, tess_alter_before_add, tess_alter_after_add},
 	{AT_DropColumn, tess_alter_before_drop, after_drop_column},
@@ -325,6 +325,10 @@ static const TessAlterKind kinds[] = {
 	{AT_DisableTrigAll, NULL, after_words},
 	{AT_EnableTrigUser, NULL, after_words},
 	{AT_DisableTrigUser, NULL, after_words},
+	{AT_EnableRowSecurity, NULL, NULL},
+	{AT_DisableRowSecurity, NULL, NULL},
+	{AT_ForceRowSecurity, NULL, NULL},
+	{AT_NoForceRowSecurity, NULL, NULL},
 };
 
 /* What others are called, for the message. */
@@ -335,8 +339,6 @@ static const Refusal refusals[] = {
 	{AT_DropInherit, "ALTER TABLE ... NO INHERIT"},
 	{AT_AddOf, "ALTER TABLE ... OF"},
 	{AT_DropOf, "ALTER TABLE ... NOT OF"},
-	{AT_EnableRowSecurity, "ALTER TABLE ... ENABLE ROW LEVEL SECURITY"},
-	{AT_ForceRowSecurity, "ALTER TABLE ... FORCE ROW LEVEL SECURITY"},
 };
 
 const TessAlterKind *

@@ -254,6 +254,11 @@ run_rename(TessUtility *utility)
 			run_alter_statistics(utility);
 		return;
 	}
+	if (statement->renameType == OBJECT_POLICY)
+	{
+		run_others(utility);
+		return;
+	}
 	rename = tess_rename_begin(statement);
 	if (rename == NULL)
 	{

@@ -65,14 +65,6 @@ tess_refuse_command(Node *statement)
 		case T_RuleStmt:
 			refuse_relation(castNode(RuleStmt, statement)->relation, statement);
 			break;
-		case T_CreatePolicyStmt:
-			refuse_relation(castNode(CreatePolicyStmt, statement)->table,
-							statement);
-			break;
-		case T_AlterPolicyStmt:
-			refuse_relation(castNode(AlterPolicyStmt, statement)->table,
-							statement);
-			break;
 		case T_CreateStmt:
 			refuse_create(castNode(CreateStmt, statement));
 			break;
@@ -187,8 +179,7 @@ refuse_rename(RenameStmt *rename)
 {
 	if (rename->renameType == OBJECT_SCHEMA)
 		refuse_schema(rename->subname);
-	else if (rename->renameType == OBJECT_RULE ||
-			 rename->renameType == OBJECT_POLICY)
+	else if (rename->renameType == OBJECT_RULE)
 		refuse_relation(rename->relation, (Node *) rename);
 }
 
@@ -220,7 +211,6 @@ refuse_drop(DropStmt *drop)
 		switch (drop->removeType)
 		{
 			case OBJECT_RULE:
-			case OBJECT_POLICY:
 				refuse_name(list_truncate(list_copy(lfirst(lc)),
 										  list_length(lfirst(lc)) - 1),
 							(Node *) drop);
@@ -265,7 +255,6 @@ refuse_comment(CommentStmt *comment)
 	switch (comment->objtype)
 	{
 		case OBJECT_RULE:
-		case OBJECT_POLICY:
 			name = castNode(List, comment->object);
 			refuse_name(list_truncate(list_copy(name), list_length(name) - 1),
 						(Node *) comment);

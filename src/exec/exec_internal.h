@@ -374,6 +374,22 @@ extern TessPartRows *tess_part_rows_make(const TessFragment *fragment);
 extern void tess_part_rows_add(TessPartRows *rows, const TessFragment *fragment,
 							   TupleTableSlot *slot);
 
+/* policy_rows.c: row security of rows that are about to be written ----------- */
+typedef struct TessPolicies TessPolicies;
+
+extern TessPolicies *tess_policies_init(const TessModifySpec *spec,
+										CustomScanState *node);
+extern List *tess_policies_strip(const TessModifySpec *spec,
+								 const List *custom_exprs);
+extern void tess_policies_run(const TessFragment *fragment, void (*run)(void *),
+							  void *arg);
+extern void tess_policies_check(TessPolicies *policies, WCOKind kind,
+								TupleTableSlot *slot);
+extern void tess_policies_check_row(TessPolicies *policies, CmdType command,
+									TupleTableSlot *row);
+extern void tess_policies_check_set(TessPolicies *policies,
+									TupleTableSlot *found, TupleTableSlot *set);
+
 /* upsert.c: ON CONFLICT DO UPDATE that is computed here --------------------- */
 typedef struct TessUpsert TessUpsert;
 
@@ -386,7 +402,8 @@ typedef struct TessUpsertInput
 	const TessFragment *fragment;
 	const TessGroup *group;
 	const TessArgs *args;
-	Tuplestorestate *rows; /* of the source, and how many */
+	TessPolicies *policies; /* or NULL */
+	Tuplestorestate *rows;	/* of the source, and how many */
 	int64 row_count;
 	TupleTableSlot *slot;		/* to read them */
 	TessReturnedRows *returned; /* for RETURNING; may be NULL */

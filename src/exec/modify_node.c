@@ -56,6 +56,7 @@ typedef struct TesseraModifyState
 	HTAB *seen;				/* rows of the target that were found */
 	TupleTableSlot *row;	/* the only one, which is there already; or NULL */
 	bool row_was_read;
+	TessPolicies *policies;	 /* that rows have to satisfy; or NULL */
 	TessUpsert *upsert;		 /* ON CONFLICT is resolved here; or NULL */
 	TessPartRows *part_rows; /* of all parts that insert here; see note_rows */
 	TessPending *pending;	 /* of an INSERT; NULL if it does not run */
@@ -137,10 +138,10 @@ begin_modify(CustomScanState *node, EState *estate, int eflags)
 	if (tess_direct_take_row(scan, &values, &nulls))
 		state->row = make_row(linitial(node->custom_ps), values, nulls);
 	state->args = tess_args_init(state->fragment,
-								 state->spec->resolves_conflicts
-									 ? NIL
-									 : scan->custom_exprs,
+								 tess_policies_strip(state->spec,
+													 scan->custom_exprs),
 								 &node->ss.ps);
+	state->policies = tess_policies_init(state->spec, node);
 	if (state->spec->resolves_conflicts)
 		state->upsert = tess_upsert_init(state->spec, node);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
@@ -278,6 +279,8 @@ next_of_child(TesseraModifyState *state)
 		if (TupIsNull(slot))
 			return NULL;
 	} while (!is_wanted(state, slot));
+	if (state->policies != NULL)
+		tess_policies_check_row(state->policies, state->fragment->command, slot);
 	return slot;
 }
 
@@ -576,6 +579,7 @@ run_upsert(TesseraModifyState *state)
 	TessUpsertInput input = {state->fragment, state->group, state->args};
 	uint64 processed;
 
+	input.policies = state->policies;
 	input.rows = state->store;
 	input.row_count = state->rows_kept;
 	input.slot = state->slot;
@@ -588,9 +592,11 @@ run_upsert(TesseraModifyState *state)
 		state->css.ss.ps.state->es_processed += processed;
 }
 
+/* See tess_policies_run. */
 static void
-run(TesseraModifyState *state)
+run(void *arg)
 {
+	TesseraModifyState *state = arg;
 	EState *estate = state->css.ss.ps.state;
 	const TessTable *table = tess_exec_table(state->fragment);
 	const TessModifySpec *spec = state->spec;
@@ -634,7 +640,7 @@ next_tuple(ScanState *node)
 	if (!state->done)
 	{
 		state->done = state->is_running = true;
-		run(state);
+		tess_policies_run(state->fragment, run, state);
 		state->is_running = false;
 	}
 	if (state->returned == NULL || !tess_returned_next(state->returned, slot))

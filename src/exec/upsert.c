@@ -344,6 +344,8 @@ keep_change(TessUpsert *upsert, TupleTableSlot *slot, int64 ordinal)
 	Datum *values = palloc(count * sizeof(Datum));
 	bool *nulls = palloc0(count * sizeof(bool));
 
+	if (upsert->input->policies != NULL)
+		tess_policies_check_set(upsert->input->policies, slot, set);
 	check_kept(upsert, slot, set);
 
 	values[CHANGE_SHARD] = slot_getattr(slot, upsert->spec->shard_position + 1,
@@ -375,6 +377,9 @@ compute_change(TessUpsert *upsert, int64 ordinal)
 	econtext->ecxt_scantuple = slot;
 	if (!ExecQual(upsert->where, econtext))
 		return;
+	if (upsert->input->policies != NULL)
+		tess_policies_check(upsert->input->policies, WCO_RLS_CONFLICT_CHECK,
+							slot);
 	old_context = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	keep_change(upsert, slot, ordinal);
 	MemoryContextSwitchTo(old_context);

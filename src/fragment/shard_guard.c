@@ -13,8 +13,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/transam.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -24,6 +26,7 @@
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "base/base.h"
 #include "fragment/facts.h"
@@ -66,6 +69,46 @@ check_other_relation(Oid relation)
 				 "Name tables of the function's colocation group, without the schema of a shard.")));
 }
 
+static bool
+is_owner(Oid relation, Oid user)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	bool found = HeapTupleIsValid(tuple) &&
+				 ((Form_pg_class) GETSTRUCT(tuple))->relowner == user;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return found;
+}
+
+/*
+ * Policies are the coordinator's, and shards have none: who is subject to them
+ * reads and changes nothing here.  Of roles the node knows what the coordinator
+ * has told it when it made them, so only owners and superusers pass.
+ */
+static void
+check_security(const GuardWalk *walk, const RangeTblEntry *rte)
+{
+	const TessCallTable *table = tess_shard_call_table(walk->call, rte->relid);
+	Oid user = OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+
+	if (table == NULL || table->security == TESS_NO_SECURITY ||
+		superuser_arg(user) ||
+		(table->security == TESS_SECURITY && is_owner(rte->relid, user)))
+		return;
+	/* a reference table on the coordinator has its own */
+	if (table->key_column[0] == '\0' && !tess_origin_is_another())
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("a function of a shard cannot use table \"%s\", which has row-level security",
+					table->name),
+			 errdetail(
+				 "The coordinator applies policies; the shards do not have them."),
+			 errhint(
+				 "Declare the function SECURITY DEFINER, with the owner of the table as its owner.")));
+}
+
 static void
 check_relations(GuardWalk *walk, Query *query)
 {
@@ -76,8 +119,10 @@ check_relations(GuardWalk *walk, Query *query)
 	{
 		RangeTblEntry *rte = rt_fetch(rti, query->rtable);
 
-		if (rte->rtekind != RTE_RELATION || rte->relid < FirstNormalObjectId ||
-			tess_meta_table(rte->relid) != NULL)
+		if (rte->rtekind != RTE_RELATION || rte->relid < FirstNormalObjectId)
+			continue;
+		check_security(walk, rte);
+		if (tess_meta_table(rte->relid) != NULL)
 			continue;
 		check_other_relation(rte->relid);
 		if (rti == query->resultRelation)

@@ -51,6 +51,31 @@ tables_of(const TessFunctionRow *row)
 
 /* What a copy is told ---------------------------------------------------------- */
 
+/* Reference tables with row security, which nodes' copies do not have. */
+static List *
+secured_references(void)
+{
+	List *tables = NIL;
+	ListCell *cell;
+
+	foreach(cell, tess_cat_tables())
+	{
+		const TessTableRow *row = lfirst(cell);
+		TessSecurity security = tess_meta_security(row->relation);
+		TessCallTable *entry;
+
+		if (row->kind != TESS_REFERENCE || security == TESS_NO_SECURITY)
+			continue;
+		entry = palloc0(sizeof(TessCallTable));
+		entry->schema = get_namespace_name(get_rel_namespace(row->relation));
+		entry->name = get_rel_name(row->relation);
+		entry->key_column = "";
+		entry->security = security;
+		tables = lappend(tables, entry);
+	}
+	return tables;
+}
+
 static List *
 call_tables(const TessFunctionRow *row, int64 shard_id)
 {
@@ -67,9 +92,10 @@ call_tables(const TessFunctionRow *row, int64 shard_id)
 		entry->key_column = get_attname(table->relation, table->key_attnum,
 										false);
 		entry->missing_defaults = tess_ddl_missing_defaults(table->relation);
+		entry->security = tess_meta_security(table->relation);
 		tables = lappend(tables, entry);
 	}
-	return tables;
+	return list_concat(tables, secured_references());
 }
 
 /* Of the definition, and of what copies are told of the group's tables. */

@@ -215,13 +215,20 @@ tess_functions_table_moved(int32 colocation_id, const char *old_schema,
 
 /* A table has joined a group: its functions are told, and triggers of the table are
  * made; or the last one has left it, and the schemas of its shards are about to
- * go.  A copy may know tables that have gone. */
+ * go.  A copy may know tables that have gone.  Reference tables (colocation_id 0)
+ * matter if they have row security. */
 static void
 group_changed(Oid relation, int32 colocation_id, bool joined)
 {
 	List *rows;
 	ListCell *cell;
 
+	if (colocation_id == 0)
+	{
+		foreach(cell, tess_cat_functions())
+			follow(lfirst(cell));
+		return;
+	}
 	if (!joined && tess_cat_tables_of_group(colocation_id) != NIL)
 		return;
 	rows = tess_cat_functions();

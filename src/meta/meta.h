@@ -105,6 +105,7 @@ typedef struct TessFunction
 	char *name; /* of its copies, too */
 	const TessGroup *group;
 	List *tables; /* OIDs of the group's, by OID: at least one */
+	bool is_secured; /* its body may read tables with row security, and runs here */
 	bool sets_path;
 	List *search_path; /* OIDs of the schemas: unless sets_path, the session's
 						* has to be this one */
@@ -153,6 +154,16 @@ extern char *tess_meta_shard_relation(const TessTable *table, int64 shard_id);
 
 /* shard_call.c: a function runs in a shard ----------------------------------- */
 
+/* Row security of a table, as the coordinator has it: shards and copies have none. */
+typedef enum TessSecurity
+{
+	TESS_NO_SECURITY,
+	TESS_SECURITY,
+	TESS_FORCED_SECURITY /* for the owner as well */
+} TessSecurity;
+
+extern TessSecurity tess_meta_security(Oid relation);
+
 /* What a server is told of the shard whose copy of a function it executes, by
  * a setting of the copy (tessera.shard_call). */
 typedef struct TessShardCall
@@ -163,12 +174,14 @@ typedef struct TessShardCall
 	int range_count;
 } TessShardCall;
 
+/* A table of the shard; or a reference table, of which only row security is told. */
 typedef struct TessCallTable
 {
 	char *schema; /* of the shard */
 	char *name;
-	char *key_column;
+	char *key_column;		/* "": it is a reference table */
 	List *missing_defaults; /* char *: columns whose default is not here */
+	TessSecurity security;
 } TessCallTable;
 
 /* The text of the setting; unquoted. */

@@ -6,9 +6,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "meta/meta_internal.h"
 
@@ -27,6 +30,42 @@ schema_oids(List *names)
 			oids = lappend_oid(oids, schema);
 	}
 	return oids;
+}
+
+/* NONE for a table that is not there. */
+TessSecurity
+tess_meta_security(Oid relation)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	TessSecurity security = TESS_NO_SECURITY;
+	Form_pg_class form;
+
+	if (!HeapTupleIsValid(tuple))
+		return security;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relrowsecurity)
+		security = form->relforcerowsecurity ? TESS_FORCED_SECURITY
+											 : TESS_SECURITY;
+	ReleaseSysCache(tuple);
+	return security;
+}
+
+/* True if a body in a shard of the group could come upon a table with row
+ * security.  A change of that makes other copies, and so other rows here. */
+static bool
+is_secured(int32 colocation_id)
+{
+	ListCell *cell;
+
+	foreach(cell, tess_cat_tables())
+	{
+		const TessTableRow *row = lfirst(cell);
+
+		if ((row->kind == TESS_REFERENCE || row->colocation_id == colocation_id) &&
+			tess_meta_security(row->relation) != TESS_NO_SECURITY)
+			return true;
+	}
+	return false;
 }
 
 TessFunction **
@@ -58,6 +97,7 @@ tess_meta_build_functions(int *count)
 		function->name = name;
 		function->group = tess_meta_group(row->colocation_id);
 		function->tables = tables;
+		function->is_secured = is_secured(row->colocation_id);
 		function->sets_path = row->sets_path;
 		function->search_path = schema_oids(row->search_path);
 		functions[(*count)++] = function;

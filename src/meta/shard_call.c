@@ -8,8 +8,8 @@
  * set it; it gives no rights, and makes statements be refused.
  *
  * Its text is that of a text[]: the shard's number, the ranges of hashes that it
- * holds ("lower:upper ..."), then for each table schema, name, key column, and
- * the columns whose defaults are not here ("a, b").
+ * holds ("lower:upper ..."), then for each table schema, name, key column, the
+ * columns whose defaults are not here ("a, b"), and its row security.
  */
 #include "postgres.h"
 
@@ -33,7 +33,7 @@
 
 /* So many texts are kept as structs: shards of this server. */
 #define KEPT_CALLS 256
-#define TABLE_FIELDS 4
+#define TABLE_FIELDS 5
 #define HEAD_FIELDS 2
 
 /* One that has to go while it is pinned goes with the last pin. */
@@ -55,6 +55,9 @@ typedef struct CallGroup
 	uint64 generation; /* of types and functions, that it was made in */
 	TessGroup group;
 } CallGroup;
+
+/* By TessSecurity. */
+static const char *const security_words[] = {"", "enabled", "forced"};
 
 static char *setting = NULL;
 
@@ -122,6 +125,7 @@ tess_shard_call_write(const TessShardCall *call)
 		next = add_field(next, table->name);
 		next = add_field(next, table->key_column);
 		next = add_field(next, write_columns(table->missing_defaults));
+		next = add_field(next, security_words[table->security]);
 	}
 	array = construct_array(fields, count, TEXTOID, -1, false, TYPALIGN_INT);
 	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(array));
@@ -177,6 +181,16 @@ read_ranges(TessShardCall *call, char *text)
 	(void) add_range(call, next, PG_INT32_MAX, 1);
 }
 
+static TessSecurity
+read_security(const char *word)
+{
+	for (int i = 0; i < lengthof(security_words); i++)
+		if (strcmp(word, security_words[i]) == 0)
+			return i;
+	refuse_setting();
+	return TESS_FORCED_SECURITY;
+}
+
 static TessCallTable *
 read_table(const Datum *fields)
 {
@@ -189,6 +203,7 @@ read_table(const Datum *fields)
 	if (!SplitIdentifierString(TextDatumGetCString(fields[3]), ',', &names))
 		refuse_setting();
 	table->missing_defaults = names;
+	table->security = read_security(TextDatumGetCString(fields[4]));
 	return table;
 }
 

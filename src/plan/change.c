@@ -296,6 +296,8 @@ check_options(PlannerInfo *root)
 		CaseExpr *check = makeNode(CaseExpr);
 		CaseWhen *holds = makeNode(CaseWhen);
 
+		if (tess_is_policy(option))
+			continue;
 		/* the planner has made a list of it */
 		holds->expr = make_ands_explicit(copyObject(castNode(List, option->qual)));
 		holds->result = (Expr *) makeBoolConst(true, false);
@@ -336,7 +338,9 @@ plan_modify(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		spec->reads_first = true;
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.qual = check_options(root);
-	scan->custom_exprs = carried_exprs(root->parse, fragment->modify);
+	scan->custom_exprs = carried_exprs(root->parse, spec);
+	spec->policies = tess_policies_take(root->parse->withCheckOptions,
+										&scan->custom_exprs);
 	scan->custom_plans = custom_plans;
 	scan->custom_private = list_make1(fragment);
 	scan->flags = path->flags;

@@ -121,6 +121,29 @@ add_old_values(TessJob *job, List **tlist)
 	return positions;
 }
 
+/* Adds the columns that policies look at, and that keep their values. */
+static void
+add_policy_columns(TessJob *job, List **tlist, TessAssigned *assigned)
+{
+	const TessTable *table = job->survey->target;
+	ListCell *cell;
+
+	foreach(cell, tess_policy_columns(job->parse))
+	{
+		AttrNumber attno = lfirst_int(cell);
+		Var *var = tess_target_var(table, job->parse->resultRelation, attno);
+
+		if (list_member_int(assigned->all_columns, attno))
+			continue;
+		note_assignment(assigned, attno, list_length(*tlist), false);
+		*tlist = lappend(*tlist,
+						 makeTargetEntry((Expr *) var, list_length(*tlist) + 1,
+										 get_attname(table->relation, attno,
+													 false),
+										 false));
+	}
+}
+
 /* shard, ctid, new values and those of old ones that are needed; junk last. */
 static List *
 source_target_list(TessJob *job, List *target_list, TessAssigned *assigned,
@@ -148,6 +171,7 @@ source_target_list(TessJob *job, List *target_list, TessAssigned *assigned,
 		tle->resno = list_length(tlist) + 1;
 		tlist = lappend(tlist, tle);
 	}
+	add_policy_columns(job, &tlist, assigned);
 	if (job->changes_key)
 		*old_positions = add_old_values(job, &tlist);
 	foreach(cell, junk)
@@ -217,6 +241,8 @@ tess_apply_source(TessJob *job)
 													assigned.positions, columns));
 	spec->finds_rows = true;
 	spec->has_returning = tess_wants_rows(parse);
+	tess_policies_describe(job, spec, columns, assigned.all_columns,
+						   assigned.all_positions);
 	tess_change_describe(job, fragment, columns);
 	fragment->modify = spec;
 	return tess_change_mark(source, fragment, columns, NULL);

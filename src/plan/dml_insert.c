@@ -230,7 +230,8 @@ tess_insert_source(TessJob *job)
 	Query *query = tess_query_make(job, CMD_INSERT);
 
 	tess_travel_add(&travel, table->relation);
-	if (job->changes_key || !tess_on_conflict_bind(job, query, &bindings))
+	if (job->changes_key || tess_policies_check_conflicts(job->parse) ||
+		!tess_on_conflict_bind(job, query, &bindings))
 	{
 		source = tess_upsert_source(job, source, write);
 		if (source == NULL)
@@ -257,6 +258,7 @@ tess_insert_source(TessJob *job)
 	spec->has_returning = write->returns;
 	/* a stable one must not see rows that have been sent already */
 	spec->reads_first = calls_function(source, PROVOLATILE_STABLE);
+	tess_policies_describe(job, spec, columns, write->columns, write->positions);
 	tess_part_insert_note(job, write, spec);
 	tess_change_describe(job, fragment, columns);
 	fragment->param_types = tess_binding_types(&bindings);

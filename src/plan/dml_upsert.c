@@ -246,6 +246,8 @@ scan_columns(const Upsert *upsert)
 	tess_columns_add_target(columns, (Node *) exprs);
 	foreach(cell, upsert->kept)
 		add_kept(columns, lfirst_int(cell));
+	foreach(cell, tess_policy_columns(upsert->job->parse))
+		add_kept(columns, lfirst_int(cell));
 	foreach(cell, tess_hidden_columns(columns->varno))
 		tess_columns_add_var(columns,
 							 (Var *) lfirst_node(TargetEntry, cell)->expr);
@@ -315,8 +317,32 @@ node_position(const TessColumns *columns, AttrNumber attno)
 	elog(ERROR, "a hidden column is not fetched");
 }
 
+/* Policies check the rows that come, those that are found, and what becomes of
+ * these. */
+static void
+describe_policies(const Upsert *upsert, TessModifySpec *spec,
+				  TessColumns *columns)
+{
+	List *assigned = NIL;
+	List *positions = NIL;
+	ListCell *cell;
+
+	foreach(cell, upsert->conflict->onConflictSet)
+	{
+		const TargetEntry *tle = lfirst_node(TargetEntry, cell);
+
+		if (tle->resjunk)
+			continue;
+		positions = lappend_int(positions, list_length(assigned));
+		assigned = lappend_int(assigned, tle->resno);
+	}
+	tess_policies_describe(upsert->job, spec, columns, upsert->row->columns,
+						   upsert->row->positions);
+	tess_policies_describe_set(upsert->job, spec, columns, assigned, positions);
+}
+
 static TessModifySpec *
-make_spec(const Upsert *upsert, const TessColumns *columns)
+make_spec(const Upsert *upsert, TessColumns *columns)
 {
 	TessModifySpec *spec = tess_modify_spec_make();
 	const TessColumns *returning = tess_wants_rows(upsert->job->parse) ? columns
@@ -332,6 +358,7 @@ make_spec(const Upsert *upsert, const TessColumns *columns)
 	spec->resolves_conflicts = true;
 	spec->has_returning = returning != NULL;
 	spec->reads_first = true;
+	describe_policies(upsert, spec, columns);
 	spec->shard_position = scan_position(columns, TESS_FROM_SHARD_INDEX);
 	spec->ctid_position = scan_position(columns,
 										node_position(columns,

@@ -288,8 +288,9 @@ is_insert_of_row(const CustomScan *scan, const TessFragment *fragment)
 	const TessWrite *write;
 
 	if (fragment->target != TESS_TO_SHARDS || spec->finds_rows ||
-		spec->resolves_conflicts || list_length(spec->writes) != 1 ||
-		!fragment->sets_count || list_length(scan->custom_plans) != 1 ||
+		spec->resolves_conflicts || spec->policies != NIL ||
+		list_length(spec->writes) != 1 || !fragment->sets_count ||
+		list_length(scan->custom_plans) != 1 ||
 		!IsA(linitial(scan->custom_plans), Result) ||
 		(spec->has_returning && !gives_what_it_gets(scan, fragment)))
 		return false;

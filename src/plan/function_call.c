@@ -61,10 +61,11 @@ is_hidden_by_temporary(const TessFunction *function)
 	return false;
 }
 
+/* The session would find the same tables here, and the same rows. */
 static bool
 finds_same_names(const TessFunction *function)
 {
-	if (is_hidden_by_temporary(function))
+	if (function->is_secured || is_hidden_by_temporary(function))
 		return false;
 	return function->sets_path ||
 		   equal(function->search_path, fetch_search_path(false));

@@ -18,12 +18,24 @@
 
 #include "plan/plan_internal.h"
 
+/* True if a view's check option looks at the rows that are written. */
+static bool
+has_check_options(const Query *parse)
+{
+	ListCell *cell;
+
+	foreach(cell, parse->withCheckOptions)
+		if (!tess_is_policy(lfirst_node(WithCheckOption, cell)))
+			return true;
+	return false;
+}
+
 /* True if the nodes have to return the rows that are written: for RETURNING, or
  * because a view's check option wants to see them. */
 bool
 tess_wants_rows(const Query *parse)
 {
-	return parse->returningList != NIL || parse->withCheckOptions != NIL;
+	return parse->returningList != NIL || has_check_options(parse);
 }
 
 /* All columns of the target that an expression names, in subqueries too. */
@@ -95,10 +107,11 @@ tess_returning_columns(TessJob *job)
 		return columns;
 	tess_columns_add_target(columns, (Node *) parse->returningList);
 	foreach(cell, parse->withCheckOptions)
-		tess_columns_add_target(columns,
-								lfirst_node(WithCheckOption, cell)->qual);
+		if (!tess_is_policy(lfirst_node(WithCheckOption, cell)))
+			tess_columns_add_target(columns,
+									lfirst_node(WithCheckOption, cell)->qual);
 	/* an error shows the row */
-	if (parse->withCheckOptions != NIL)
+	if (has_check_options(parse))
 		tess_columns_add_target(columns, tess_target_row(parse));
 	tess_columns_add_any(columns, true);
 	return columns;

@@ -282,6 +282,8 @@ plan_hook(Query *parse, const char *query_string, int cursor_options,
 		stmt = tess_plan_in_frame(&job, is_open);
 	if (is_open)
 		tess_cursor_plan(stmt, cursor_options);
+	/* whose rows they are, the guard has asked for this role */
+	stmt->dependsOnRole |= tess_in_shard_call();
 	if (guard != NULL)
 		tess_guard_attach(stmt, guard,
 						  tess_expressions_finish(guard->prunes, stmt));

@@ -99,6 +99,21 @@ extern Var *tess_column_to_name(const TessTable *table, Index varno);
 extern TargetEntry *tess_same_entry(const TessTable *table, Index varno);
 /* Gives an UPDATE without assignments one that changes nothing. */
 extern void tess_assign_something(TessJob *job);
+/* policies.c: row security of rows that are written -------------------------- */
+extern bool tess_is_policy(const WithCheckOption *option);
+extern bool tess_has_policies(const Query *parse);
+extern bool tess_policies_check_conflicts(const Query *parse);
+extern void tess_policies_prepare(TessJob *job);
+extern List *tess_policy_columns(const Query *parse);
+extern void tess_policies_describe(TessJob *job, TessModifySpec *spec,
+								   TessColumns *columns, const List *attnums,
+								   const List *positions);
+extern void tess_policies_describe_set(TessJob *job, TessModifySpec *spec,
+									   const TessColumns *columns,
+									   const List *attnums,
+									   const List *positions);
+extern List *tess_policies_take(const List *options, List **exprs);
+
 /* early_reads.c: marks what has to be read before the statement writes. */
 extern void tess_early_reads_mark(TessJob *job);
 /* parts.c: turns parts of WITH that change our tables into sources. */

@@ -99,33 +99,23 @@ static bool
 is_secured(const Query *parse)
 {
 	RangeTblEntry *rte = rt_fetch(parse->resultRelation, parse->rtable);
-	ListCell *cell;
 
-	foreach(cell, parse->withCheckOptions)
-		if (lfirst_node(WithCheckOption, cell)->kind != WCO_VIEW_CHECK)
-			return true;
-	return rte->securityQuals != NIL && parse->hasRowSecurity;
+	return tess_has_policies(parse) ||
+		   (rte->securityQuals != NIL && parse->hasRowSecurity);
 }
 
-/* Conditions of a view are checked here: in their order, as rows are read; and
- * check options on what nodes return. */
+/* Conditions of a view, and of policies, are checked here: in their order, as rows
+ * are read; those of policies also on rows that are about to be written, and check
+ * options on what nodes return. */
 static void
 refuse_security(TessJob *job)
 {
-	Query *parse = job->parse;
 	ListCell *cell;
 
-	foreach(cell, parse->withCheckOptions)
+	foreach(cell, job->parse->withCheckOptions)
 		if (lfirst_node(WithCheckOption, cell)->kind > WCO_RLS_MERGE_DELETE_CHECK)
 			refuse_conflict_check(job);
-	if (!is_secured(parse))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot change table \"%s\" under row-level security",
-					job->survey->target->name),
-			 errhint(
-				 "Change the table itself, as a role that bypasses row-level security.")));
+	tess_policies_prepare(job);
 }
 
 /* Whether a change is to be one that PostgreSQL's own plan makes in this

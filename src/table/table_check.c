@@ -233,14 +233,6 @@ check_attachments(Relation rel)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot distribute table \"%s\", which has rules", name),
 				 errhint("Drop the rules first.")));
-	if (rel->rd_rel->relrowsecurity)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot distribute table \"%s\", which has row-level security",
-						name),
-				 errdetail("The shards would not have its policies."),
-				 errhint(
-					 "Use ALTER TABLE ... DISABLE ROW LEVEL SECURITY first.")));
 }
 
 static void

@@ -181,6 +181,8 @@ tess_table_replicate(PG_FUNCTION_ARGS)
 	add_needed_objects(work, row.relation);
 	rows = build(rel, work, true);
 	tess_objects_bring_for_table(row.relation);
+	if (rel->rd_rel->relrowsecurity && tess_table_group_hook != NULL)
+		tess_table_group_hook(row.relation, 0, true);
 	if (rows > 0 && work->count > 0)
 		ereport(NOTICE,
 				(errmsg_plural("copied " UINT64_FORMAT

@@ -91,6 +91,9 @@ static const Field modify_fields[] =
 	 FIELD(TessModifySpec, part_positions, FIELD_NODE),
 	 FIELD(TessModifySpec, part_updates, FIELD_BOOL),
 	 FIELD(TessModifySpec, part_is_sure, FIELD_BOOL),
+	 FIELD(TessModifySpec, policies, FIELD_NODE),
+	 FIELD(TessModifySpec, policy_sources, FIELD_NODE),
+	 FIELD(TessModifySpec, policy_assigned, FIELD_NODE),
 	 FIELD(TessModifySpec, key_columns, FIELD_NODE),
 	 FIELD(TessModifySpec, value_columns, FIELD_NODE),
 	 {NULL}};

@@ -205,6 +205,14 @@ typedef struct TessModifySpec
 	List *part_positions;
 	bool part_updates; /* it may update rows */
 	bool part_is_sure; /* each of its rows is written, or it fails */
+	/* WithCheckOption *, without conditions, of row security; these are the last
+	 * of custom_exprs, over the scan's tuple.  And where the row that is written has
+	 * each column of that tuple: in the child's row, or (-1) it is NULL */
+	List *policies;
+	List *policy_sources;
+	/* resolves_conflicts: the same for the row that DO UPDATE makes: in SET, or
+	 * (-1) it is the column that was found */
+	List *policy_assigned;
 	/* TesseraRepeat: attribute numbers */
 	List *key_columns;
 	List *value_columns;
