@@ -43,6 +43,15 @@ SELECT change('UPDATE wide SET n = wide.n + 1 FROM few WHERE few.part = wide.par
 SELECT change('DELETE FROM wide USING few WHERE few.part = wide.part AND wide.id % 2 = 0 AND wide.n < few.n - 9');
 SELECT change('UPDATE wide SET n = 7 FROM few WHERE wide.id = few.id + 100');
 SELECT change('UPDATE wide SET n = 8 FROM few WHERE abs(wide.id - 1000) = few.id');
+-- VALUES: a few rows stand in the statement that each shard gets, many go to the shard of
+-- each, unless one of their columns cannot be shipped
+SELECT change(format('UPDATE wide SET n = v.n FROM (VALUES %s) v(id, n) WHERE v.id = wide.id',
+	(SELECT string_agg(format('(%s, %s)', i * 7, i), ', ') FROM generate_series(100, 299) i)));
+SELECT change(format('DELETE FROM wide USING (VALUES %s) v(id, n) WHERE v.id = wide.id AND wide.n < v.n',
+	(SELECT string_agg(format('(%s, %s)', i * 3, i), ', ') FROM generate_series(100, 299) i)));
+SELECT change(format('UPDATE wide SET tags = v.tags FROM (VALUES %s) v(id, tags) WHERE v.id = wide.id',
+	(SELECT string_agg(format('(%s, ARRAY[%s])', i * 9, i), ', ') FROM generate_series(100, 150) i)));
+SELECT change('UPDATE wide SET n = v.n FROM (VALUES (1901, 1), (1902, 2)) v(id, n) WHERE v.id = wide.id');
 -- subqueries; LIMIT in them
 SELECT change('DELETE FROM wide WHERE id IN (SELECT id FROM few WHERE n <> 21)');
 SELECT change('UPDATE wide SET n = -1 WHERE part IN (SELECT part FROM few WHERE id > 5)');

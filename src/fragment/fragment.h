@@ -56,6 +56,8 @@ extern TessSurvey *tess_survey_make(Query *parse);
 extern bool tess_is_distributed(const RangeTblEntry *rte);
 /* True if a query, an expression or a list of these names one at any level. */
 extern bool tess_reads_distributed(Node *node);
+/* known_rows.c: many rows of VALUES that could be shipped by columns. */
+extern bool tess_are_many_values(const RangeTblEntry *rte);
 
 /* The relations of a query level that are in FROM or its target. */
 extern Bitmapset *tess_survey_used(Query *query);

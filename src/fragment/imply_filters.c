@@ -244,6 +244,18 @@ add_qual(Node *quals, Node *qual)
 			   : (Node *) make_ands_explicit(lappend(list_copy(list), qual));
 }
 
+/* True if values come to the rows of a table that are locked by themselves, each to
+ * its shard. */
+static bool
+is_shipped_to(const RangeTblEntry *values, const RangeTblEntry *table)
+{
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+
+	return tess_frame_narrows() && tess_mark_of(table, &strength, &policy) &&
+		   !tess_mark_is_contested(table) && tess_are_many_values(values);
+}
+
 /*
  * Adds to quals what follows for columns of these entries of the level.  facts
  * hold wherever quals do.
@@ -285,7 +297,8 @@ write_filters(FilterWalk *walk, const TessFacts *facts, List *filters,
 			foreach(inner, class->terms)
 			{
 				TessTerm *other = lfirst(inner);
-				Node *array = entry_number(walk, other) > 0
+				Node *array = entry_number(walk, other) > 0 &&
+									  !is_shipped_to(other->rte, term->rte)
 								  ? tess_known_values(other->rte, other->attno)
 								  : NULL;
 

@@ -20,6 +20,9 @@
 /* They stand in the text that nodes get. */
 #define MAX_KNOWN_ROWS 1000
 
+/* What each shard may get though it belongs to others. */
+#define MANY_VALUES 32
+
 static Node *
 make_array(Oid type, Oid collation, List *elements)
 {
@@ -146,6 +149,24 @@ tess_known_values(RangeTblEntry *rte, AttrNumber attno)
 		default:
 			return NULL;
 	}
+}
+
+/* True if they are many rows of VALUES, and each could be sent to its shard alone,
+ * as arrays of its columns. */
+bool
+tess_are_many_values(const RangeTblEntry *rte)
+{
+	ListCell *cell;
+
+	if (rte->rtekind == RTE_SUBQUERY && list_length(rte->subquery->rtable) == 1)
+		rte = linitial_node(RangeTblEntry, rte->subquery->rtable);
+	if (rte->rtekind != RTE_VALUES ||
+		list_length(rte->values_lists) <= MANY_VALUES)
+		return false;
+	foreach(cell, rte->coltypes)
+		if (!OidIsValid(get_array_type(lfirst_oid(cell))))
+			return false;
+	return true;
 }
 
 /* The values of a query's only column, if they are all of them; NULL if that is

@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include "nodes/nodeFuncs.h"
+
 #include "plan/plan_internal.h"
 
 /* True if rows of RETURNING come in the order of the source, on which users
@@ -27,6 +29,23 @@ returns_in_order(const Query *parse)
 	return false;
 }
 
+/* For query_tree_walker: rows of VALUES that are better sent to the shards they
+ * belong to. */
+static bool
+has_many_values(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		return tess_are_many_values((RangeTblEntry *) node);
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, has_many_values, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, has_many_values, context);
+}
+
 /* NULL with a reason in the job if its rows meet those of other shards. */
 PlannedStmt *
 tess_plan_colocated(TessJob *job)
@@ -43,6 +62,13 @@ tess_plan_colocated(TessJob *job)
 	if (returns_in_order(job->parse))
 	{
 		job->reason = "Its rows are returned in an order.";
+		return NULL;
+	}
+	if ((job->parse->commandType == CMD_UPDATE ||
+		 job->parse->commandType == CMD_DELETE) &&
+		has_many_values((Node *) job->parse, NULL))
+	{
+		job->reason = "Its values are sent to the shards they belong to.";
 		return NULL;
 	}
 	if (!tess_change_is_sharded(table, job->parse, &prune))
