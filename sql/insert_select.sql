@@ -167,6 +167,98 @@ INSERT INTO passing SELECT n, k, 'again' FROM passing WHERE v = 'repeatable';
 COMMIT;
 SELECT count(*) FILTER (WHERE v = 'again') = count(*) FILTER (WHERE v = 'repeatable') AS same FROM passing;
 
+-- rows of nodes that become rows of other shards as they are go there in bytes: few messages come here
+-- for many rows; what else they consist of is computed here
+CREATE TYPE public.insert_select_size AS ENUM ('small', 'large');
+CREATE DOMAIN public.insert_select_code AS varchar(8) CHECK (VALUE <> 'wrong');
+CREATE TABLE kinds (k int, n bigint, v text, o boolean, s smallint, f real, d double precision, a date, t timestamptz, m numeric, b bytea, j jsonb, u uuid,
+	c char(4), mood public.insert_select_size, code public.insert_select_code, l int[], e text);
+CREATE TABLE kinds_by (id bigint GENERATED ALWAYS AS IDENTITY, LIKE kinds, twice bigint GENERATED ALWAYS AS (n * 2) STORED, at timestamptz DEFAULT now(), note text DEFAULT 'none', nothing int);
+SELECT tessera.create_distributed_table('kinds', 'k', shard_count => 8, colocate_with => 'none');
+INSERT INTO kinds SELECT i, i * 3000000000, CASE WHEN i % 7 > 0 THEN 'v' || i END, i % 2 = 0, i % 100, i / 3.0, i / 7.0, date '2024-01-01' + i % 1000, timestamptz '2024-01-01 00:00:00.25+00' + i * interval '1 h',
+	i * 1.5, ('\x' || lpad(to_hex(i), 4, '0'))::bytea, jsonb_build_object('i', i), md5(i::text)::uuid, 'c' || i % 10, CASE WHEN i % 3 = 0 THEN 'small' ELSE 'large' END::public.insert_select_size,
+	'c' || i % 50, ARRAY[i, NULL], repeat('long ', i % 300) FROM generate_series(1, 6000) i;
+INSERT INTO kinds (n, v) SELECT i, 'no key' FROM generate_series(1, 20) i;
+CREATE FUNCTION goes_in_bytes(key text) RETURNS TABLE (rows bigint, bytes boolean, missing bigint, ids bigint, others boolean) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE 'CREATE TABLE insert_select.target (LIKE insert_select.kinds_by INCLUDING ALL)';
+	PERFORM tessera.create_distributed_table('insert_select.target', key, shard_count => 5, colocate_with => 'none');
+	PERFORM tessera_internal.reset_net_counters();
+	INSERT INTO insert_select.target (k, n, v, o, s, f, d, a, t, m, b, j, u, c, mood, code, l, e) SELECT * FROM insert_select.kinds;
+	SELECT c.rows < 6000 INTO bytes FROM tessera_internal.net_counters() c;
+	SELECT count(*), count(DISTINCT id), bool_and(twice = n * 2 AND at = now() AND note = 'none' AND nothing IS NULL) INTO rows, ids, others FROM insert_select.target;
+	SELECT count(*) INTO missing FROM (SELECT x::text FROM insert_select.kinds x EXCEPT
+		SELECT ROW(k, n, v, o, s, f, d, a, t, m, b, j, u, c, mood, code, l, e)::text FROM insert_select.target) y;
+	DROP TABLE insert_select.target;
+	RETURN NEXT;
+END $$;
+SELECT key, g.* FROM unnest('{n,v,t,m,u,c,mood,code}'::text[]) WITH ORDINALITY key (key, i), goes_in_bytes(key) g ORDER BY i;
+-- each row is in the shard of its key
+CREATE TABLE by_text (k int, v text, n bigint);
+SELECT tessera.create_distributed_table('by_text', 'v', shard_count => 5, colocate_with => 'none');
+INSERT INTO by_text (n, k, v) SELECT n, 7, v FROM kinds;
+SELECT count(*), count(*) FILTER (WHERE (SELECT count(*) FROM by_text b WHERE b.v = 'v' || i AND b.n = i * 3000000000) = 1) FROM generate_series(1, 6000) i WHERE i % 7 > 0;
+SELECT count(*), min(k), max(k) FROM by_text WHERE v IS NULL;
+-- values that another type makes of the nodes', and keys that are computed, are computed here
+INSERT INTO by_text (n, k, v) SELECT k, 8, 'w' || k FROM kinds WHERE k > 0;
+INSERT INTO by_text (n, v) SELECT k, 'constant' FROM kinds WHERE k > 0;
+SELECT count(*), count(DISTINCT n), sum(n) FROM by_text WHERE k = 8 AND v = 'w' || n;
+SELECT count(*), count(DISTINCT n) FROM by_text WHERE v = 'constant';
+-- into a reference table, and without a key
+CREATE TABLE all_kinds (n bigint, v text DEFAULT 'none', id serial);
+SELECT tessera.create_reference_table('all_kinds');
+INSERT INTO all_kinds (n) SELECT n FROM kinds;
+SELECT count(DISTINCT result), min(result) FROM tessera.run_on_nodes('SELECT (count(*), sum(n), min(v), count(DISTINCT id)) FROM insert_select.all_kinds');
+INSERT INTO by_text (n) SELECT n FROM kinds;
+SELECT count(*), sum(n) = (SELECT sum(n) FROM kinds) AS same FROM by_text WHERE v IS NULL AND k IS NULL;
+-- a row that a node does not take: nothing is kept; rows of the transaction itself, from savepoints too
+CREATE TABLE checked (k int, n bigint CHECK (n <> 17970000000000), v text);
+SELECT tessera.create_distributed_table('checked', 'n', shard_count => 5, colocate_with => 'none');
+\set VERBOSITY terse
+INSERT INTO checked SELECT k, n, v FROM kinds;
+\set VERBOSITY default
+BEGIN;
+UPDATE kinds SET v = 'changed' WHERE k = 5990;
+SAVEPOINT a;
+\set VERBOSITY sqlstate
+INSERT INTO checked SELECT k, n, v FROM kinds;
+\set VERBOSITY default
+ROLLBACK TO a;
+INSERT INTO checked SELECT k, n, v FROM kinds WHERE k <> 5990;
+INSERT INTO checked SELECT k, n + 1, v FROM kinds WHERE v = 'changed';
+COMMIT;
+SELECT count(*), count(*) FILTER (WHERE v = 'changed'), sum(k) FROM checked;
+-- under a client's encoding, and from a cursor's transaction
+SET client_encoding = 'LATIN1';
+INSERT INTO by_text (k, v) SELECT 9, v || U&'\00e9' FROM kinds WHERE k > 0 AND v IS NOT NULL;
+INSERT INTO by_text (k, v) SELECT 10, v FROM by_text WHERE k = 9;
+RESET client_encoding;
+SELECT k, count(*), bool_and(v LIKE U&'%\00e9') FROM by_text WHERE k IN (9, 10) GROUP BY k ORDER BY k;
+-- what nodes are asked for that does no harm to anyone who asks
+\set VERBOSITY sqlstate
+BEGIN;
+DECLARE rows CURSOR FOR SELECT i AS k, 'v' || i AS v, row(i) AS r FROM generate_series(1, 100000) i;
+SELECT count(*), count(*) FILTER (WHERE get_byte(m, 0) = 255), sum(length(m)) FROM tessera_internal.fetch_divided('rows', '{1,2}', 1, '{-2147483648,0}', '{1,0}') m;
+FETCH rows;
+SAVEPOINT a;
+SELECT tessera_internal.fetch_divided('no_rows', '{1}', 1, '{0}', '{0}');
+ROLLBACK TO a;
+SELECT tessera_internal.fetch_divided('rows', '{4}', 1, '{0}', '{0}');
+ROLLBACK TO a;
+SELECT tessera_internal.fetch_divided('rows', '{1}', -1, '{0}', '{0}');
+ROLLBACK TO a;
+SELECT tessera_internal.fetch_divided('rows', '{1}', 1, '{0}', '{1}');
+ROLLBACK TO a;
+SELECT tessera_internal.fetch_divided('rows', '{1}', 1, '{}', '{}');
+ROLLBACK TO a;
+SELECT tessera_internal.fetch_divided('rows', '{1}', 1, '{{0,1},{2,3}}', '{0,1,2,3}');
+ROLLBACK TO a;
+SELECT tessera_internal.fetch_divided('rows', '{3}', 1, '{0}', '{0}');
+ROLLBACK TO a;
+SELECT count(*) FROM tessera_internal.fetch_divided('rows', '{}', 0, '{0,1}', '{0,1}');
+COMMIT;
+\set VERBOSITY default
+
 -- a volatile function sees the rows before its own
 CREATE FUNCTION rows_so_far() RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM insert_select.wide); END';
 INSERT INTO wide SELECT i, CASE WHEN i % 500 = 0 THEN rows_so_far() END FROM generate_series(1, 2000) i;
@@ -186,4 +278,5 @@ SELECT count(*) FROM tessera.run_on_nodes($$DO 'BEGIN SET LOCAL client_min_messa
 DROP ROLE IF EXISTS regress_inserter;
 
 DROP SCHEMA insert_select CASCADE;
-DROP TYPE public.insert_select_mood;
+DROP TYPE public.insert_select_mood, public.insert_select_size;
+DROP DOMAIN public.insert_select_code;

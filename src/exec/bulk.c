@@ -11,26 +11,35 @@
 #include "access/table.h"
 #include "exec/exec_internal.h"
 #include "executor/executor.h"
-#include "stream/stream.h"
 #include "utils/rel.h"
 
 struct TessBulk
 {
-	const TessWrite *write;
+	List *columns;	 /* of the stream's rows */
+	List *positions; /* of these, in the child's */
 	TessStream *stream;
 	TupleTableSlot *row; /* of the table */
 };
 
-/* In the current context, to whose end it lives unless it is finished. */
+/* In the current context, to whose end it lives unless it is finished.  The rows of
+ * a division (may be NULL) go in as well. */
 TessBulk *
-tess_bulk_begin(const TessFragment *fragment, const TessWrite *write)
+tess_bulk_begin(const TessFragment *fragment, const TessWrite *write,
+				TessDivision *division)
 {
 	const TessTable *table = tess_exec_table(fragment);
 	Relation rel = table_open(table->relation, NoLock);
 	TessBulk *bulk = palloc0(sizeof(TessBulk));
 
-	bulk->write = write;
-	bulk->stream = tess_stream_begin(table, write->columns, true);
+	bulk->columns = write->columns;
+	bulk->positions = write->positions;
+	if (division != NULL)
+	{
+		bulk->columns = tess_division_columns(division);
+		bulk->positions = tess_division_positions(division);
+		tess_division_set_bulk(division, bulk);
+	}
+	bulk->stream = tess_stream_begin(table, bulk->columns, true);
 	bulk->row = MakeSingleTupleTableSlot(CreateTupleDescCopy(
 											 RelationGetDescr(rel)),
 										 &TTSOpsVirtual);
@@ -48,7 +57,7 @@ tess_bulk_put(TessBulk *bulk, TupleTableSlot *child)
 
 	ExecClearTuple(row);
 	memset(row->tts_isnull, true, row->tts_tupleDescriptor->natts * sizeof(bool));
-	forboth(column, bulk->write->columns, position, bulk->write->positions)
+	forboth(column, bulk->columns, position, bulk->positions)
 	{
 		int i = lfirst_int(column) - 1;
 
@@ -57,6 +66,13 @@ tess_bulk_put(TessBulk *bulk, TupleTableSlot *child)
 	}
 	ExecStoreVirtualTuple(row);
 	tess_stream_put(bulk->stream, row, 0);
+}
+
+void
+tess_bulk_put_divided(TessBulk *bulk, const TessDivided *divided,
+					  const char *message, int length)
+{
+	tess_stream_put_divided(bulk->stream, divided, message, length);
 }
 
 /* Sends what is left, and waits until all rows are there: how many they are. */

@@ -15,6 +15,7 @@
 
 #include "meta/meta.h"
 #include "net/net.h"
+#include "stream/stream.h"
 #include "task/task.h"
 #include "xact/xact.h"
 
@@ -214,6 +215,7 @@ typedef struct TessScanTask
 	TessBranch *branch;
 	TessMergeInput *input; /* NULL: not sorted */
 	int64 stash;		   /* of what is shipped to it; 0: none */
+	bool is_divided;	   /* its rows are messages for a TessDivision */
 } TessScanTask;
 
 extern TessScanTask *tess_tasks_make(const TessFragment *fragment,
@@ -301,11 +303,21 @@ extern bool tess_scans_pause(PlanState *plan);
 /* bulk.c: an INSERT of many rows goes on as COPY ----------------------------- */
 
 typedef struct TessBulk TessBulk;
+typedef struct TessDivision TessDivision;
 
 extern TessBulk *tess_bulk_begin(const TessFragment *fragment,
-								 const TessWrite *write);
+								 const TessWrite *write, TessDivision *division);
+extern void tess_bulk_put_divided(TessBulk *bulk, const TessDivided *divided,
+								  const char *message, int length);
 extern void tess_bulk_put(TessBulk *bulk, TupleTableSlot *child);
 extern uint64 tess_bulk_finish(TessBulk *bulk);
+
+/* divided.c: ... and its rows from node to node as they are ------------------- */
+extern TessDivision *tess_scan_divide(PlanState *child, const TessWrite *write,
+									  const TessTable *table);
+extern List *tess_division_columns(const TessDivision *division);
+extern List *tess_division_positions(const TessDivision *division);
+extern void tess_division_set_bulk(TessDivision *division, TessBulk *bulk);
 
 /* returned.c: RETURNING rows, collected and given out ------------------------ */
 

@@ -360,8 +360,14 @@ is_last_write(const TesseraModifyState *state, const TessWrite *write)
 static void
 start_copying(TesseraModifyState *state)
 {
+	PlanState *child = linitial(state->css.custom_ps);
+	TessDivision *division = NULL;
+
 	tess_batches_send(state->batches);
-	state->bulk = tess_bulk_begin(state->fragment, state->write);
+	if (state->store == NULL)
+		division = tess_scan_divide(child, state->write,
+									tess_exec_table(state->fragment));
+	state->bulk = tess_bulk_begin(state->fragment, state->write, division);
 }
 
 static void

@@ -34,6 +34,7 @@ struct TessPortions
 	MemoryContext context;
 	List *cursors; /* Cursor *; of each node, in the order in which they are read */
 	int rows;	   /* of a portion */
+	const TessDivision *division; /* who gets the rows; NULL: the scan */
 };
 
 /* Cursors of this backend, ever: their names. */
@@ -51,8 +52,8 @@ may_pause(const TessScanState *state)
 		   bms_is_empty(state->args->exec_params);
 }
 
-static bool
-is_scan(const PlanState *node)
+bool
+tess_is_scan(const PlanState *node)
 {
 	return IsA(node, CustomScanState) &&
 		   strcmp(((const CustomScanState *) node)->methods->CustomName,
@@ -62,7 +63,7 @@ is_scan(const PlanState *node)
 static bool
 cannot_pause_walker(PlanState *node, void *context)
 {
-	if (is_scan(node) && !may_pause((TessScanState *) node))
+	if (tess_is_scan(node) && !may_pause((TessScanState *) node))
 		return true;
 	return planstate_tree_walker(node, cannot_pause_walker, context);
 }
@@ -70,7 +71,7 @@ cannot_pause_walker(PlanState *node, void *context)
 static bool
 pause_walker(PlanState *node, void *context)
 {
-	if (is_scan(node))
+	if (tess_is_scan(node))
 		((TessScanState *) node)->in_portions = true;
 	return planstate_tree_walker(node, pause_walker, context);
 }
@@ -129,6 +130,25 @@ queue_close(TessReplies *replies, Cursor *cursor)
 					   false, cursor->task);
 }
 
+static void
+queue_portion(const TessPortions *portions, TessReplies *replies,
+			  Cursor *cursor, bool binary)
+{
+	char *sql;
+
+	cursor->task->is_divided = portions->division != NULL;
+	if (cursor->task->is_divided)
+	{
+		cursor->is_done = true; /* unless the node says that it is not */
+		sql = tess_division_sql(portions->division, cursor->name);
+		binary = true;
+	}
+	else
+		sql = psprintf("FETCH FORWARD %d FROM %s", portions->rows, cursor->name);
+	tess_replies_queue(replies, cursor->task->branch, sql, NULL, binary, true,
+					   false, cursor->task);
+}
+
 /*
  * Queues what brings the next portion of each node, and closes cursors that have
  * nothing left.  False if there is nothing to queue.
@@ -152,10 +172,7 @@ tess_portions_queue(TessPortions *portions, TessReplies *replies, bool binary)
 		else if (!list_member_ptr(asked, branch))
 		{
 			asked = lappend(asked, branch);
-			tess_replies_queue(replies, branch,
-							   psprintf("FETCH FORWARD %d FROM %s",
-										portions->rows, cursor->name),
-							   NULL, binary, true, false, cursor->task);
+			queue_portion(portions, replies, cursor, binary);
 		}
 		else
 			continue;
@@ -165,22 +182,43 @@ tess_portions_queue(TessPortions *portions, TessReplies *replies, bool binary)
 	return queued;
 }
 
-/* A statement of a task has ended. */
-void
-tess_portions_note(TessPortions *portions, const TessScanTask *task,
-				   PGresult *result)
+static Cursor *
+cursor_of_task(const TessPortions *portions, const TessScanTask *task)
 {
 	ListCell *cell;
 
-	if (strncmp(PQcmdStatus(result), "FETCH ", 6) != 0)
-		return;
 	foreach(cell, portions->cursors)
 	{
 		Cursor *cursor = lfirst(cell);
 
 		if (cursor->task == task)
-			cursor->is_done = atoi(PQcmdTuples(result)) < portions->rows;
+			return cursor;
 	}
+	elog(ERROR, "no cursor is open for the task");
+}
+
+/* A statement of a task has ended. */
+void
+tess_portions_note(TessPortions *portions, const TessScanTask *task,
+				   PGresult *result)
+{
+	if (strncmp(PQcmdStatus(result), "FETCH ", 6) == 0)
+		cursor_of_task(portions, task)->is_done = atoi(PQcmdTuples(result)) <
+												  portions->rows;
+}
+
+/* See scan_internal.h. */
+void
+tess_portions_divide(TessPortions *portions, const TessDivision *division)
+{
+	portions->division = division;
+}
+
+/* See scan_internal.h. */
+void
+tess_portions_note_more(TessPortions *portions, const TessScanTask *task)
+{
+	cursor_of_task(portions, task)->is_done = false;
 }
 
 /* Closes what nobody has read to its end. */

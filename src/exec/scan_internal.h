@@ -39,6 +39,7 @@ typedef struct TessScanState
 	bool rescan;			  /* arguments may have changed */
 	SubTransactionId subxact; /* in which the statement began */
 	bool in_portions;		  /* others write over its sessions meanwhile */
+	TessDivision *division;	  /* who takes the rows of nodes; NULL: who asks */
 
 	/* of the current run; all of it in run_context */
 	MemoryContext run_context;
@@ -73,16 +74,29 @@ extern void tess_scan_store_remote_row(void *owner, void *tag,
 extern void tess_scan_store_local_row(void *owner, TupleTableSlot *slot);
 
 /* portions.c */
+extern bool tess_is_scan(const PlanState *node);
 extern TessPortions *tess_portions_make(int row_width);
 extern void tess_portions_declare(TessPortions *portions, TessReplies *replies,
 								  TessScanTask *task, const char *sql,
 								  const TessParams *params);
 extern bool tess_portions_queue(TessPortions *portions, TessReplies *replies,
 								bool binary);
+/* From here on, cursors give messages of divided rows. */
+extern void tess_portions_divide(TessPortions *portions,
+								 const TessDivision *division);
+/* A message says that the cursor of a task may have more rows. */
+extern void tess_portions_note_more(TessPortions *portions,
+									const TessScanTask *task);
 extern void tess_portions_note(TessPortions *portions, const TessScanTask *task,
 							   PGresult *result);
 extern void tess_portions_close(TessPortions *portions, TessReplies *replies,
 								Oid role);
+
+/* divided.c */
+extern char *tess_division_sql(const TessDivision *division, const char *cursor);
+extern void tess_division_take(TessDivision *division, const char *message,
+							   int length, bool is_awaited);
+extern void tess_division_put_kept(TessDivision *division);
 
 /* scan_run.c: the tasks of a run, whose replies are open, to the shards, or to
  * all copies; in the context of the run. */

@@ -163,6 +163,20 @@ store_values(TessScanState *state)
 	state->stored_rows++;
 }
 
+/* A message for who takes all rows of nodes. */
+static void
+take_divided(TessScanState *state, const TessScanTask *task,
+			 const PGresult *result, int row, bool is_awaited)
+{
+	const char *message = PQgetvalue(result, row, 0);
+	int length = PQgetlength(result, row, 0);
+
+	if (tess_divided_says_more(message, length))
+		tess_portions_note_more(state->portions, task);
+	else
+		tess_division_take(state->division, message, length, is_awaited);
+}
+
 /* See scan_internal.h. */
 void
 tess_scan_store_remote_row(void *owner, void *tag, const PGresult *result,
@@ -175,6 +189,11 @@ tess_scan_store_remote_row(void *owner, void *tag, const PGresult *result,
 	if (task->shard_index < 0)
 		return; /* this server's copy has answered for all */
 
+	if (task->is_divided)
+	{
+		take_divided(state, task, result, row, false);
+		return;
+	}
 	(void) get_store(state);
 	MemoryContextReset(state->row_context);
 	old_context = MemoryContextSwitchTo(state->row_context);
@@ -391,6 +410,22 @@ ask_for_more(TessScanState *state)
 	return true;
 }
 
+/* The next row of a node; false at the end. */
+static bool
+next_reply(TessScanState *state, PGresult **result, int *row, void **tag)
+{
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (state->division != NULL)
+			tess_division_put_kept(state->division);
+		if (tess_replies_next(state->replies, result, row, tag))
+			return true;
+		if (!ask_for_more(state))
+			return false;
+	}
+}
+
 /* The next row that a node, or the merge, has; false at the end. */
 static bool
 next_arriving(TessScanState *state, TupleTableSlot *slot)
@@ -403,9 +438,9 @@ next_arriving(TessScanState *state, TupleTableSlot *slot)
 
 	if (state->merge != NULL)
 		return tess_merge_next(state->merge, slot);
-	do
-		arrived = tess_replies_next(state->replies, &result, &row, &tag);
-	while (!arrived && ask_for_more(state));
+	while ((arrived = next_reply(state, &result, &row, &tag)) &&
+		   ((const TessScanTask *) tag)->is_divided)
+		take_divided(state, tag, result, row, true);
 	if (state->alone && !tess_scan_writes(state))
 		tess_barrier_wait_windows();
 	state->alone = false;

@@ -2,10 +2,10 @@
  * stream.c - rows and lines are dealt out to queues, and queues are sent as
  * pieces.
  *
- * A queue is a shard, or for reference tables all copies together.  Rows are
- * first kept as they are and written to the queues in batches, because what
- * writing depends on has to be pinned for it; lines of an input go there as
- * they came.
+ * A queue is a shard, or for reference tables all copies together.  Where what
+ * writing rows depends on has to be pinned for it, they are first kept as they
+ * are and written to the queues in batches; lines of an input go there as they
+ * came.
  */
 #include "postgres.h"
 
@@ -64,7 +64,10 @@ static void add_copy_queue(TessStream *stream, List *nodes, bool include_local);
 static void prepare_piece(const TessStream *stream, TessPiece *piece,
 						  const char *relation);
 static char *copy_text(const TessStream *stream, const char *relation);
+static void keep_row(TessStream *stream, TupleTableSlot *slot, uint64 line);
 static void write_batch(TessStream *stream);
+static TessPiece *write_row(TessStream *stream, int queue, TupleTableSlot *slot,
+							uint64 line);
 static int queue_of_row(const TessStream *stream, TupleTableSlot *slot);
 static void append(TessStream *stream, TessPiece *piece, const char *bytes,
 				   int length, const char *end, uint64 line, int node_lines);
@@ -272,6 +275,29 @@ copy_text(const TessStream *stream, const char *relation)
 void
 tess_stream_put(TessStream *stream, TupleTableSlot *slot, uint64 line)
 {
+	MemoryContext caller;
+	TessPiece *full;
+	int queue;
+
+	if (tess_row_writer_needs_pin(stream->writer))
+	{
+		keep_row(stream, slot, line);
+		return;
+	}
+	if (stream->batch_count > 0)
+		write_batch(stream);
+	queue = queue_of_row(stream, slot);
+	caller = MemoryContextSwitchTo(stream->context);
+	full = write_row(stream, queue, slot, line);
+	if (full != NULL)
+		send_full(stream, full);
+	MemoryContextSwitchTo(caller);
+}
+
+/* Keeps a copy of a row, to be written with others. */
+static void
+keep_row(TessStream *stream, TupleTableSlot *slot, uint64 line)
+{
 	MemoryContext caller = MemoryContextSwitchTo(stream->batch_context);
 	MinimalTuple tuple = ExecCopySlotMinimalTuple(slot);
 
@@ -292,22 +318,20 @@ write_batch(TessStream *stream)
 
 	for (int i = 0; i < stream->batch_count; i++)
 	{
-		TessPiece *piece;
-		Size before;
+		TessPiece *full;
+		int queue;
 
 		ExecStoreMinimalTuple(stream->batch[i], stream->batch_slot, false);
-		piece = &stream->pieces[queue_of_row(stream, stream->batch_slot)];
-		before = allocated(piece);
-		begin_piece(stream, piece);
-		tess_row_writer_put(stream->writer, stream->batch_slot, &piece->bytes);
-		if (stream->batch_lines[i] > 0)
-			tess_lines_add(&piece->lines, stream->batch_lines[i], 1);
-		stream->allocated_bytes += allocated(piece) - before;
-		if (!is_full(stream, piece))
+		MemoryContextSwitchTo(stream->batch_context);
+		queue = queue_of_row(stream, stream->batch_slot);
+		MemoryContextSwitchTo(stream->context);
+		full = write_row(stream, queue, stream->batch_slot,
+						 stream->batch_lines[i]);
+		if (full == NULL)
 			continue;
 		/* The session sees the user's settings, not the pinned ones. */
 		tess_row_writer_unpin(level);
-		send_full(stream, piece);
+		send_full(stream, full);
 		level = tess_row_writer_pin(stream->writer);
 	}
 	tess_row_writer_unpin(level);
@@ -316,6 +340,22 @@ write_batch(TessStream *stream)
 	stream->batch_bytes = 0;
 	MemoryContextReset(stream->batch_context);
 	MemoryContextSwitchTo(caller);
+}
+
+/* Writes a row to a queue, which is returned if it is full; NULL: it is not.
+ * In the stream's context. */
+static TessPiece *
+write_row(TessStream *stream, int queue, TupleTableSlot *slot, uint64 line)
+{
+	TessPiece *piece = &stream->pieces[queue];
+	Size before = allocated(piece);
+
+	begin_piece(stream, piece);
+	tess_row_writer_put(stream->writer, slot, &piece->bytes);
+	if (line > 0)
+		tess_lines_add(&piece->lines, line, 1);
+	stream->allocated_bytes += allocated(piece) - before;
+	return is_full(stream, piece) ? piece : NULL;
 }
 
 static int
@@ -363,6 +403,13 @@ tess_stream_put_line(TessStream *stream, int queue, const char *text,
 		   number->line, node_lines);
 }
 
+/* What writes its rows; NULL for lines. */
+TessRowWriter *
+tess_stream_writer(const TessStream *stream)
+{
+	return stream->writer;
+}
+
 bool
 tess_stream_is_binary(const TessStream *stream)
 {
@@ -390,7 +437,8 @@ append(TessStream *stream, TessPiece *piece, const char *bytes, int length,
 	begin_piece(stream, piece);
 	appendBinaryStringInfo(&piece->bytes, bytes, length);
 	appendStringInfoString(&piece->bytes, end);
-	tess_lines_add(&piece->lines, line, node_lines);
+	if (line > 0)
+		tess_lines_add(&piece->lines, line, node_lines);
 	stream->allocated_bytes += allocated(piece) - before;
 	if (is_full(stream, piece))
 		send_full(stream, piece);

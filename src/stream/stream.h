@@ -67,6 +67,34 @@ extern bool tess_binary_is_possible(CopyFromState input,
 extern bool tess_binary_take(CopyFromState input, TessStream *stream,
 							 MemoryContext row_context);
 
+/* divide.c: rows that nodes write for the queues of a stream --------------------- */
+
+/* What their messages are. */
+typedef struct TessDivided
+{
+	List *columns; /* int list: of the query (from 1), that rows consist of */
+
+	/* So many columns stand before these in the stream's rows, and are computed
+	 * here: in a slot of the table's for each row. */
+	int added_count;
+	TupleTableSlot *(*next_added)(void *arg);
+	void *arg;
+} TessDivided;
+
+/* What gives the next rows of a cursor of the node, as bytea in binary: each is a
+ * message, of rows of one queue.  key is the column (from 1) by whose values they
+ * belong to the group's shards, whose type is the key's and whose collation
+ * does not matter to its hash; 0: it is NULL.  group NULL: there is one queue. */
+extern char *tess_divided_sql(const TessGroup *group, List *columns, int key,
+							  const char *cursor);
+/* True for the message that there may be more rows; it has none itself. */
+extern bool tess_divided_says_more(const char *message, int length);
+/* Any other one, for a stream of all columns in that order, which is binary.  The
+ * message may be gone when it has been copied. */
+extern void tess_stream_put_divided(TessStream *stream,
+									const TessDivided *divided,
+									const char *message, int length);
+
 /* raw_out.c: what the shards write is the output -------------------------------- */
 
 /* A COPY ... TO. */

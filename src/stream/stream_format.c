@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "libpq/pqformat.h"
 #include "mb/pg_wchar.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -21,16 +22,34 @@
 
 static const char binary_signature[11] = "PGCOPY\n\377\r\n\0";
 
+/* Most values of most tables need no call of a send function, which costs more
+ * than all else that is done for a row. */
+typedef enum WireForm
+{
+	WIRE_BY_FUNCTION,
+	WIRE_BYTE,
+	WIRE_INT2,
+	WIRE_INT4,
+	WIRE_INT8,
+	WIRE_BYTES /* of a varlena */
+} WireForm;
+
 struct TessRowWriter
 {
 	bool binary;
 	int count;
 	AttrNumber *attnums;
 	FmgrInfo *functions; /* send or output functions */
+	WireForm *forms;	 /* of binary ones */
 	Oid *types;
 	MemoryContext row_context;
 };
 
+static WireForm wire_form(Oid send_function);
+static void put_field(TessRowWriter *writer, int i, TupleTableSlot *slot,
+					  StringInfo buffer);
+static void put_binary(TessRowWriter *writer, int i, Datum value,
+					   StringInfo buffer);
 static void put_text(StringInfo buffer, const char *value);
 
 /* A writer for these columns.  In the caller's context. */
@@ -44,6 +63,7 @@ tess_row_writer_make(TupleDesc desc, List *attnums)
 	writer->types = types;
 	writer->attnums = palloc(sizeof(AttrNumber) * Max(list_length(attnums), 1));
 	writer->functions = palloc(sizeof(FmgrInfo) * Max(list_length(attnums), 1));
+	writer->forms = palloc(sizeof(WireForm) * Max(list_length(attnums), 1));
 	writer->row_context = AllocSetContextCreate(CurrentMemoryContext,
 												"tessera streamed row",
 												ALLOCSET_DEFAULT_SIZES);
@@ -64,8 +84,40 @@ tess_row_writer_make(TupleDesc desc, List *attnums)
 			getTypeOutputInfo(tess_type_written(types[i]), &function,
 							  &is_varlena);
 		fmgr_info(function, &writer->functions[i]);
+		writer->forms[i] = wire_form(function);
 	}
 	return writer;
+}
+
+/* How a value looks that this function sends, as it is in memory. */
+static WireForm
+wire_form(Oid send_function)
+{
+	switch (send_function)
+	{
+		case F_BOOLSEND:
+			return WIRE_BYTE;
+		case F_INT2SEND:
+			return WIRE_INT2;
+		case F_INT4SEND:
+		case F_FLOAT4SEND:
+		case F_DATE_SEND:
+			return WIRE_INT4;
+		case F_INT8SEND:
+		case F_FLOAT8SEND:
+		case F_TIME_SEND:
+		case F_TIMESTAMP_SEND:
+		case F_TIMESTAMPTZ_SEND:
+			return WIRE_INT8;
+		case F_TEXTSEND:
+		case F_VARCHARSEND:
+		case F_BPCHARSEND:
+		case F_BYTEASEND:
+		case F_JSON_SEND:
+			return WIRE_BYTES;
+		default:
+			return WIRE_BY_FUNCTION;
+	}
 }
 
 bool
@@ -91,6 +143,13 @@ tess_row_writer_finish(const TessRowWriter *writer, StringInfo buffer)
 {
 	if (writer->binary)
 		pq_sendint16(buffer, -1);
+}
+
+/* False if what rows depend on is as it has to be already. */
+bool
+tess_row_writer_needs_pin(const TessRowWriter *writer)
+{
+	return !writer->binary || pg_get_client_encoding() != GetDatabaseEncoding();
 }
 
 /* Pins what rows depend on, in writing and in reading them.  End it with
@@ -119,43 +178,93 @@ void
 tess_row_writer_put(TessRowWriter *writer, TupleTableSlot *slot,
 					StringInfo buffer)
 {
-	MemoryContext caller = MemoryContextSwitchTo(writer->row_context);
-
 	slot_getallattrs(slot);
 	if (writer->binary)
-		pq_sendint16(buffer, writer->count);
+	{
+		tess_row_writer_put_first(writer, writer->count, slot, buffer);
+		return;
+	}
 	for (int i = 0; i < writer->count; i++)
 	{
-		AttrNumber attnum = writer->attnums[i];
-		Datum value = slot->tts_values[attnum - 1];
-
-		if (!writer->binary && i > 0)
+		if (i > 0)
 			appendStringInfoChar(buffer, '\t');
-		if (slot->tts_isnull[attnum - 1])
-		{
-			if (writer->binary)
-				pq_sendint32(buffer, -1);
-			else
-				appendStringInfoString(buffer, "\\N");
-		}
-		else if (writer->binary)
-		{
-			bytea *bytes = SendFunctionCall(&writer->functions[i], value);
-
-			pq_sendint32(buffer, VARSIZE(bytes) - VARHDRSZ);
-			appendBinaryStringInfo(buffer, VARDATA(bytes),
-								   VARSIZE(bytes) - VARHDRSZ);
-		}
-		else
-			put_text(buffer,
-					 OutputFunctionCall(&writer->functions[i],
-										tess_value_written(writer->types[i],
-														   value)));
+		put_field(writer, i, slot, buffer);
 	}
-	if (!writer->binary)
-		appendStringInfoChar(buffer, '\n');
-	MemoryContextSwitchTo(caller);
+	appendStringInfoChar(buffer, '\n');
 	MemoryContextReset(writer->row_context);
+}
+
+/* In binary, the begin of a row: its first fields.  The slot has these columns at
+ * least. */
+void
+tess_row_writer_put_first(TessRowWriter *writer, int count,
+						  TupleTableSlot *slot, StringInfo buffer)
+{
+	pq_sendint16(buffer, writer->count);
+	for (int i = 0; i < count; i++)
+		put_field(writer, i, slot, buffer);
+	MemoryContextReset(writer->row_context);
+}
+
+static void
+put_field(TessRowWriter *writer, int i, TupleTableSlot *slot, StringInfo buffer)
+{
+	AttrNumber attnum = writer->attnums[i];
+	Datum value = slot->tts_values[attnum - 1];
+	MemoryContext caller = MemoryContextSwitchTo(writer->row_context);
+
+	if (!slot->tts_isnull[attnum - 1] && writer->binary)
+		put_binary(writer, i, value, buffer);
+	else if (!slot->tts_isnull[attnum - 1])
+		put_text(buffer,
+				 OutputFunctionCall(&writer->functions[i],
+									tess_value_written(writer->types[i], value)));
+	else if (writer->binary)
+		pq_sendint32(buffer, -1);
+	else
+		appendStringInfoString(buffer, "\\N");
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+put_bytes(StringInfo buffer, const char *bytes, int length)
+{
+	pq_sendint32(buffer, length);
+	appendBinaryStringInfo(buffer, bytes, length);
+}
+
+static void
+put_binary(TessRowWriter *writer, int i, Datum value, StringInfo buffer)
+{
+	bytea *bytes;
+
+	switch (writer->forms[i])
+	{
+		case WIRE_BYTE:
+			pq_sendint32(buffer, 1);
+			pq_sendint8(buffer, DatumGetBool(value) ? 1 : 0);
+			break;
+		case WIRE_INT2:
+			pq_sendint32(buffer, 2);
+			pq_sendint16(buffer, DatumGetInt16(value));
+			break;
+		case WIRE_INT4:
+			pq_sendint32(buffer, 4);
+			pq_sendint32(buffer, DatumGetInt32(value));
+			break;
+		case WIRE_INT8:
+			pq_sendint32(buffer, 8);
+			pq_sendint64(buffer, DatumGetInt64(value));
+			break;
+		case WIRE_BYTES:
+			bytes = DatumGetByteaPP(value);
+			put_bytes(buffer, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+			break;
+		case WIRE_BY_FUNCTION:
+			bytes = SendFunctionCall(&writer->functions[i], value);
+			put_bytes(buffer, VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
+			break;
+	}
 }
 
 /* A value of COPY's text format.  No server encoding has these bytes inside

@@ -23,10 +23,13 @@ extern bool tess_row_writer_is_binary(const TessRowWriter *writer);
 extern void tess_row_writer_start(const TessRowWriter *writer, StringInfo buffer);
 extern void tess_row_writer_finish(const TessRowWriter *writer,
 								   StringInfo buffer);
+extern bool tess_row_writer_needs_pin(const TessRowWriter *writer);
 extern int tess_row_writer_pin(const TessRowWriter *writer);
 extern void tess_row_writer_unpin(int level);
 extern void tess_row_writer_put(TessRowWriter *writer, TupleTableSlot *slot,
 								StringInfo buffer);
+extern void tess_row_writer_put_first(TessRowWriter *writer, int count,
+									  TupleTableSlot *slot, StringInfo buffer);
 
 /* stream_local.c */
 extern uint64 tess_stream_fill_local(Oid relation, List *column_names,
@@ -100,6 +103,7 @@ extern AttrNumber tess_stream_key(const TessStream *stream);
 extern int tess_stream_queue(const TessStream *stream, Datum key, bool isnull);
 extern void tess_stream_put_line(TessStream *stream, int queue, const char *text,
 								 int length, const TessRawNumber *number);
+extern TessRowWriter *tess_stream_writer(const TessStream *stream);
 extern bool tess_stream_is_binary(const TessStream *stream);
 extern void tess_stream_put_bytes(TessStream *stream, int queue,
 								  const char *bytes, int length, uint64 line);
