@@ -300,6 +300,22 @@ UPDATE history SET user_id = user_id + 100 WHERE post_id = 3000;
 SELECT count(*), bool_and(what LIKE 'row came%'), count(*) FILTER (WHERE what = 'row came came') > 0 FROM history WHERE post_id = 3000;
 DROP TRIGGER moves ON history;
 UPDATE posts SET user_id = user_id + 1;
+-- only rows that move: object mappers set the key to what it is
+PREPARE save(bigint, text, bigint) AS UPDATE posts SET user_id = $1, title = $2 WHERE user_id = $3 AND post_id = 1 RETURNING user_id, title;
+SET plan_cache_mode = force_generic_plan;
+BEGIN;
+EXECUTE save(3, 'saved again', 3);
+\set VERBOSITY sqlstate
+EXECUTE save(2, 'saved', 3);
+\set VERBOSITY terse
+ROLLBACK;
+RESET plan_cache_mode;
+BEGIN;
+WITH changed AS (UPDATE posts p SET user_id = u.user_id, title = 'by join' FROM users u WHERE u.user_id = p.user_id AND u.user_id < 4 RETURNING title)
+SELECT title, count(*) > 0 FROM changed GROUP BY title;
+MERGE INTO posts p USING users u ON u.user_id = p.user_id AND u.user_id < 4 WHEN MATCHED THEN UPDATE SET user_id = (SELECT u.user_id), title = 'merged';
+SELECT DISTINCT title FROM posts WHERE user_id < 4;
+ROLLBACK;
 
 -- what triggers change is not changed by another part, nor seen by the rest of the statement
 WITH i AS (INSERT INTO posts VALUES (1, 500, 'a'), (2, 500, 'b') RETURNING user_id) UPDATE users SET post_count = 0 WHERE user_id < 3;

@@ -163,7 +163,7 @@ make_batch(TessBatches *batches, int shard_index)
 		batch->shard_id = shard->shard_id;
 		batch->branch = tess_replies_shard_branch(batches->replies, shard);
 		if (bms_is_member(shard_index, batches->shards) ||
-			batches->write != linitial(batches->fragment->modify->writes))
+			bms_is_member(shard_index, batches->shards_before))
 			check_again(batches);
 		batches->shards = bms_add_member(batches->shards, shard_index);
 	}
@@ -379,6 +379,14 @@ bool
 tess_batches_are_in_order(const TessBatches *batches)
 {
 	return batches->is_one || batches->group == NULL;
+}
+
+/* Other writes of the statement have gone to these shards: triggers may have changed
+ * rows there.  Not copied. */
+void
+tess_batches_follow(TessBatches *batches, const Bitmapset *shards)
+{
+	batches->shards_before = shards;
 }
 
 /* Indexes of the shards that got rows. */

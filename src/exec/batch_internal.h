@@ -72,6 +72,7 @@ struct TessBatches
 	uint64 added;		/* rows */
 	uint64 processed;
 	Bitmapset *shards;
+	const Bitmapset *shards_before; /* that other writes of the statement went to */
 };
 
 /* True if it is for this server, perhaps among others. */

@@ -296,6 +296,7 @@ extern uint64 tess_batches_finish(TessBatches *batches, bool is_last_act,
 extern void tess_batches_close(TessBatches *batches);
 extern bool tess_batches_are_in_order(const TessBatches *batches);
 extern const Bitmapset *tess_batches_shards(const TessBatches *batches);
+extern void tess_batches_follow(TessBatches *batches, const Bitmapset *shards);
 
 /* portions.c: scans that leave their sessions to others in between ----------- */
 extern bool tess_scans_pause(PlanState *plan);
@@ -477,6 +478,7 @@ extern void tess_followers_add(TessFollowers *followers, TupleTableSlot *slot);
 extern bool tess_followers_exist(TessFollowers *followers);
 extern const TessWrite *tess_followers_write(const TessFollowers *followers);
 extern void tess_followers_move(TessFollowers *followers);
+extern void tess_refuse_move(Oid table, Oid hidden_from) pg_attribute_noreturn();
 
 /* scan_node.c, modify_node.c, repeat_node.c -------------------------------- */
 extern const CustomScanMethods tess_scan_methods;

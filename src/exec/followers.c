@@ -390,3 +390,17 @@ tess_followers_move(TessFollowers *followers)
 	foreach(cell, followers->cascading)
 		run_as(statement_role(followers), followers, lfirst(cell), move);
 }
+
+/* A row may not go to another shard: triggers of a table, this one or one whose rows
+ * follow, would have to see it as an updated one. */
+void
+tess_refuse_move(Oid table, Oid hidden_from)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change the distribution key of table \"%s\"",
+					get_rel_name(table)),
+			 errdetail("Rows that go to another shard are deleted and inserted, which triggers of table \"%s\" would not take for an update.",
+					   get_rel_name(hidden_from)),
+			 errhint("Delete the row, and insert it with its new key.")));
+}

@@ -335,6 +335,8 @@ write_row(TesseraModifyState *state, TupleTableSlot *slot, int64 ordinal)
 	if (write->rows != TESS_WRITE_ALL &&
 		(write->rows == TESS_WRITE_MOVING) != (old_shard != new_shard))
 		return;
+	if (OidIsValid(write->hidden_from))
+		tess_refuse_move(state->fragment->anchor, write->hidden_from);
 
 	foreach(cell, write->positions)
 	{
@@ -428,6 +430,7 @@ run_write(TesseraModifyState *state, const TessWrite *write)
 											tess_returned_is_binary(
 												state->returned),
 										state, collect_row);
+	tess_batches_follow(state->batches, state->shards);
 	if (state->store != NULL)
 		tuplestore_rescan(state->store);
 	while ((slot = next_row(state)) != NULL)

@@ -164,6 +164,7 @@ begin_write(TessUpsert *upsert, const TessWrite *write, TessReturnedSink sink)
 										 input->args,
 										 tess_returned_is_binary(upsert->found),
 										 upsert, sink);
+	tess_batches_follow(upsert->batches, upsert->shards);
 }
 
 /* Sends what is left of it and waits for the answers. */

@@ -140,12 +140,9 @@ tess_referenced_columns(const TessTable *table)
 	return columns;
 }
 
-/*
- * Errors if triggers would have to see rows that move as updated ones: those of
- * the table, and of what refers to it and follows.
- */
-static void
-check_moves(const TessTable *table)
+/* See plan_internal.h. */
+Oid
+tess_moves_are_hidden_from(const TessTable *table)
 {
 	ListCell *cell;
 
@@ -154,21 +151,14 @@ check_moves(const TessTable *table)
 	{
 		const TessTable *moved = tess_meta_table(lfirst_oid(cell));
 
-		if (moved == NULL ||
-			!(moved == table ? moved->alters_updates : moved->has_triggers))
-			continue;
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot change the distribution key of table \"%s\"",
-						table->name),
-				 errdetail("Rows that go to another shard are deleted and inserted, which triggers of table \"%s\" would not take for an update.",
-						   moved->name),
-				 errhint("Delete the row, and insert it with its new key.")));
+		if (moved != NULL &&
+			(moved == table ? moved->alters_updates : moved->has_triggers))
+			return moved->relation;
 	}
+	return InvalidOid;
 }
 
-/* Whether an action of MERGE may change the key of rows; errors where they
- * cannot be moved. */
+/* Whether an action of MERGE may change the key of rows. */
 bool
 tess_action_changes_key(TessJob *job, const MergeAction *action)
 {
@@ -179,10 +169,7 @@ tess_action_changes_key(TessJob *job, const MergeAction *action)
 	key.conditions = list_concat_copy(make_ands_implicit(
 										  (Expr *) job->parse->jointree->quals),
 									  make_ands_implicit((Expr *) action->qual));
-	if (keeps_key(&key, action->targetList))
-		return false;
-	check_moves(table);
-	return true;
+	return !keeps_key(&key, action->targetList);
 }
 
 /*
@@ -209,6 +196,4 @@ tess_check_key_change(TessJob *job)
 		return;
 	key.conditions = make_ands_implicit((Expr *) parse->jointree->quals);
 	job->changes_key = !keeps_key(&key, parse->targetList);
-	if (job->changes_key)
-		check_moves(table);
 }

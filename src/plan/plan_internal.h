@@ -29,6 +29,9 @@ extern void tess_refuse_target(TessJob *job, const char *hint)
 /* key_change.c: notes whether the statement may change the key of rows. */
 extern void tess_check_key_change(TessJob *job);
 extern bool tess_action_changes_key(TessJob *job, const MergeAction *action);
+/* A table, this one or one of those whose rows follow, with triggers that would have
+ * to see rows which move as updated ones; InvalidOid: none. */
+extern Oid tess_moves_are_hidden_from(const TessTable *table);
 /* Columns (int list) that foreign keys refer to which act, or come from the table
  * itself: followers.c in exec/ wants their old values where a row moves. */
 extern List *tess_referenced_columns(const TessTable *table);

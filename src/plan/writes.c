@@ -377,6 +377,7 @@ tess_write_move(const TessTable *table, const TessAssigned *assigned,
 									   assigned->all_positions, returning);
 
 	gone->key_position = put->key_position;
+	gone->hidden_from = put->hidden_from = tess_moves_are_hidden_from(table);
 	changed->rows = TESS_WRITE_STAYING;
 	changed->key_position = put->key_position;
 	put->rows = TESS_WRITE_MOVING;

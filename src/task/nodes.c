@@ -111,6 +111,7 @@ static const Field write_fields[] =
 	 FIELD(TessWrite, head, FIELD_NODE),
 	 FIELD(TessWrite, tail, FIELD_NODE),
 	 FIELD(TessWrite, key_position, FIELD_INT),
+	 FIELD(TessWrite, hidden_from, FIELD_OID),
 	 FIELD(TessWrite, old_columns, FIELD_NODE),
 	 FIELD(TessWrite, old_positions, FIELD_NODE),
 	 FIELD(TessWrite, conflict_positions, FIELD_NODE),

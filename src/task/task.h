@@ -257,6 +257,9 @@ typedef struct TessWrite
 	List *head;		  /* template */
 	List *tail;		  /* template */
 	int key_position; /* child column of the new key; -1: NULL */
+	/* rows that move: a table with triggers that would have to see them as updated
+	 * ones, so that none may; or InvalidOid */
+	Oid hidden_from;
 	/* INSERT of rows that move: attribute numbers that rows of other tables refer
 	 * to (int list), and child columns that have their old values */
 	List *old_columns;
