@@ -83,12 +83,12 @@ soak: setup
 		TESTS='$(or $(TESTS),$(SOAK_TESTS))' test/run tap
 
 # TESTS=../bench/point chooses; ROWS=200000 is of COPY and joins; ONLY='select prepared',
-# COUNT=4000 and ROUNDS=1 are of statements on one key (test/bench)
+# QUICK=1, COUNT=4000 and ROUNDS=1 are of statements on one key (test/bench)
 bench: setup
 	@PG_CONFIG='$(PG_CONFIG)' TESS_BENCH_ROWS='$(or $(ROWS),1000000)' TESS_TIMES=1 \
 		TESS_BYTES_ROWS='$(or $(BYTES_ROWS),2000000)' TESS_JOBS=1 \
-		TESS_POINT_ONLY='$(value ONLY)' TESS_POINT_COUNT='$(or $(COUNT),20000)' \
-		TESS_POINT_ROUNDS='$(or $(ROUNDS),3)' \
+		TESS_POINT_ONLY='$(value ONLY)' TESS_POINT_COUNT='$(COUNT)' \
+		TESS_POINT_ROUNDS='$(ROUNDS)' TESS_POINT_QUICK='$(QUICK)' \
 		TESTS='$(or $(TESTS),../bench/point ../bench/copy ../bench/insert_select ../bench/ship_join ../bench/planning ../bench/snapshot ../bench/deadlock 051_bytes)' \
 		test/run tap
 

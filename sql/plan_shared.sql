@@ -176,14 +176,59 @@ INSERT INTO numbered (k, v) VALUES (NULL, 7);
 INSERT INTO numbered (v) VALUES (8);
 SELECT k, v FROM numbered ORDER BY k, v;
 
--- many shards, local tables, several rows: no plan of that kind
+-- rows of VALUES: as many, with constants, defaults and NULL in the same places
 SELECT FROM since();
+INSERT INTO parts VALUES (1, 10, 'x'), (2, 10, 'y');
+INSERT INTO parts VALUES (3, 11, 'z'), (2, 11, 'z');
+INSERT INTO parts VALUES (4, 12, 'x'), (5, 12, NULL);
+INSERT INTO parts VALUES (4, 13, 'x'), (5, 13, 'y'), (6, 13, 'z');
+SELECT * FROM parts WHERE p >= 10 ORDER BY k, p;
+SELECT * FROM since();
+INSERT INTO items (k, v, c, n, at, m) VALUES (301, 1, 'a', 1, now(), DEFAULT), (302, 1, 'bc', 1.255, now(), 'glad') RETURNING k, n, m;
+INSERT INTO items (k, v, c, n, at, m) VALUES (303, 1, 'ab', 12, now(), DEFAULT), (304, 2, 'c', 0.005, now(), 'sad') RETURNING k, n, m;
+INSERT INTO items (k, v) VALUES (301, 9), (302, 8) ON CONFLICT (k) DO UPDATE SET v = excluded.v + 1 RETURNING k, v;
+INSERT INTO items (k, v) VALUES (303, 7), (305, 6) ON CONFLICT (k) DO UPDATE SET v = excluded.v + 2 RETURNING k, v;
+SELECT * FROM since();
+-- an error in a constant comes before the sequence is asked
+SELECT currval('items_id_seq') AS before \gset
+INSERT INTO items (k, v, c, n, at, m) VALUES (306, 1, 'a', 1, now(), DEFAULT), (307, 1, 'too long', 1, now(), 'glad') RETURNING k, n, m;
+SELECT currval('items_id_seq') = :before AS untouched;
+DELETE FROM items WHERE k BETWEEN 301 AND 400;
+DELETE FROM parts WHERE p >= 10;
+SELECT FROM since();
+
+-- one scan of many shards: conditions are pruned by each statement's own constants
+SELECT k, v FROM items WHERE t = 'item 7';
+SELECT k, v FROM items WHERE t = 'item 8';
+UPDATE items SET v = v + 1, c = 'abc' WHERE t = 'item 7' RETURNING k, v, c;
+UPDATE items SET v = v + 2, c = 'de' WHERE t = 'item 8' RETURNING k, v, c;
+DELETE FROM items WHERE t = 'none' AND v < 0;
+DELETE FROM items WHERE t = 'item 98' AND v < 10000;
+SELECT * FROM since();
+SELECT count(*) FROM items \g /dev/null
+SELECT k FROM items WHERE k IN (3, 4) AND v > 0 \g /dev/null
+SELECT statements AS sent FROM tessera_internal.net_counters() \gset
+SELECT k FROM items WHERE k IN (5, 5) AND v > 0;
+SELECT statements - :sent AS sent FROM tessera_internal.net_counters();
+SELECT * FROM since();
+-- it may go backward in one statement, and not in another
+BEGIN;
+DECLARE c CURSOR FOR SELECT k FROM items WHERE k > 0;
+FETCH ALL FROM c \g /dev/null
+MOVE BACKWARD ALL FROM c;
+DECLARE d NO SCROLL CURSOR FOR SELECT k FROM items WHERE k > 0;
+FETCH ALL FROM d \g /dev/null
+MOVE BACKWARD ALL FROM d;
+ROLLBACK;
+SELECT FROM since();
+
+-- what stands above a scan, other tables, rows of a query: no plan of that kind
 SELECT count(*) FROM items WHERE v > 0;
 SELECT count(*) FROM items WHERE v > 500;
 SELECT count(*) FROM items JOIN local USING (k) WHERE k = 3;
 SELECT k FROM items WHERE k IN (3, 4) ORDER BY k;
 SELECT k FROM items WHERE k IN (3, 14) ORDER BY k;
-INSERT INTO parts VALUES (1, 10, 'x'), (2, 10, 'x');
+INSERT INTO parts SELECT k, 10, 'x' FROM local WHERE k IN (1, 2);
 SELECT * FROM since();
 SELECT k FROM local WHERE k = 1;
 SELECT * FROM since();

@@ -117,6 +117,43 @@ plan_shared_insert(TessJob *job)
 	return source != NULL ? tess_change_plan(job, source) : NULL;
 }
 
+/* A SELECT that may be nothing but a scan of one table. */
+static bool
+is_scan_of_table(const Query *query)
+{
+	return list_length(query->rtable) == 1 && query->cteList == NIL &&
+		   query->groupClause == NIL && query->groupingSets == NIL &&
+		   query->havingQual == NULL && query->windowClause == NIL &&
+		   query->distinctClause == NIL && query->sortClause == NIL &&
+		   query->limitCount == NULL && query->limitOffset == NULL &&
+		   query->rowMarks == NIL && !query->hasAggs && !query->hasSubLinks &&
+		   !query->hasTargetSRFs;
+}
+
+/* A statement of several shards whose plan is one scan, or sends rows, whatever the
+ * values are; NULL: it may be anything. */
+static PlannedStmt *
+plan_shared(TessJob *job)
+{
+	Query *parse = job->parse;
+
+	switch (parse->commandType)
+	{
+		case CMD_INSERT:
+			return plan_shared_insert(job);
+		case CMD_UPDATE:
+		case CMD_DELETE:
+			if (job->survey->target == NULL || parse->cteList != NIL ||
+				job->survey->target->kind != TESS_DISTRIBUTED || job->changes_key)
+				return NULL;
+			return tess_plan_broadcast(job);
+		case CMD_SELECT:
+			return is_scan_of_table(parse) ? tess_plan_rest(job, parse) : NULL;
+		default:
+			return NULL;
+	}
+}
+
 static PlannedStmt *
 plan_change(TessJob *job)
 {
@@ -152,7 +189,7 @@ plan_ours(TessJob *job)
 	if (stmt != NULL)
 		return stmt;
 	if (job->is_shared)
-		return plan_shared_insert(job);
+		return plan_shared(job);
 	if (job->reason != NULL)
 		ereport(DEBUG1, (errmsg_internal("statement is not routed to one shard"),
 						 errdetail_internal("%s", job->reason)));

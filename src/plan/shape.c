@@ -17,6 +17,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
 #include "utils/datum.h"
 
 #include "base/base.h"
@@ -86,7 +87,7 @@ number_slots(TessShape *shape)
 	shape->value_count = 0;
 	for (int i = 0; i < shape->count; i++)
 	{
-		int j = 0;
+		int j = shape->slots[i].is_compared ? 0 : i;
 
 		while (j < i && !is_same_value(&shape->slots[j], &shape->slots[i]))
 			j++;
@@ -161,8 +162,9 @@ shape_call(FuncExpr *call, TessShape *shape)
 
 /* Queries -------------------------------------------------------------------- */
 
+/* inserts: rows of VALUES are what is inserted. */
 static bool
-shape_entry(RangeTblEntry *rte, TessShape *shape)
+shape_entry(RangeTblEntry *rte, bool inserts, TessShape *shape)
 {
 	const TessTable *table;
 
@@ -181,8 +183,10 @@ shape_entry(RangeTblEntry *rte, TessShape *shape)
 			return shape_walker((Node *) rte->subquery, shape);
 		case RTE_FUNCTION:
 			return shape_walker((Node *) rte->functions, shape);
-		case RTE_JOIN:
 		case RTE_VALUES:
+			mix(shape, list_length(rte->values_lists));
+			return inserts && shape_walker((Node *) rte->values_lists, shape);
+		case RTE_JOIN:
 		case RTE_CTE:
 		case RTE_RESULT:
 			return false;
@@ -242,6 +246,21 @@ shape_conflict(OnConflictExpr *conflict, TessShape *shape)
 		   shape_walker(conflict->onConflictWhere, shape);
 }
 
+/* One row of values, or rows of VALUES. */
+static bool
+inserts_values(const Query *query)
+{
+	List *from = query->jointree->fromlist;
+
+	if (query->jointree->quals != NULL || query->cteList != NIL ||
+		list_length(from) > 1)
+		return false;
+	return from == NIL ||
+		   (IsA(linitial(from), RangeTblRef) &&
+			rt_fetch(linitial_node(RangeTblRef, from)->rtindex, query->rtable)
+					->rtekind == RTE_VALUES);
+}
+
 static bool
 has_other_form(const Query *query)
 {
@@ -252,9 +271,7 @@ has_other_form(const Query *query)
 		case CMD_DELETE:
 			break;
 		case CMD_INSERT:
-			/* one row of values */
-			if (query->jointree->fromlist != NIL ||
-				query->jointree->quals != NULL || query->cteList != NIL)
+			if (!inserts_values(query))
 				return true;
 			break;
 		default:
@@ -273,7 +290,8 @@ shape_query(Query *query, TessShape *shape)
 		return true;
 	mix(shape, query->commandType);
 	foreach(cell, query->rtable)
-		if (shape_entry(lfirst_node(RangeTblEntry, cell), shape))
+		if (shape_entry(lfirst_node(RangeTblEntry, cell),
+						query->commandType == CMD_INSERT, shape))
 			return true;
 	foreach(cell, query->cteList)
 		if (shape_walker(lfirst_node(CommonTableExpr, cell)->ctequery, shape))

@@ -3,7 +3,7 @@
  *
  * A statement's plan is shared if it is made without knowing the constants: it
  * is planned as if they were parameters, and what comes out is one scan that
- * sends the statement to one shard, or an INSERT of one row.  In each execution
+ * sends the statement to its shards, or an INSERT of rows of values.  In each execution
  * the constants take the parameters' places: the plan is then the one that
  * the statement would have got for itself, but that its text for the nodes has
  * parameters.  That text is the same each time, so nodes plan it once as well.
@@ -53,9 +53,20 @@ fill_mutator(Node *node, Const **values)
 }
 
 /*
- * The row of an INSERT.  What is computed of constants alone is computed now, as
- * planners do: an error comes before anything is done for the row.
+ * An expression of a row of an INSERT.  What is computed of constants alone is computed
+ * now, as planners do: an error comes before anything is done for the row.
  */
+static Expr *
+fill_value(Expr *expr, Const **values)
+{
+	if (is_slot_param((Node *) expr))
+		return (Expr *) fill_mutator((Node *) expr, values);
+	if (!has_slot_walker((Node *) expr, NULL))
+		return expr;
+	return (Expr *) eval_const_expressions(NULL,
+										   fill_mutator((Node *) expr, values));
+}
+
 static List *
 fill_row(List *target_list, Const **values)
 {
@@ -65,42 +76,72 @@ fill_row(List *target_list, Const **values)
 	foreach(cell, target_list)
 	{
 		TargetEntry *tle = flatCopyTargetEntry(lfirst_node(TargetEntry, cell));
-		bool computes = !is_slot_param((Node *) tle->expr) &&
-						has_slot_walker((Node *) tle->expr, NULL);
 
-		tle->expr = (Expr *) fill_mutator((Node *) tle->expr, values);
-		if (computes)
-			tle->expr = (Expr *) eval_const_expressions(NULL, (Node *) tle->expr);
+		tle->expr = fill_value(tle->expr, values);
 		filled = lappend(filled, tle);
 	}
 	return filled;
 }
 
+/* Of rows of VALUES. */
+static List *
+fill_rows(List *rows, Const **values)
+{
+	List *filled = NIL;
+	ListCell *row;
+	ListCell *cell;
+
+	foreach(row, rows)
+	{
+		List *exprs = list_copy(lfirst_node(List, row));
+
+		foreach(cell, exprs)
+			lfirst(cell) = fill_value(lfirst(cell), values);
+		filled = lappend(filled, exprs);
+	}
+	return filled;
+}
+
 /* The plan of the rows of an INSERT; NULL: there is none. */
-static Result *
+static Plan *
 rows_of(const CustomScan *scan)
 {
-	return scan->custom_plans != NIL ? linitial_node(Result, scan->custom_plans)
-									 : NULL;
+	return scan->custom_plans != NIL ? linitial(scan->custom_plans) : NULL;
+}
+
+static Plan *
+fill_rows_plan(const Plan *template, Const **values)
+{
+	Plan *plan;
+
+	if (IsA(template, ValuesScan))
+	{
+		ValuesScan *scan = makeNode(ValuesScan);
+
+		memcpy(scan, template, sizeof(ValuesScan));
+		scan->values_lists = fill_rows(scan->values_lists, values);
+		plan = &scan->scan.plan;
+	}
+	else
+	{
+		plan = (Plan *) makeNode(Result);
+		memcpy(plan, template, sizeof(Result));
+	}
+	plan->targetlist = fill_row(plan->targetlist, values);
+	return plan;
 }
 
 static Plan *
 fill_plan(const CustomScan *template, Const **values)
 {
 	CustomScan *scan = makeNode(CustomScan);
-	Result *template_rows = rows_of(template);
+	Plan *rows = rows_of(template);
 
 	memcpy(scan, template, sizeof(CustomScan));
 	scan->custom_exprs = (List *) fill_mutator((Node *) template->custom_exprs,
 											   values);
-	if (template_rows != NULL)
-	{
-		Result *rows = makeNode(Result);
-
-		memcpy(rows, template_rows, sizeof(Result));
-		rows->plan.targetlist = fill_row(template_rows->plan.targetlist, values);
-		scan->custom_plans = list_make1(rows);
-	}
+	if (rows != NULL)
+		scan->custom_plans = list_make1(fill_rows_plan(rows, values));
 	return (Plan *) scan;
 }
 
@@ -135,20 +176,21 @@ fill_statement(const PlannedStmt *template, const TessShape *shape)
 static bool
 is_fillable(const CustomScan *scan)
 {
-	Result *rows;
+	const Plan *rows = rows_of(scan);
 
 	if (has_slot(scan->scan.plan.targetlist) || has_slot(scan->scan.plan.qual) ||
 		has_slot(scan->custom_scan_tlist) || scan->scan.plan.initPlan != NIL)
 		return false;
-	if (scan->custom_plans == NIL)
+	if (rows == NULL)
 		return true;
-	rows = linitial(scan->custom_plans);
-	return list_length(scan->custom_plans) == 1 && IsA(rows, Result) &&
-		   rows->plan.lefttree == NULL && rows->plan.initPlan == NIL &&
-		   rows->plan.qual == NIL && rows->resconstantqual == NULL;
+	return list_length(scan->custom_plans) == 1 && rows->lefttree == NULL &&
+		   rows->initPlan == NIL && rows->qual == NIL &&
+		   (IsA(rows, ValuesScan) ||
+			(IsA(rows, Result) &&
+			 ((const Result *) rows)->resconstantqual == NULL));
 }
 
-/* One shard's statement, or an INSERT of one row. */
+/* A statement that is sent to shards as it is, or an INSERT of rows that it names. */
 static bool
 is_shared(const PlannedStmt *stmt)
 {
@@ -162,8 +204,8 @@ is_shared(const PlannedStmt *stmt)
 		scan->methods != GetCustomScanMethods(TESS_MODIFY_METHODS, false))
 		return false;
 	fragment = linitial(scan->custom_private);
-	return (fragment->target == TESS_TO_ONE_SHARD ||
-			fragment->command == CMD_INSERT) &&
+	/* rows that a scan ships are computed by any plan */
+	return (fragment->modify != NULL || scan->custom_plans == NIL) &&
 		   is_fillable(scan);
 }
 

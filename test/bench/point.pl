@@ -5,31 +5,44 @@
 # (round_trip.c).  All in turn within a round, so that other work of the machine
 # hits all of them.  "make bench" runs it:
 #   ONLY=REGEX     cells whose name "workload protocol clients" matches
-#   COUNT=20000    transactions of a measurement (of several statements: a fifth)
+#   QUICK=1        one round, one client, no extended protocol
+#   COUNT=10000    transactions of a measurement (those of several statements, and
+#                  over postgres_fdw, are fewer)
 #   ROUNDS=3
-# Prints a table, with the goal of each ratio beside it, and one line of JSON for
+# What is measured lies between two barriers, at which all clients wait: what
+# sessions do once (connecting, the first plans for each shard) is before, and
+# their end is behind.  CPU is what the scheduler says of each process, in
+# nanoseconds.
+#
+# Prints a table, with the goal of each ratio beside it, the round trips of a
+# transaction as a network counts them that delays all by 2 ms, and one line of JSON for
 # each cell.
 use strict;
 use warnings;
-use CpuTime qw(median processes_of);
+use CpuTime qw(median nanoseconds_of);
 use File::Basename;
 use IPC::Run;
 use JSON::PP;
 use List::Util qw(max sum);
-use POSIX;
+use LoopbackProxy;
 use PostgreSQL::Test::Utils;
+use TesseraClient;
 use TesseraCluster;
 use Test::More;
+use Time::HiRes qw(time usleep);
 
 my $only = $ENV{TESS_POINT_ONLY} || '.';
-my $count = $ENV{TESS_POINT_COUNT} // 20_000;
-my $rounds = $ENV{TESS_POINT_ROUNDS} // 3;
+my $quick = $ENV{TESS_POINT_QUICK};
+my $count = $ENV{TESS_POINT_COUNT} || 10_000;
+my $rounds = $ENV{TESS_POINT_ROUNDS} || ($quick ? 1 : 3);
+# transactions of each client before the first barrier: a dozen for each shard
+my $warm = 400;
+my $delay_ms = 2;
 my $rows = $ENV{TESS_POINT_ROWS} // 100_000;
 my $branches = 100;
 my $idle_sessions = 200;
 my $transfer_keys = 100;
 my $largest = 9_000_000_000_000_000_000;
-my $tick_us = 1e6 / POSIX::sysconf(POSIX::_SC_CLK_TCK);
 
 my $conf = <<'CONF';
 autovacuum = off
@@ -200,7 +213,8 @@ SCRIPT
 my $transfer = choose('x', split /\n/, keys_of_node('node1')) . choose('y', split /\n/, keys_of_node('node2'));
 
 # script: of pgbench; statement and params: of round_trip; lacks: a peer that cannot;
-# goal: of times the CPU of plain PostgreSQL, for those without a floor
+# goal: of times the CPU of plain PostgreSQL, for those without a floor; share: of the
+# COUNT of transactions, for those that cost more
 my %workload = (
 	select => {
 		script => "${id}SELECT v, t FROM a WHERE id = :id;\n",
@@ -238,12 +252,14 @@ my %workload = (
 	},
 	procedure => {
 		goal => 1.7,
+		share => 0.4,
 		script => "${tpcb_keys}CALL tpcb(:bid, :aid, :tid, :delta);\n",
 		table => 'accounts',
 		changes => 'SELECT count(*) FROM history',
 	},
 	tpcb => {
 		goal => 2.2,
+		share => 0.2,
 		script => <<"SCRIPT",
 ${tpcb_keys}BEGIN;
 UPDATE accounts SET abalance = abalance + :delta WHERE bid = :bid AND aid = :aid;
@@ -258,6 +274,7 @@ SCRIPT
 	},
 	transfer => {
 		goal => 3.5,
+		share => 0.4,
 		script => "${transfer}BEGIN;\nUPDATE a SET v = v - 1 WHERE id = :x;\nUPDATE a SET v = v + 1 WHERE id = :y;\nEND;\n",
 		table => 'a',
 		lacks => 'straight',
@@ -280,7 +297,7 @@ for my $cell (@cells)
 	$cell->{name} = "$cell->{workload} $cell->{protocol} $cell->{clients}";
 	$cell->{name} .= " beside $cell->{idle}" if $cell->{idle};
 }
-@cells = grep { $_->{name} =~ /$only/ } @cells;
+@cells = grep { $_->{name} =~ /$only/ && !($quick && ($_->{clients} > 1 || $_->{protocol} eq 'extended')) } @cells;
 die "no cell matches \"$only\"" unless @cells;
 
 my $folder = $PostgreSQL::Test::Utils::tmp_check;
@@ -290,7 +307,14 @@ my $round_trip = "$folder/round_trip";
 	system_or_bail('cc', '-O2', "-I$config{INCLUDEDIR}", '-o', $round_trip,
 		dirname(__FILE__) . '/round_trip.c', "-L$config{LIBDIR}", "-Wl,-rpath,$config{LIBDIR}", '-lpq');
 }
-append_to_file("$folder/$_.sql", $workload{$_}{script}) for keys %workload;
+# Each client waits at the barriers, whose numbers pgbench is told.
+my $barrier = <<'SCRIPT';
+\set n :n + 1
+\if :n = :first or :n = :last
+SELECT pg_advisory_lock_shared(:n);
+\endif
+SCRIPT
+append_to_file("$folder/$_.sql", $barrier . $workload{$_}{script}) for keys %workload;
 
 # The node that has a workload's tables in schemas of shards, and a connection
 # to it that finds them.
@@ -301,51 +325,62 @@ sub straight_to
 	return ($node, conninfo($node) . " options='-c search_path=$schema'");
 }
 
-sub title_of
+# CPU that each of these servers used between two readings of their processes, in
+# microseconds.
+sub cpu_between
 {
-	my ($pid) = @_;
-	open my $handle, '<', "/proc/$pid/cmdline" or return '';
-	return <$handle> // '';
+	my ($names, $before, $after) = @_;
+	my %used = map { $_ => 0 } @$names;
+
+	$used{ $names->[ $after->{$_}{server} ] } += ($after->{$_}{ns} - ($before->{$_} ? $before->{$_}{ns} : 0)) / 1000
+	  for keys %$after;
+	return \%used;
 }
 
-# Clock ticks that each of these servers has used, with those of processes that
-# are gone, and how many sessions they have.
-sub look_at
+sub clients_wait
 {
-	my (@names) = @_;
-	my %ticks = map { $_ => 0 } @names;
-	my $sessions = 0;
+	my ($control, $key) = @_;
+	return $control->ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $key AND NOT granted");
+}
 
-	for my $process (processes_of(@server{@names}))
+# Runs clients that wait at two barriers, which are locks of the server that they
+# are connected to: what is read when all have come to the first one, and to the second;
+# then the output.
+sub between_barriers
+{
+	my ($connection, $clients, $barriers, $read, @command) = @_;
+	my $control = TesseraClient->new($connection);
+	my ($out, $err) = ('', '');
+	my (@readings, $run);
+
+	$control->ask("SELECT pg_advisory_lock($_)") for @$barriers;
+	$run = IPC::Run::start(\@command, '<', \undef, '>', \$out, '2>', \$err);
+	for my $key (@$barriers)
 	{
-		$ticks{ $names[ $process->{server} ] } += $process->{ticks};
-		# what ends has no title
-		$sessions++ if !$process->{is_postmaster} && title_of($process->{pid}) =~ /^$|127\.0\.0\.1\(\d+\)/;
+		while (clients_wait($control, $key) < $clients)
+		{
+			$run->pump_nb if $run->pumpable;
+			$run->pumpable or die "@command: $err";
+			usleep(5_000);
+		}
+		push @readings, $read->($control->pid);
+		$control->ask("SELECT pg_advisory_unlock($key)");
 	}
-	return (\%ticks, $sessions);
+	$run->finish or die "@command: $err";
+	$control->finish;
+	return (@readings, $out);
 }
 
-# What each of these servers used meanwhile, in microseconds.  Sessions end a
-# moment after their clients; one that ends while we look could be counted neither
-# by itself nor by its postmaster, so we look again when none is left.
+# The same, with what the servers used in between and the seconds that it took.
 sub cpu_of
 {
-	my ($names, $action) = @_;
-	my ($ticks, $sessions) = look_at(@$names);
-	my @result = $action->();
+	my ($names, @what) = @_;
+	my ($before, $after, $out) = between_barriers(@what[ 0 .. 2 ], sub {
+		my ($control) = @_;
+		return { time => time, processes => nanoseconds_of([ @server{@$names} ], $control) };
+	}, @what[ 3 .. $#what ]);
 
-	for (1 .. 1000)
-	{
-		my (undef, $left) = look_at(@$names);
-
-		if ($left <= $sessions)
-		{
-			my ($after) = look_at(@$names);
-			return ({ map { $_ => ($after->{$_} - $ticks->{$_}) * $tick_us } @$names }, @result);
-		}
-		select undef, undef, undef, 0.01;
-	}
-	die 'sessions do not end';
+	return (cpu_between($names, $before->{processes}, $after->{processes}), $after->{time} - $before->{time}, $out);
 }
 
 sub conninfo
@@ -355,27 +390,31 @@ sub conninfo
 	  $server{$name}->port, $TesseraCluster::DATABASE;
 }
 
-# Transactions of each client.
+# Transactions of each client between the barriers.
 sub count_of
 {
-	my ($cell) = @_;
-	my $all = $workload{ $cell->{workload} }{statement} ? $count : $count / 5;
+	my ($cell, $name) = @_;
+	my $all = $count * ($workload{ $cell->{workload} }{share} // 1);
+
+	$all /= 4 if $name eq 'fdw';
 	return max(1, int($all / $cell->{clients}));
 }
 
-sub run_pgbench
+# The numbers of the transactions that begin with a barrier.
+sub barriers_of
 {
-	my ($conninfo, $cell) = @_;
-	my ($out, $err);
+	my ($between) = @_;
+	return [ $warm + 1, $warm + $between + 1 ];
+}
 
+sub pgbench
+{
+	my ($conninfo, $cell, $barriers) = @_;
+	my ($first, $last) = @$barriers;
 
-	IPC::Run::run(
-		[ 'pgbench', '--no-vacuum', '-M', $cell->{protocol}, '-t', count_of($cell), '-c', $cell->{clients},
-			'-j', $cell->{clients} > 1 ? 2 : 1, '-f', "$folder/$cell->{workload}.sql", $conninfo ],
-		'<', \undef, '>', \$out, '2>', \$err) or die "pgbench $cell->{name}: $err";
-	my ($latency) = $out =~ /latency average = ([\d.]+) ms/;
-	my ($tps) = $out =~ /tps = ([\d.]+) \(without/;
-	return ($tps, $latency);
+	return ('pgbench', '--no-vacuum', '-M', $cell->{protocol}, '-t', $last, '-c', $cell->{clients},
+		'-j', $cell->{clients} > 1 ? 2 : 1, '-D', 'n=0', '-D', "first=$first", '-D', "last=$last",
+		'-f', "$folder/$cell->{workload}.sql", $conninfo);
 }
 
 # One measurement: tps, latency in ms, and microseconds of CPU.
@@ -384,12 +423,14 @@ sub measure
 	my ($cell, $name) = @_;
 	my $workload = $workload{ $cell->{workload} };
 	my $conninfo = $name eq 'straight' ? (straight_to($workload))[1] : conninfo($peer{$name}{at});
-	my $done = count_of($cell) * $cell->{clients};
-	my ($cpu, $tps, $latency) =
-	  cpu_of($peer{$name}{servers}, sub { return run_pgbench($conninfo, $cell); });
+	my $done = count_of($cell, $name) * $cell->{clients};
+	my $barriers = barriers_of(count_of($cell, $name));
+	my ($cpu, $seconds) = cpu_of($peer{$name}{servers}, $conninfo, $cell->{clients}, $barriers,
+		pgbench($conninfo, $cell, $barriers));
 
-	$workload->{done}{$name} += $done;
-	my $result = { tps => $tps, latency_ms => $latency, cpu_us => sum(values %$cpu) / $done };
+	$workload->{done}{$name} += $barriers->[1] * $cell->{clients};
+	my $result = { tps => $done / $seconds, latency_ms => 1000 * $cell->{clients} * $seconds / $done,
+		cpu_us => sum(values %$cpu) / $done };
 	# of this, the server's that the client is connected to
 	$result->{own_us} = $cpu->{ $peer{$name}{at} } / $done if $peer{$name}{at};
 	return $result;
@@ -401,13 +442,10 @@ sub measure_trip
 	my ($cell) = @_;
 	my $workload = $workload{ $cell->{workload} };
 	my ($node, $conninfo) = straight_to($workload);
-	my ($out, $err);
-	my ($cpu) = cpu_of([$node], sub {
-		IPC::Run::run([ $round_trip, 'run', $conninfo, $cell->{clients}, count_of($cell),
-				$workload->{statement}, @{ $workload->{params} } ],
-			'<', \undef, '>', \$out, '2>', \$err) or die "round_trip: $err";
-	});
-	my $done = count_of($cell) * $cell->{clients};
+	my $count = count_of($cell, 'trip');
+	my $done = $count * $cell->{clients};
+	my ($cpu, undef, $out) = cpu_of([$node], $conninfo, $cell->{clients}, barriers_of($count),
+		$round_trip, 'run', $conninfo, $cell->{clients}, $warm, $count, $workload->{statement}, @{ $workload->{params} });
 	return { cpu_us => ($cpu->{$node} + $out) / $done, own_us => $out / $done };
 }
 
@@ -461,6 +499,30 @@ for my $round (1 .. $rounds)
 	$_->finish for @held;
 }
 
+# Round trips of a transaction in a row, as a network counts them that delays all
+# that goes to nodes.
+sub count_rounds
+{
+	my $network = LoopbackProxy->new(map { $server{$_}->port } qw(node1 node2));
+	my $conninfo = conninfo('coordinator');
+	my $between = 20;
+	my $barriers = barriers_of($between);
+
+	$cluster->query(sprintf "SELECT tessera.update_node('node%d', '%s', %d)", $_, $cluster->node($_)->loopback, $network->port($_))
+	  for 1, 2;
+	$network->delay($_, $delay_ms) for 1, 2;
+	for my $cell (grep { $_->{clients} == 1 && !$_->{idle} } @cells)
+	{
+		my ($before, $after) = between_barriers($conninfo, 1, $barriers, sub { return $network->rounds },
+			pgbench($conninfo, $cell, $barriers));
+
+		$cell->{round_trips} = ($after - $before) / $between;
+		$workload{ $cell->{workload} }{done}{tessera} += $barriers->[1];
+	}
+	return;
+}
+count_rounds();
+
 # What the ratios of a cell are to be at most.
 sub goals_of
 {
@@ -492,6 +554,7 @@ sub summary
 		$sum{ratios}{"${of}_to_$to"} = 0 + sprintf '%.2f', median(
 			map { $_->{$to}{cpu_us} > 0 ? $_->{$of}{cpu_us} / $_->{$to}{cpu_us} : undef } @{ $cell->{rounds} });
 	}
+	$sum{round_trips} = $cell->{round_trips} if defined $cell->{round_trips};
 	$sum{goals} = goals_of($cell);
 	delete @{ $sum{goals} }{ grep { !defined $sum{ratios}{$_} } keys %{ $sum{goals} } };
 	return \%sum;
@@ -517,7 +580,7 @@ sub ratio_shown
 sub about
 {
 	return { server => $cluster->query('SELECT version()'), assertions => $cluster->query('SHOW debug_assertions'),
-		count => $count, rounds => $rounds, rows => $rows, load => (split ' ', slurp_file('/proc/loadavg'))[1] };
+		count => $count, warm => $warm, rounds => $rounds, rows => $rows, load => (split ' ', slurp_file('/proc/loadavg'))[1] };
 }
 
 sub report
@@ -529,15 +592,16 @@ sub report
 	my @lines = map { $json->encode($_) } about(), @summaries;
 
 	note 'time: CPU of all server processes, microseconds a transaction: medians';
-	note sprintf "time: %-34s" . '%9s' x @columns . '%9s' . '%9s       ' x 3, '', @columns,
-	  't/here', 't/plain', 't/floor', 'a/plain';
+	note sprintf "time: %-34s" . '%9s' x @columns . '%9s' . '%9s       ' x 3 . '%9s', '', @columns,
+	  't/here', 't/plain', 't/floor', 'a/plain', 'trips';
 	for my $i (0 .. $#summaries)
 	{
 		my $sum = $summaries[$i];
-		note sprintf "time: %-34s%s%s%s", $cells[$i]{name},
+		note sprintf "time: %-34s%s%s%s%s", $cells[$i]{name},
 		  join('', map { shown('%9.1f', $sum->{peers}{$_}{cpu_us}) } @columns),
 		  shown('%9.1f', $sum->{peers}{tessera}{own_us}),
-		  join('', map { ratio_shown($sum, $_) } @ratios);
+		  join('', map { ratio_shown($sum, $_) } @ratios),
+		  shown('%9.1f', $sum->{round_trips});
 	}
 	note 'time: transactions a second, and latency in ms: medians';
 	note sprintf "time: %-34s" . '%16s' x @peers, '', @peers;

@@ -4,10 +4,11 @@
  * wait in a set of events that is made once (a socket and a latch, as a backend
  * waits).  test/bench/point.pl compiles and runs it.
  *
- *   round_trip run CONNINFO CLIENTS COUNT SQL [TYPE:LOW:HIGH ...]
- *     CLIENTS processes execute SQL COUNT times each, each parameter at random
- *     from LOW to HIGH, of TYPE int4 or int8.  Prints the microseconds of CPU
- *     that these processes took for them.
+ *   round_trip run CONNINFO CLIENTS WARM COUNT SQL [TYPE:LOW:HIGH ...]
+ *     CLIENTS processes execute SQL WARM times each, wait for the advisory lock
+ *     WARM + 1, execute it COUNT times and wait for the lock WARM + COUNT + 1; each
+ *     parameter is at random from LOW to HIGH, of TYPE int4 or int8.  Prints the
+ *     microseconds of CPU that these processes took for those COUNT times.
  *   round_trip idle CONNINFO COUNT SQL
  *     COUNT sessions execute SQL once; prints "ready", and keeps them until
  *     its input ends.
@@ -42,6 +43,7 @@ typedef struct Param
 typedef struct Job
 {
 	const char *conninfo;
+	int warm;
 	int count;
 	const char *sql;
 	int param_count;
@@ -152,6 +154,19 @@ execute(PGconn *conn, int events, Job *job)
 }
 
 static void
+wait_for_lock(PGconn *conn, int key)
+{
+	char sql[64];
+	PGresult *result;
+
+	snprintf(sql, sizeof(sql), "SELECT pg_advisory_lock_shared(%d)", key);
+	result = PQexec(conn, sql);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		fail("lock", PQresultErrorMessage(result));
+	PQclear(result);
+}
+
+static void
 run_client(Job *job, int output)
 {
 	PGconn *conn = connect_to(job->conninfo);
@@ -171,10 +186,14 @@ run_client(Job *job, int output)
 	watch(events, eventfd(0, EFD_NONBLOCK));
 	watch(events, PQsocket(conn));
 
+	for (int i = 0; i < job->warm; i++)
+		execute(conn, events, job);
+	wait_for_lock(conn, job->warm + 1);
 	used = cpu_us();
 	for (int i = 0; i < job->count; i++)
 		execute(conn, events, job);
 	used = cpu_us() - used;
+	wait_for_lock(conn, job->warm + job->count + 1);
 	PQfinish(conn);
 	if (write(output, &used, sizeof(used)) != sizeof(used))
 		fail("write", strerror(errno));
@@ -235,15 +254,16 @@ keep_idle(const char *conninfo, int count, const char *sql)
 int
 main(int argc, char **argv)
 {
-	if (argc >= 6 && argc <= 6 + MAX_PARAMS && strcmp(argv[1], "run") == 0)
+	if (argc >= 7 && argc <= 7 + MAX_PARAMS && strcmp(argv[1], "run") == 0)
 	{
 		Job job = {.conninfo = argv[2],
-				   .count = atoi(argv[4]),
-				   .sql = argv[5],
-				   .param_count = argc - 6};
+				   .warm = atoi(argv[4]),
+				   .count = atoi(argv[5]),
+				   .sql = argv[6],
+				   .param_count = argc - 7};
 
 		for (int i = 0; i < job.param_count; i++)
-			read_param(&job.params[i], argv[6 + i]);
+			read_param(&job.params[i], argv[7 + i]);
 		run(&job, atoi(argv[3]));
 	}
 	else if (argc == 5 && strcmp(argv[1], "idle") == 0)

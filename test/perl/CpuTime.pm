@@ -1,7 +1,7 @@
 # CpuTime.pm - the CPU that servers have used, from /proc, and the median of figures.
 #
 #   my @ticks = ticks_of(@servers);    # clock ticks of each, PostgreSQL::Test::Cluster
-#   for my $process (processes_of(@servers)) { ... }
+#   my $used = nanoseconds_of(\@servers, $pid);    # of each process but this one
 package CpuTime;
 
 use strict;
@@ -9,7 +9,7 @@ use warnings;
 use Exporter 'import';
 use List::Util 'sum0';
 
-our @EXPORT_OK = qw(median processes_of ticks_of);
+our @EXPORT_OK = qw(median nanoseconds_of ticks_of);
 
 # The fields of /proc/PID/stat after the name of the program, from the state on.
 sub stat_of
@@ -39,6 +39,24 @@ sub processes_of
 		  { pid => $pid, server => $server, is_postmaster => $is_postmaster, ticks => sum0(@stat[ 11, 12 ], $is_postmaster ? @stat[ 13, 14 ] : ()) };
 	}
 	return @processes;
+}
+
+# What the scheduler has counted for each process of these servers: a hash of pids to
+# the position of its server and nanoseconds (ns).  $without: the pid of one
+# that does not count.
+sub nanoseconds_of
+{
+	my ($servers, $without) = @_;
+	my %used;
+
+	for my $process (processes_of(@$servers))
+	{
+		next if $process->{pid} == $without;
+		open my $handle, '<', "/proc/$process->{pid}/schedstat" or next;
+		my ($ns) = split ' ', <$handle> // next;
+		$used{ $process->{pid} } = { server => $process->{server}, ns => $ns };
+	}
+	return \%used;
 }
 
 # Clock ticks that each of these servers has used, in their order.
