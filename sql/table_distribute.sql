@@ -166,7 +166,7 @@ SELECT r.* FROM unnest(ARRAY[
     $$SELECT tessera.create_distributed_table('a_sequence', 'k')$$,
     $$SELECT tessera.create_distributed_table('parent', 'k')$$,
     $$SELECT tessera.create_distributed_table('child', 'k')$$,
-    $$SELECT tessera.create_distributed_table('partitioned', 'k')$$,
+    $$SELECT tessera.create_reference_table('partitioned')$$,
     $$SELECT tessera.create_distributed_table('part', 'k')$$,
     $$SELECT tessera.create_distributed_table('typed', 'k')$$,
     $$SELECT tessera.create_distributed_table('ruled', 'k')$$,

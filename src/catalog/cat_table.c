@@ -126,7 +126,8 @@ tess_cat_relation_changed(Oid oid)
 	relation = try_relation_open(oid, AccessShareLock);
 	if (relation == NULL)
 		return;
-	if (relation->rd_rel->relkind == RELKIND_RELATION)
+	if (relation->rd_rel->relkind == RELKIND_RELATION ||
+		relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		foreach(cell, RelationGetFKeyList(relation))
 		{
 			Oid target = ((ForeignKeyCacheInfo *) lfirst(cell))->confrelid;

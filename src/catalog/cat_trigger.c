@@ -149,7 +149,8 @@ look_into_shell(Oid relation)
 {
 	Relation rel = table_open(relation, AccessShareLock);
 
-	if (RelationGetNumberOfBlocks(rel) > 0)
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		RelationGetNumberOfBlocks(rel) > 0)
 		tess_cat_warn_of_rows(RelationGetRelationName(rel));
 	table_close(rel, NoLock);
 }

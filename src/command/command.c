@@ -120,6 +120,7 @@ process_utility(PlannedStmt *plan, const char *query_string,
 		case T_CreateTrigStmt:
 		case T_CreateStatsStmt:
 		case T_AlterStatsStmt:
+		case T_CreateStmt:
 			if (tess_cat_is_restoring())
 				tess_utility_pass_on(&utility);
 			else
@@ -223,6 +224,15 @@ is_ours_to_see(const TessUtility *utility)
 	}
 }
 
+/* See command_internal.h. */
+bool
+tess_is_index(Oid relation)
+{
+	char relkind = get_rel_relkind(relation);
+
+	return relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX;
+}
+
 /* Our table behind a name (of itself, or of one of its indexes), or NULL. */
 const TessTable *
 tess_command_table(const RangeVar *name)
@@ -234,7 +244,7 @@ tess_command_table(const RangeVar *name)
 	relation = RangeVarGetRelid(name, NoLock, true);
 	if (!OidIsValid(relation))
 		return NULL;
-	if (get_rel_relkind(relation) == RELKIND_INDEX)
+	if (tess_is_index(relation))
 		relation = IndexGetRelation(relation, true);
 	return OidIsValid(relation) ? tess_meta_table(relation) : NULL;
 }
@@ -318,7 +328,9 @@ run_copy(TessUtility *utility)
 		if (copy->is_from &&
 			tess_copy_from(copy, utility->query_string, utility->completion))
 			return;
+		/* of a partitioned table PostgreSQL itself says that it cannot */
 		if (!copy->is_from &&
+			!tess_command_table(copy->relation)->is_partitioned &&
 			tess_copy_to(copy, utility->query_string, utility->completion))
 			return;
 	}

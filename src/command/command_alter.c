@@ -41,14 +41,16 @@
 typedef struct OldConstraint
 {
 	Oid oid;
+	Oid relation;
 	char *name;
 	bool goes; /* with the statement */
 } OldConstraint;
 
-static List *old_constraints(const TessAlter *alter);
+static List *alter_tree(const TessAlter *alter);
+static List *old_constraints(const TessAlter *alter, Oid relation);
 static bool goes_by_name(const TessAlter *alter, const char *constraint);
-static bool goes_with_column(const TessAlter *alter, const int16 *columns,
-							 int count);
+static bool goes_with_column(const TessAlter *alter, Oid relation,
+							 const int16 *columns, int count);
 static List *new_constraints(const TessAlter *alter, Relation rel);
 
 /* The table that is locked for an ALTER of this relation; InvalidOid if it is
@@ -61,9 +63,9 @@ table_to_lock(Oid relation)
 
 	if (relation < FirstNormalObjectId)
 		return InvalidOid;
-	if (relkind == RELKIND_RELATION)
+	if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE)
 		return relation;
-	if (relkind != RELKIND_INDEX)
+	if (!tess_is_index(relation))
 		return InvalidOid;
 	table = IndexGetRelation(relation, true);
 	return OidIsValid(table) && tess_meta_table(table) ? table : InvalidOid;
@@ -84,6 +86,7 @@ tess_alter_lock(const RangeVar *name, LOCKMODE lockmode)
 
 		if (!OidIsValid(table) || !pg_class_ownercheck(table, GetUserId()))
 			return InvalidOid;
+		tess_partition_lock_ancestors(table, lockmode);
 		LockRelationOid(table, lockmode);
 		if (RangeVarGetRelid(name, NoLock, true) == relation)
 			return tess_meta_table(table) ? relation : InvalidOid;
@@ -106,11 +109,13 @@ tess_alter_begin(const AlterTableStmt *statement)
 	alter = palloc0(sizeof(TessAlter));
 	alter->statement = copyObject(unconstify(AlterTableStmt *, statement));
 	alter->altering.relation = relation;
-	if (get_rel_relkind(relation) == RELKIND_INDEX)
+	if (tess_is_index(relation))
 	{
 		alter->index = relation;
 		alter->altering.relation = IndexGetRelation(relation, false);
 	}
+	alter->tree = alter_tree(alter);
+	alter->altering.others = alter->tree;
 	tess_index_bury_invalid(alter->altering.relation);
 	foreach(lc, alter->statement->cmds)
 	{
@@ -123,7 +128,9 @@ tess_alter_begin(const AlterTableStmt *statement)
 			part->kind->before(alter, part);
 		alter->parts = lappend(alter->parts, part);
 	}
-	alter->constraints = old_constraints(alter);
+	foreach(lc, alter->tree)
+		alter->constraints = list_concat(alter->constraints,
+										 old_constraints(alter, lfirst_oid(lc)));
 	return alter;
 }
 
@@ -216,6 +223,12 @@ run_over_table(Oid relation, const char *sql, int expected)
 	return rows;
 }
 
+static const char *
+only_of(const TessAlter *alter)
+{
+	return tess_alter_table(alter)->is_partitioned ? "" : "ONLY ";
+}
+
 /* Does the table have a row anywhere? */
 bool
 tess_alter_has_rows(const TessAlter *alter)
@@ -223,14 +236,25 @@ tess_alter_has_rows(const TessAlter *alter)
 	Oid relation = alter->altering.relation;
 
 	return run_over_table(relation,
-						  psprintf("SELECT 1 FROM ONLY %s LIMIT 1",
+						  psprintf("SELECT 1 FROM %s%s LIMIT 1", only_of(alter),
 								   tess_relation_qualified_name(relation)),
 						  SPI_OK_SELECT) > 0;
 }
 
+/* Where partitions are altered along: these too. */
+static List *
+alter_tree(const TessAlter *alter)
+{
+	Oid relation = alter->altering.relation;
+
+	if (OidIsValid(alter->index) || !alter->statement->relation->inh)
+		return list_make1_oid(relation);
+	return tess_table_tree(relation, AccessShareLock);
+}
+
 /* List of OldConstraint *. */
 static List *
-old_constraints(const TessAlter *alter)
+old_constraints(const TessAlter *alter, Oid relation)
 {
 	Relation catalog = table_open(ConstraintRelationId, AccessShareLock);
 	List *constraints = NIL;
@@ -239,7 +263,7 @@ old_constraints(const TessAlter *alter)
 	HeapTuple tuple;
 
 	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(alter->altering.relation));
+				F_OIDEQ, ObjectIdGetDatum(relation));
 	scan = systable_beginscan(catalog, ConstraintRelidTypidNameIndexId, true,
 							  NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -251,13 +275,15 @@ old_constraints(const TessAlter *alter)
 									 RelationGetDescr(catalog), &isnull);
 
 		constraint->oid = form->oid;
+		constraint->relation = relation;
 		constraint->name = pstrdup(NameStr(form->conname));
 		constraint->goes = goes_by_name(alter, constraint->name);
 		if (!isnull)
 		{
 			ArrayType *array = DatumGetArrayTypeP(columns);
 
-			if (goes_with_column(alter, (const int16 *) ARR_DATA_PTR(array),
+			if (goes_with_column(alter, relation,
+								 (const int16 *) ARR_DATA_PTR(array),
 								 ARR_DIMS(array)[0]))
 				constraint->goes = true;
 		}
@@ -285,7 +311,8 @@ goes_by_name(const TessAlter *alter, const char *constraint)
 }
 
 static bool
-goes_with_column(const TessAlter *alter, const int16 *columns, int count)
+goes_with_column(const TessAlter *alter, Oid relation, const int16 *columns,
+				 int count)
 {
 	ListCell *lc;
 
@@ -296,7 +323,7 @@ goes_with_column(const TessAlter *alter, const int16 *columns, int count)
 
 		if (command->subtype != AT_DropColumn)
 			continue;
-		attnum = tess_alter_column(alter, command->name);
+		attnum = get_attnum(relation, command->name);
 		for (int i = 0; i < count; i++)
 		{
 			if (columns[i] == attnum)
@@ -309,7 +336,7 @@ goes_with_column(const TessAlter *alter, const int16 *columns, int count)
 /* PostgreSQL makes a constraint anew, under its name, when a column of it gets
  * another type; so will the nodes. */
 static bool
-is_made_anew(const TessAlter *alter, const char *name)
+is_made_anew(const TessAlter *alter, Oid relation, const char *name)
 {
 	ListCell *lc;
 
@@ -317,7 +344,8 @@ is_made_anew(const TessAlter *alter, const char *name)
 	{
 		const OldConstraint *old = lfirst(lc);
 
-		if (!old->goes && strcmp(old->name, name) == 0)
+		if (!old->goes && old->relation == relation &&
+			strcmp(old->name, name) == 0)
 			return true;
 	}
 	return false;
@@ -361,18 +389,20 @@ is_of_index(const TessAlter *alter, const char *name)
 static List *
 new_constraints(const TessAlter *alter, Relation rel)
 {
-	TessAlter now = *alter;
 	List *texts = NIL;
 	ListCell *lc;
 
-	foreach(lc, old_constraints(&now))
+	foreach(lc, old_constraints(alter, RelationGetRelid(rel)))
 	{
 		const OldConstraint *constraint = lfirst(lc);
 		char *text;
 
 		if (has_constraint(alter->constraints, constraint->oid) ||
-			is_made_anew(alter, constraint->name) ||
+			is_made_anew(alter, constraint->relation, constraint->name) ||
 			is_of_index(alter, constraint->name))
+			continue;
+		if (rel->rd_rel->relispartition &&
+			tess_ddl_comes_with_parent(constraint->oid))
 			continue;
 		text = tess_ddl_constraint(rel, constraint->oid);
 		if (text != NULL)
@@ -383,8 +413,9 @@ new_constraints(const TessAlter *alter, Relation rel)
 
 /* The statement over the shell, as a template. */
 static List *
-alter_template(const TessAlter *alter, const TessTable *table, const char *texts)
+alter_template(const TessAlter *alter, const TessTable *table, List *parts)
 {
+	const char *texts = tess_names_join(parts);
 	List *template;
 	char *sql;
 	int settings;
@@ -393,7 +424,8 @@ alter_template(const TessAlter *alter, const TessTable *table, const char *texts
 		return tess_repeat_template(table, "ALTER INDEX ",
 									get_rel_name(alter->index),
 									psprintf(" %s", texts));
-	sql = psprintf("ALTER TABLE %s %s",
+	sql = psprintf("ALTER TABLE %s%s %s",
+				   alter->statement->relation->inh ? "" : "ONLY ",
 				   tess_quote_qualified(table->schema, table->name), texts);
 	if (table->kind == TESS_REFERENCE)
 		return list_make1(makeString(sql));
@@ -403,7 +435,28 @@ alter_template(const TessAlter *alter, const TessTable *table, const char *texts
 	return template;
 }
 
-/* What the shards are told, as two templates; NIL: nothing. */
+/* What partitions have got: unique constraints have names of their own there.
+ * Made first, they are found when the table above gets its own. */
+static List *
+partition_templates(const TessAlter *alter)
+{
+	List *templates = NIL;
+
+	for (int i = list_length(alter->tree) - 1; i > 0; i--)
+	{
+		const TessTable *table = tess_meta_table(list_nth_oid(alter->tree, i));
+		Relation rel = table_open(table->relation, NoLock);
+		List *constraints = new_constraints(alter, rel);
+
+		table_close(rel, NoLock);
+		if (constraints != NIL)
+			templates = lappend(templates,
+								alter_template(alter, table, constraints));
+	}
+	return templates;
+}
+
+/* What the shards are told first, and later: lists of templates. */
 static void
 alter_templates(TessAlter *alter, const TessTable *table, Relation rel,
 				List **now, List **later)
@@ -426,12 +479,32 @@ alter_templates(TessAlter *alter, const TessTable *table, Relation rel,
 	}
 	/* a primary key wants its columns filled */
 	constraints = new_constraints(alter, rel);
-	if (alter->fills == NIL)
+	*later = partition_templates(alter);
+	if (alter->fills == NIL && *later == NIL)
 		first = list_concat(first, constraints);
 	else
 		last = list_concat(last, constraints);
-	*now = first ? alter_template(alter, table, tess_names_join(first)) : NIL;
-	*later = last ? alter_template(alter, table, tess_names_join(last)) : NIL;
+	*now = first ? list_make1(alter_template(alter, table, first)) : NIL;
+	if (last != NIL)
+		*later = lappend(*later, alter_template(alter, table, last));
+}
+
+/* The tables of ours that have been altered are as they may be. */
+static void
+check_tree(const TessAlter *alter)
+{
+	ListCell *lc;
+
+	foreach(lc, alter->tree)
+	{
+		Relation rel = table_open(lfirst_oid(lc), NoLock);
+		const TessTable *table = tess_meta_table(lfirst_oid(lc));
+
+		tess_table_check_constraints(rel);
+		if (table->kind == TESS_DISTRIBUTED && !table->is_partitioned)
+			tess_statistics_restore_size(rel);
+		table_close(rel, NoLock);
+	}
 }
 
 /* The shell has been altered: its shards. */
@@ -444,14 +517,14 @@ tess_alter_finish(TessAlter *alter)
 	Relation rel;
 	List *now;
 	List *later;
+	ListCell *lc;
 
 	CommandCounterIncrement();
-	tess_effects_forget_parts(relation);
+	foreach(lc, alter->tree)
+		tess_effects_forget_parts(lfirst_oid(lc));
+	check_tree(alter);
 	table = tess_alter_table(alter);
 	rel = table_open(relation, NoLock);
-	tess_table_check_constraints(rel);
-	if (table->kind == TESS_DISTRIBUTED)
-		tess_statistics_restore_size(rel);
 	alter_templates(alter, table, rel, &now, &later);
 	table_close(rel, NoLock);
 	if (now == NIL && later == NIL)
@@ -460,19 +533,17 @@ tess_alter_finish(TessAlter *alter)
 	work = tess_work_of_table(table);
 	if (alter->needs_objects)
 		tess_repeat_needed_objects(work, relation);
-	if (now != NIL)
-		tess_work_add_templates(work, list_make1(now));
+	tess_work_add_templates(work, now);
 	if (alter->fills != NIL)
 	{
 		tess_work_run(work);
 		(void) run_over_table(relation,
-							  psprintf("UPDATE ONLY %s SET %s",
+							  psprintf("UPDATE %s%s SET %s", only_of(alter),
 									   tess_relation_qualified_name(relation),
 									   tess_names_join(alter->fills)),
 							  SPI_OK_UPDATE);
 	}
-	if (later != NIL)
-		tess_work_add_templates(work, list_make1(later));
+	tess_work_add_templates(work, later);
 	tess_work_run(work);
 	if (alter->needs_objects)
 		tess_objects_bring_for_table(relation);

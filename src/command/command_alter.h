@@ -18,7 +18,8 @@ struct TessAlter
 	const AlterTableStmt *statement; /* our copy */
 	Oid index;						 /* InvalidOid: the table itself */
 	List *parts;		/* of TessAlterPart *, in the user's order */
-	List *constraints;	/* that the table had; see command_alter.c */
+	List *tree;			/* OIDs of the table and the partitions altered along */
+	List *constraints;	/* that these had; see command_alter.c */
 	bool needs_objects; /* a type or function may be new to nodes */
 	List *fills;		/* "column = value" for an UPDATE, char * */
 };

@@ -17,6 +17,7 @@
 
 static void refuse_late(const TessUtility *utility);
 static void run_alter(TessUtility *utility);
+static void run_create_table(TessUtility *utility);
 static void run_rename(TessUtility *utility);
 static void run_create_trigger(TessUtility *utility);
 static void run_schema_rename(TessUtility *utility);
@@ -50,6 +51,9 @@ tess_utility_change(TessUtility *utility)
 			break;
 		case T_AlterTableStmt:
 			run_alter(utility);
+			break;
+		case T_CreateStmt:
+			run_create_table(utility);
 			break;
 		case T_RenameStmt:
 			run_rename(utility);
@@ -213,8 +217,16 @@ run_alter(TessUtility *utility)
 {
 	AlterTableStmt *statement = castNode(AlterTableStmt,
 										 utility->plan->utilityStmt);
-	TessAlter *alter = tess_alter_begin(statement);
+	TessPartitioning *partition = tess_partition_begin(statement);
+	TessAlter *alter;
 
+	if (partition != NULL)
+	{
+		pass_on_altering(utility, tess_partition_altering(partition));
+		tess_partition_finish(partition);
+		return;
+	}
+	alter = tess_alter_begin(statement);
 	if (alter == NULL)
 	{
 		run_on_local(utility, statement->relation);
@@ -222,6 +234,24 @@ run_alter(TessUtility *utility)
 	}
 	pass_on_altering(utility, tess_alter_altering(alter));
 	tess_alter_finish(alter);
+}
+
+/* Of local tables, and of partitions of ours. */
+static void
+run_create_table(TessUtility *utility)
+{
+	TessPartitioning *partition = tess_partition_before_create(
+		castNode(CreateStmt, utility->plan->utilityStmt));
+
+	if (partition == NULL)
+	{
+		run_others(utility);
+		return;
+	}
+	/* core takes its name apart */
+	tess_utility_own_tree(utility);
+	pass_on_altering(utility, tess_partition_altering(partition));
+	tess_partition_finish(partition);
 }
 
 static void

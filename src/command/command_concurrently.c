@@ -125,9 +125,13 @@ tess_index_bury_invalid(Oid relation)
 {
 	Relation rel = table_open(relation, NoLock);
 	List *indexes = RelationGetIndexList(rel);
+	bool is_partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	ListCell *cell;
 
 	table_close(rel, NoLock);
+	/* there an index is invalid while a partition has none of it */
+	if (is_partitioned)
+		return;
 	foreach(cell, indexes)
 	{
 		if (!tess_index_is_valid(lfirst_oid(cell)))
@@ -285,7 +289,7 @@ tess_concurrent_drop_begin(const DropStmt *drop, bool is_top)
 		return NULL;
 	index = tess_alter_lock(name, ShareUpdateExclusiveLock);
 	if (!OidIsValid(index) || get_rel_relkind(index) != RELKIND_INDEX ||
-		is_needed(index))
+		get_rel_relispartition(index) || is_needed(index))
 		return NULL;
 	PreventInTransactionBlock(is_top, "DROP INDEX CONCURRENTLY");
 	concurrent = begin(index);

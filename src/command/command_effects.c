@@ -163,6 +163,16 @@ note_drop(Oid class_id, Oid object_id, int sub_id)
 		note_trigger_drop(object_id);
 }
 
+/* A partition has its table's triggers, and loses them with it; so do shards. */
+static bool
+is_cloned_trigger(Oid trigger)
+{
+	HeapTuple tuple = tess_copy_trigger(trigger);
+
+	return HeapTupleIsValid(tuple) &&
+		   OidIsValid(((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid);
+}
+
 static void
 note_trigger_drop(Oid trigger)
 {
@@ -171,7 +181,7 @@ note_trigger_drop(Oid trigger)
 	Oid relation = tess_trigger_of_shards(trigger, &name, &may_change_key);
 	Effect *effect;
 
-	if (!OidIsValid(relation) || !is_ours(relation))
+	if (!OidIsValid(relation) || !is_ours(relation) || is_cloned_trigger(trigger))
 		return;
 	effect = note(EFFECT_TRIGGER_DROPPED, relation, InvalidOid);
 	effect->trigger = MemoryContextStrdup(TopTransactionContext, name);
@@ -201,14 +211,16 @@ note_relation_drop(Oid relation, int sub_id)
 
 	if (relation == tess_catalog_relation_oid("table") && tess_cat_tables() != NIL)
 		tess_refuse_extension_drop();
-	if (relkind == RELKIND_INDEX)
+	if (tess_is_index(relation))
 	{
 		Oid table = IndexGetRelation(relation, true);
 
 		if (OidIsValid(table) && is_ours(table) && !is_replaced(table))
 			note(EFFECT_PART_DROPPED, table, relation);
 	}
-	else if (relkind == RELKIND_RELATION && is_ours(relation))
+	else if ((relkind == RELKIND_RELATION ||
+			  relkind == RELKIND_PARTITIONED_TABLE) &&
+			 is_ours(relation))
 		note(sub_id == 0 ? EFFECT_DROPPED : EFFECT_PART_DROPPED, relation,
 			 InvalidOid);
 }
@@ -244,18 +256,28 @@ tess_effects_expect(const TessAltering *altering)
 	return outer;
 }
 
+/* Partitions may have the key elsewhere among their columns. */
+static bool
+is_key(const TessAltering *altering, Oid relation, int attnum)
+{
+	if (relation == altering->relation)
+		return attnum == altering->key_attnum;
+	return !tess_is_index(relation) &&
+		   tess_meta_table(relation)->key_attnum == attnum;
+}
+
 static void
 note_alter(Oid relation, int sub_id, const ObjectAccessPostAlter *arg)
 {
 	const TessAltering *altering = effects.altering;
 	Oid table = relation;
 
-	if (get_rel_relkind(relation) == RELKIND_INDEX)
+	if (tess_is_index(relation))
 		table = IndexGetRelation(relation, true);
 	if (!is_altering(table))
 		refuse_alter(relation, arg);
-	else if (altering->new_key != NULL && relation == altering->relation &&
-			 sub_id == altering->key_attnum)
+	else if (altering->new_key != NULL && sub_id > 0 &&
+			 is_key(altering, relation, sub_id))
 		tess_cat_table_rename_key(relation, altering->new_key);
 }
 
@@ -268,7 +290,7 @@ refuse_alter(Oid relation, const ObjectAccessPostAlter *arg)
 
 	if ((arg != NULL && arg->is_internal) || tess_cat_is_restoring())
 		return;
-	if (get_rel_relkind(relation) == RELKIND_INDEX)
+	if (tess_is_index(relation))
 		relation = IndexGetRelation(relation, true);
 	table = tess_meta_table(relation);
 	if (table != NULL)

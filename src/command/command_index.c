@@ -8,9 +8,14 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -24,23 +29,27 @@
 
 typedef struct DroppedIndex
 {
-	Oid index;
+	List *indexes; /* OIDs: the index, and what partitions have of it */
 	TessWork *work;
 } DroppedIndex;
 
 static List *indexes_of(Oid relation);
-static List *index_template(const TessTable *table, Oid index);
 
-/* The indexes that the table has before the statement; NIL if it is not
- * ours. */
+/* The indexes that the table and its partitions have before the statement; NIL if
+ * it is not ours. */
 List *
 tess_index_before_create(const IndexStmt *create)
 {
 	const TessTable *table = tess_command_table(create->relation);
+	List *indexes = NIL;
+	ListCell *lc;
 
 	if (table == NULL)
 		return NIL;
-	return indexes_of(table->relation);
+	tess_partition_lock_ancestors(table->relation, ShareLock);
+	foreach(lc, tess_table_tree(table->relation, AccessShareLock))
+		indexes = list_concat(indexes, indexes_of(lfirst_oid(lc)));
+	return indexes;
 }
 
 static List *
@@ -53,37 +62,66 @@ indexes_of(Oid relation)
 	return indexes;
 }
 
+/* The indexes that a table of a tree has got, and what partitions have of them. */
+static void
+add_new_indexes(TessWork *work, Oid relation, const List *old_indexes)
+{
+	Relation rel = table_open(relation, NoLock);
+	ListCell *lc;
+
+	tess_table_check_constraints(rel);
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		tess_meta_table(relation)->kind == TESS_DISTRIBUTED)
+		tess_statistics_restore_size(rel);
+	table_close(rel, NoLock);
+	foreach(lc, indexes_of(relation))
+	{
+		Oid index = lfirst_oid(lc);
+		ListCell *part;
+
+		if (list_member_oid(old_indexes, index))
+			continue;
+		tess_work_add_templates(work, list_make1(tess_index_template(index)));
+		foreach(part, find_inheritance_children(index, NoLock))
+			tess_work_add_templates(work, list_make1(tess_ddl_attach_index(
+											  lfirst_oid(part))));
+	}
+}
+
 void
 tess_index_after_create(const IndexStmt *create, const List *old_indexes)
 {
 	const TessTable *table = tess_command_table(create->relation);
 	TessWork *work;
-	Relation rel;
-	ListCell *lc;
+	List *tree;
 
 	if (table == NULL)
 		return;
-	rel = table_open(table->relation, NoLock);
-	tess_table_check_constraints(rel);
-	if (table->kind == TESS_DISTRIBUTED)
-		tess_statistics_restore_size(rel);
-	table_close(rel, NoLock);
+	CommandCounterIncrement();
 	work = tess_work_of_table(table);
-	foreach(lc, indexes_of(table->relation))
-	{
-		if (!list_member_oid(old_indexes, lfirst_oid(lc)))
-			tess_work_add_templates(work,
-									list_make1(
-										index_template(table, lfirst_oid(lc))));
-	}
+	tree = tess_table_tree(table->relation, NoLock);
+	for (int i = list_length(tree) - 1; i >= 0; i--)
+		add_new_indexes(work, list_nth_oid(tree, i), old_indexes);
 	tess_work_run(work);
 }
 
-static List *
-index_template(const TessTable *table, Oid index)
+/* That of the partitioned table alone, with ONLY. */
+static char *
+definition_of_own(Oid index)
 {
+	return TextDatumGetCString(
+		DirectFunctionCall1(pg_get_indexdef, ObjectIdGetDatum(index)));
+}
+
+/* See command_internal.h. */
+List *
+tess_index_template(Oid index)
+{
+	const TessTable *table = tess_meta_table(IndexGetRelation(index, false));
 	int level = tess_settings_pin();
-	char *sql = pg_get_indexdef_string(index);
+	char *sql = get_rel_relkind(index) == RELKIND_PARTITIONED_INDEX
+					? definition_of_own(index)
+					: pg_get_indexdef_string(index);
 	List *template = table->kind == TESS_REFERENCE ? list_make1(makeString(sql))
 												   : tess_template_from_sql(sql);
 
@@ -105,13 +143,15 @@ tess_index_before_drop(const DropStmt *drop)
 		RangeVar *name = makeRangeVarFromNameList(lfirst(lc));
 		const TessTable *table = tess_command_table(name);
 		DroppedIndex *entry;
+		Oid index;
 
 		if (table == NULL)
 			continue;
+		tess_partition_lock_ancestors(table->relation, AccessExclusiveLock);
+		index = RangeVarGetRelid(name, NoLock, false);
 		entry = palloc(sizeof(DroppedIndex));
-		entry->index = RangeVarGetRelid(name, NoLock, false);
-		entry->work = tess_index_drop_work(table, entry->index, drop->behavior,
-										   false);
+		entry->indexes = find_all_inheritors(index, NoLock, NULL);
+		entry->work = tess_index_drop_work(table, index, drop->behavior, false);
 		dropped = lappend(dropped, entry);
 	}
 	return dropped;
@@ -143,7 +183,10 @@ tess_index_after_drop(List *dropped)
 	{
 		DroppedIndex *entry = lfirst(lc);
 
-		tess_effects_forget_part(entry->index);
+		ListCell *index;
+
+		foreach(index, entry->indexes)
+			tess_effects_forget_part(lfirst_oid(index));
 		tess_work_run(entry->work);
 	}
 }

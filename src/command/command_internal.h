@@ -29,6 +29,8 @@ typedef struct TessUtility
 } TessUtility;
 
 extern const TessTable *tess_command_table(const RangeVar *name);
+/* True for an index, that of a partitioned table too. */
+extern bool tess_is_index(Oid relation);
 extern void tess_utility_pass_on(TessUtility *utility);
 /* Takes a copy that may be changed: the tree may belong to a cached plan. */
 extern void tess_utility_own_tree(TessUtility *utility);
@@ -81,6 +83,14 @@ typedef struct TessSchemaRename TessSchemaRename;
 extern TessSchemaRename *tess_schema_rename_begin(const RenameStmt *statement);
 extern void tess_schema_rename_finish(TessSchemaRename *rename);
 extern List *tess_groups_in_schema(Oid namespace);
+
+/* command_partition.c: partitions of our tables */
+typedef struct TessPartitioning TessPartitioning;
+extern TessPartitioning *tess_partition_begin(const AlterTableStmt *statement);
+extern TessPartitioning *tess_partition_before_create(const CreateStmt *create);
+extern const TessAltering *tess_partition_altering(const TessPartitioning *work);
+extern void tess_partition_finish(TessPartitioning *work);
+extern void tess_partition_lock_ancestors(Oid relation, LOCKMODE lockmode);
 
 /* command_owner.c: REASSIGN OWNED, and OWNER of schemas */
 typedef struct TessReassign TessReassign;
@@ -204,6 +214,8 @@ extern void tess_index_after_create(const IndexStmt *create,
 									const List *old_indexes);
 extern List *tess_index_before_drop(const DropStmt *drop);
 extern void tess_index_after_drop(List *dropped);
+/* The template that makes an index as it is here. */
+extern List *tess_index_template(Oid index);
 /* What drops an index, by its name in the shards; one that is invalid here need
  * not be in all of them. */
 extern TessWork *tess_index_drop_work(const TessTable *table, Oid index,

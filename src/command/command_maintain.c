@@ -83,6 +83,17 @@ cluster_template(const ClusterStmt *cluster, const TessTable *table)
 									  : "");
 }
 
+/* PostgreSQL does it in a transaction for each partition. */
+static void
+refuse_partitioned(const TessTable *table, const char *command)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s is not supported on distributed partitioned table \"%s\"",
+					command, table->name),
+			 errhint("Use it on each partition.")));
+}
+
 /* NULL if the statement is not about one of ours, or core will refuse it. */
 TessMaintenance *
 tess_maintenance_begin(const Node *statement)
@@ -105,9 +116,12 @@ tess_maintenance_of(Oid relation, const Node *statement)
 	const TessTable *table;
 
 	maintenance->altering.relation = relation;
-	if (get_rel_relkind(relation) == RELKIND_INDEX)
+	if (tess_is_index(relation))
 		maintenance->altering.relation = IndexGetRelation(relation, false);
 	table = tess_meta_table(maintenance->altering.relation);
+	if (table->is_partitioned)
+		refuse_partitioned(table,
+						   IsA(statement, ClusterStmt) ? "CLUSTER" : "REINDEX");
 	tess_index_bury_invalid(table->relation);
 	if (IsA(statement, ClusterStmt))
 		maintenance->template = cluster_template((const ClusterStmt *) statement,

@@ -77,7 +77,9 @@ is_meant(const TessMaintenanceAll *all, Oid relation)
 {
 	bool is_cluster = IsA(all->statement, ClusterStmt);
 
+	/* of a partitioned table, its partitions are */
 	if (tess_meta_table(relation) == NULL ||
+		tess_meta_table(relation)->is_partitioned ||
 		(OidIsValid(all->schema) && get_rel_namespace(relation) != all->schema))
 		return false;
 	if (!pg_class_ownercheck(relation, GetUserId()))
@@ -136,10 +138,13 @@ do_shards(const TessMaintenanceAll *all, Oid relation)
 											(ReindexStmt *) all->statement);
 	bool is_done_here = !OidIsValid(all->schema);
 	ClusterStmt *cluster = makeNode(ClusterStmt);
+	LOCKMODE lockmode;
 
-	LockRelationOid(relation, is_cluster	  ? AccessExclusiveLock
-							  : is_concurrent ? ShareUpdateExclusiveLock
-											  : ShareLock);
+	lockmode = is_cluster	   ? AccessExclusiveLock
+			   : is_concurrent ? ShareUpdateExclusiveLock
+							   : ShareLock;
+	tess_partition_lock_ancestors(relation, lockmode);
+	LockRelationOid(relation, lockmode);
 	/* it may have been dropped or moved, or is local again */
 	if (!is_meant(all, relation))
 		return;

@@ -27,7 +27,7 @@ struct TessRename
 static List *
 rename_template(const TessTable *table, Oid relation, const RenameStmt *statement)
 {
-	bool is_index = get_rel_relkind(relation) == RELKIND_INDEX;
+	bool is_index = tess_is_index(relation);
 	const char *what = "";
 	const char *old = "";
 
@@ -82,8 +82,11 @@ tess_rename_begin(const RenameStmt *statement)
 		return NULL;
 	rename = palloc0(sizeof(TessRename));
 	rename->altering.relation = relation;
-	if (get_rel_relkind(relation) == RELKIND_INDEX)
+	if (tess_is_index(relation))
 		rename->altering.relation = IndexGetRelation(relation, false);
+	/* columns, constraints and triggers of partitions are renamed along */
+	rename->altering.others = tess_table_tree(rename->altering.relation,
+											  AccessShareLock);
 	table = tess_meta_table(rename->altering.relation);
 	if (statement->renameType == OBJECT_COLUMN &&
 		table->kind == TESS_DISTRIBUTED &&

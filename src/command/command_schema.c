@@ -74,7 +74,7 @@ tess_move_begin(const AlterObjectSchemaStmt *statement)
 	if (statement->objectType != OBJECT_TABLE)
 		return NULL;
 	relation = tess_alter_lock(statement->relation, AccessExclusiveLock);
-	if (!OidIsValid(relation) || get_rel_relkind(relation) != RELKIND_RELATION)
+	if (!OidIsValid(relation) || tess_is_index(relation))
 		return NULL;
 	table = tess_meta_table(relation);
 	refuse_published(table, statement->newschema);

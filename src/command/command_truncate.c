@@ -32,6 +32,7 @@ lock_table(const RangeVar *name)
 	relation = table->relation;
 	if (pg_class_aclcheck(relation, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
 		return NULL;
+	tess_partition_lock_ancestors(relation, AccessExclusiveLock);
 	LockRelationOid(relation, AccessExclusiveLock);
 	return tess_meta_table(relation);
 }
@@ -51,7 +52,8 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 		TessWork *work;
 
 		/* pg_restore says ONLY for what it believes to be its own new table */
-		if (table != NULL && !lfirst_node(RangeVar, lc)->inh)
+		if (table != NULL && !table->is_partitioned &&
+			!lfirst_node(RangeVar, lc)->inh)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("TRUNCATE ONLY is not supported on table \"%s\"",
@@ -60,7 +62,9 @@ tess_truncate_add_local_shards(TruncateStmt *truncate)
 						 "Leave ONLY out.  If this is pg_restore, run it without --jobs.")));
 		if (table == NULL || table->kind != TESS_DISTRIBUTED)
 			continue;
-		tables = list_append_unique_oid(tables, table->relation);
+		tables = list_concat_unique_oid(tables,
+										tess_table_tree(table->relation,
+														AccessExclusiveLock));
 		work = tess_work_of_table(table);
 		for (int i = 0; i < work->count; i++)
 		{

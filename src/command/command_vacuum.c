@@ -24,6 +24,7 @@
 #include "table/table.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 typedef struct VacuumWork
@@ -106,8 +107,31 @@ add_all_tables(VacuumWork *work, bits32 options)
 		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
 		const TessTable *table = tess_meta_table(relation);
 
-		if (table != NULL)
+		/* partitions are done with their tables */
+		if (table != NULL && !get_rel_relispartition(relation))
 			add_table(work, table, NIL, options);
+	}
+}
+
+/* A partitioned table's are its partitions. */
+static void
+add_targets(VacuumWork *work, const TessTable *table, List *columns,
+			bits32 options)
+{
+	ListCell *lc;
+
+	foreach(lc, tess_table_tree(table->relation, NoLock))
+	{
+		const TessTable *partition = tess_meta_table(lfirst_oid(lc));
+		TessAnalyzeTarget *target;
+
+		if (partition == NULL || partition->is_partitioned)
+			continue;
+		target = palloc0(sizeof(TessAnalyzeTarget));
+		target->relation = partition->relation;
+		target->columns = columns;
+		target->options = options;
+		work->targets = lappend(work->targets, target);
 	}
 }
 
@@ -115,7 +139,6 @@ static void
 add_table(VacuumWork *work, const TessTable *table, List *columns, bits32 options)
 {
 	TessWork *shards = tess_work_of_table(table);
-	TessAnalyzeTarget *target;
 	StringInfoData suffix;
 	ListCell *lc;
 
@@ -153,13 +176,8 @@ add_table(VacuumWork *work, const TessTable *table, List *columns, bits32 option
 			tess_names_add(&work->names, node, table, suffix.data);
 	}
 
-	if (table->kind != TESS_DISTRIBUTED)
-		return;
-	target = palloc0(sizeof(TessAnalyzeTarget));
-	target->relation = table->relation;
-	target->columns = columns;
-	target->options = options;
-	work->targets = lappend(work->targets, target);
+	if (table->kind == TESS_DISTRIBUTED)
+		add_targets(work, table, columns, options);
 }
 
 static char *

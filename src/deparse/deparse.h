@@ -42,6 +42,10 @@ extern bool tess_deparse_framed(const Query *query, int nested, bool inner,
 extern bool tess_deparse_insert(const Query *query, List **head, List **tail,
 								const char **reason);
 
+/* normalize.c: true for a partitioned table of ours in a tree that core plans as
+ * if it had no partitions.  It is written without ONLY. */
+extern bool tess_is_folded(const RangeTblEntry *rte);
+
 /* name_slots.c ------------------------------------------------------------- */
 
 /* Any SQL text with qualified names, written by core (pg_get_*def under
@@ -67,6 +71,26 @@ extern List *tess_template_from_sql(const char *sql);
  */
 extern List *tess_ddl_table_pre_data(Oid relation, bool as_reference);
 extern List *tess_ddl_table_post_data(Oid relation, bool as_reference);
+
+/* partition_ddl.c: a partition is made as a table of its own, with indexes and
+ * constraints under their own names, and becomes one then: PostgreSQL finds what it
+ * has of the partitioned table's. */
+
+/* The template that attaches a partition to the table that it is one of here. */
+extern List *tess_ddl_attach(Oid partition);
+/* True for a constraint of a partition that shards get along with that of its
+ * table, under its name. */
+extern bool tess_ddl_comes_with_parent(Oid constraint);
+/* Templates of the constraint that a partition has got with its table: NIL if it
+ * comes in the shards as well, under its name. */
+extern List *tess_ddl_partition_part(Relation rel, Oid constraint);
+/* The template that attaches an index of a partition, as it is here. */
+extern List *tess_ddl_attach_index(Oid index);
+/* Templates of the foreign keys of a partitioned table, or of a partition, that
+ * post_data leaves out: for when all partitions are attached, those of
+ * partitions first.  What a partition has of its table's keys comes with these,
+ * and is left out where it has their names. */
+extern List *tess_ddl_partition_keys(Oid relation);
 
 /* Columns (char *) whose default a shard does not have, since it is computed
  * here, for each row that is inserted. */

@@ -4,6 +4,7 @@
 #ifndef TESS_DEPARSE_INTERNAL_H
 #define TESS_DEPARSE_INTERNAL_H
 
+#include "catalog/pg_constraint.h"
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
 #include "utils/acl.h"
@@ -93,6 +94,10 @@ extern bool tess_const_is_name(const Const *constant);
 /* Refuses (0A000) a CHECK, of a table or a domain, that shards would answer
  * otherwise than the coordinator. */
 extern void tess_ddl_check_condition(Oid constraint);
+
+/* partition_ddl.c: true for the part of a foreign key that is about one partition
+ * of the table it refers to; it comes and goes with the key. */
+extern bool tess_ddl_is_to_partition(const FormData_pg_constraint *constraint);
 
 /* ddl_text.c */
 

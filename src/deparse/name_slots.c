@@ -201,12 +201,15 @@ names_walker(Node *node, NamesContext *context)
 			/* others hold names that are no tables, or options */
 			if (definition != NULL &&
 				(IsA(definition, Constraint) || IsA(definition, ColumnDef) ||
+				 IsA(definition, PartitionCmd) ||
 				 ((AlterTableCmd *) node)->subtype == AT_ColumnDefault))
 				return names_walker(definition, context);
 			return false;
 		}
 		case T_Constraint:
 			return constraint_walker((Constraint *) node, context);
+		case T_PartitionCmd:
+			return names_walker((Node *) ((PartitionCmd *) node)->name, context);
 		case T_StatsElem:
 			return names_walker(((StatsElem *) node)->expr, context);
 		default:

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -562,6 +563,15 @@ normalize_query(NormalizeState *state, Query *query)
 	}
 }
 
+/* See deparse.h. */
+bool
+tess_is_folded(const RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION && !rte->inh &&
+		   rte->relkind == RELKIND_RELATION &&
+		   get_rel_relkind(rte->relid) == RELKIND_PARTITIONED_TABLE;
+}
+
 static bool
 check_entry(NormalizeState *state, RangeTblEntry *rte)
 {
@@ -569,9 +579,12 @@ check_entry(NormalizeState *state, RangeTblEntry *rte)
 		return refuse(state, "row security has to be kept");
 	if (rte->rtekind == RTE_NAMEDTUPLESTORE)
 		return refuse(state, "it reads a trigger's transition table");
-	if (rte->rtekind == RTE_RELATION)
-		return note_role(state, rte);
-	return false;
+	if (rte->rtekind != RTE_RELATION)
+		return false;
+	/* what core is to take for a plain table (see fragment/partitions.c) */
+	if (tess_is_folded(rte))
+		rte->inh = true;
+	return note_role(state, rte);
 }
 
 static bool

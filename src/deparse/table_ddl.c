@@ -298,9 +298,18 @@ add_create_table(TessDdl *ddl)
 		separator = ", ";
 	}
 	write_checks(ddl, separator);
-	appendStringInfo(&ddl->text, ") USING %s",
-					 quote_identifier(get_am_name(ddl->rel->rd_rel->relam)));
-	write_storage_options(ddl);
+	if (ddl->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		appendStringInfo(&ddl->text, ") PARTITION BY %s",
+						 TextDatumGetCString(
+							 DirectFunctionCall1(pg_get_partkeydef,
+												 ObjectIdGetDatum(RelationGetRelid(
+													 ddl->rel)))));
+	else
+	{
+		appendStringInfo(&ddl->text, ") USING %s",
+						 quote_identifier(get_am_name(ddl->rel->rd_rel->relam)));
+		write_storage_options(ddl);
+	}
 
 	/* types and expressions may name row types: cut as a whole */
 	appendStringInfo(&sql, "CREATE %sTABLE %s (%s",

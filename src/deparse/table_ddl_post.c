@@ -89,6 +89,8 @@ constraint_is_kept(TessDdl *ddl, const FormData_pg_constraint *constraint)
 			tess_ddl_check_condition(constraint->oid);
 			return true;
 		case CONSTRAINT_FOREIGN:
+			if (tess_ddl_is_to_partition(constraint))
+				return false;
 			if (constraint->confrelid == RelationGetRelid(ddl->rel))
 				return true;
 			other = tess_meta_table(constraint->confrelid);
@@ -104,12 +106,18 @@ constraint_is_kept(TessDdl *ddl, const FormData_pg_constraint *constraint)
 	}
 }
 
-/* A CHECK that holds for all rows has been made with the table. */
+/* A CHECK that holds for all rows has been made with the table; foreign keys of
+ * partitions wait for the tables around them. */
 static bool
 constraint_is_wanted(TessDdl *ddl, const FormData_pg_constraint *constraint)
 {
-	return constraint_is_kept(ddl, constraint) &&
-		   (constraint->contype != CONSTRAINT_CHECK || !constraint->convalidated);
+	if (constraint->contype == CONSTRAINT_CHECK && constraint->convalidated)
+		return false;
+	if (constraint->contype == CONSTRAINT_FOREIGN &&
+		(ddl->rel->rd_rel->relispartition ||
+		 ddl->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE))
+		return false;
+	return constraint_is_kept(ddl, constraint);
 }
 
 /* Calls a function for each constraint of the table, by name. */

@@ -93,7 +93,8 @@ fill_slot(CustomScanState *node, Index relid, Datum whole_row)
 		else if (var->varattno == 0)
 			slot->tts_values[i] = PointerGetDatum(header);
 		else if (var->varattno == TableOidAttributeNumber &&
-				 node->ss.ss_currentRelation != NULL)
+				 node->ss.ss_currentRelation != NULL &&
+				 node->ss.ss_currentRelation->rd_rel->relkind == RELKIND_RELATION)
 			slot->tts_values[i] = ObjectIdGetDatum(
 				RelationGetRelid(node->ss.ss_currentRelation));
 		else

@@ -480,6 +480,10 @@ extern const TessWrite *tess_followers_write(const TessFollowers *followers);
 extern void tess_followers_move(TessFollowers *followers);
 extern void tess_refuse_move(Oid table, Oid hidden_from) pg_attribute_noreturn();
 
+/* seen_rows.c */
+extern bool tess_row_is_seen(struct HTAB **seen, MemoryContext context,
+							 int shard_index, Oid partition, ItemPointer ctid);
+
 /* scan_node.c, modify_node.c, repeat_node.c -------------------------------- */
 extern const CustomScanMethods tess_scan_methods;
 extern const CustomScanMethods tess_modify_methods;

@@ -25,20 +25,6 @@
 /* So many rows go as parameters of statements before others are worth a COPY. */
 #define ROWS_BEFORE_COPY 1000
 
-/* Rows of a child that were there already, as bits of 64 row numbers. */
-typedef struct SeenKey
-{
-	int32 shard_index;
-	BlockNumber block;
-	uint32 chunk; /* offset / 64 */
-} SeenKey;
-
-typedef struct SeenRows
-{
-	SeenKey key;
-	uint64 offsets;
-} SeenRows;
-
 typedef struct TesseraModifyState
 {
 	CustomScanState css;
@@ -169,38 +155,6 @@ collect_row(void *owner, const TessReturned *returned)
 	tess_returned_put(state->returned, returned);
 }
 
-/* True if this row of a shard was found before. */
-static bool
-is_seen(TesseraModifyState *state, int shard_index, ItemPointer ctid)
-{
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(ctid);
-	uint64 bit = UINT64CONST(1) << (offset % 64);
-	SeenKey key;
-	SeenRows *entry;
-	bool found;
-
-	if (state->seen == NULL)
-	{
-		HASHCTL control = {0};
-
-		control.keysize = sizeof(SeenKey);
-		control.entrysize = sizeof(SeenRows);
-		control.hcxt = state->css.ss.ps.state->es_query_cxt;
-		state->seen = hash_create("tessera rows found", 256, &control,
-								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	key.shard_index = shard_index;
-	key.block = ItemPointerGetBlockNumberNoCheck(ctid);
-	key.chunk = offset / 64;
-	entry = hash_search(state->seen, &key, HASH_ENTER, &found);
-	if (!found)
-		entry->offsets = 0;
-	else if (entry->offsets & bit)
-		return true;
-	entry->offsets |= bit;
-	return false;
-}
-
 /* The action of MERGE that a row of the child is for; -1: no MERGE. */
 static int
 action_of(const TesseraModifyState *state, TupleTableSlot *slot)
@@ -211,6 +165,18 @@ action_of(const TesseraModifyState *state, TupleTableSlot *slot)
 		return -1;
 	return DatumGetInt32(
 		slot_getattr(slot, state->spec->action_position + 1, &isnull));
+}
+
+/* The partition a row was found in, where the target has some. */
+static Oid
+partition_of(const TesseraModifyState *state, TupleTableSlot *slot)
+{
+	bool isnull;
+
+	if (state->spec->partition_position < 0)
+		return InvalidOid;
+	return DatumGetObjectId(
+		slot_getattr(slot, state->spec->partition_position + 1, &isnull));
 }
 
 /* The shard a row was found in; -1: none was found. */
@@ -248,7 +214,9 @@ is_wanted(TesseraModifyState *state, TupleTableSlot *slot)
 	ctid = slot_getattr(slot, 2, &isnull);
 	if (shard_index < 0 || isnull)
 		return action > 0; /* else the nullable side of an outer join */
-	if (!is_seen(state, shard_index, (ItemPointer) DatumGetPointer(ctid)))
+	if (!tess_row_is_seen(&state->seen, state->css.ss.ps.state->es_query_cxt,
+						  shard_index, partition_of(state, slot),
+						  (ItemPointer) DatumGetPointer(ctid)))
 		return true;
 	if (action > 0)
 		ereport(ERROR,

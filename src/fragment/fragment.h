@@ -67,6 +67,11 @@ extern void tess_mark_early(RangeTblEntry *rte);
 extern bool tess_mark_is_early(const RangeTblEntry *rte);
 extern bool tess_mark_is_contested(const RangeTblEntry *rte);
 
+/* partitions.c: makes partitioned tables of ours in a tree look to core like plain
+ * ones, where nothing asks for the partition of a row.  Errors with 0A000 if
+ * that is asked of a table that the statement changes. */
+extern void tess_fold_partitions(const TessSurvey *survey, Query *query);
+
 /* inherited.c: functions that read under the statement's own snapshot. */
 extern bool tess_calls_inheriting(Query *query);
 extern void tess_mark_inheriting(PlannedStmt *stmt);

@@ -187,7 +187,7 @@ tess_triggers_create(Oid relation, const List *triggers)
 		const Trigger *trigger = find_trigger(rel, lfirst_oid(cell));
 		Oid function;
 
-		if (trigger == NULL || !is_in_shards(trigger))
+		if (trigger == NULL || !is_in_shards(trigger) || trigger->tgisclone)
 			continue;
 		function = trigger->tgfoid;
 		for_each_dependence(TriggerRelationId, trigger->tgoid, true,

@@ -94,6 +94,8 @@ typedef struct TessTable
 						  * that are sent, or none */
 	bool alters_updates; /* ... BEFORE UPDATE */
 	bool alters_deletes; /* ... BEFORE DELETE */
+
+	bool is_partitioned; /* its rows are in partitions, each a table of its own */
 } TessTable;
 
 /* A function or procedure that runs in the shard of its key. */

@@ -8,6 +8,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/pg_class.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
@@ -369,6 +370,8 @@ tess_meta_build_table(Oid oid, bool *is_gone)
 	table->made_by = row->made_by;
 	table->schema = get_namespace_name(RelationGetNamespace(relation));
 	table->name = pstrdup(RelationGetRelationName(relation));
+	table->is_partitioned = relation->rd_rel->relkind ==
+							RELKIND_PARTITIONED_TABLE;
 	if (row->kind == TESS_DISTRIBUTED)
 	{
 		fill_key(table, relation, row);

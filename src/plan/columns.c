@@ -10,10 +10,12 @@
 
 #include "access/relation.h"
 #include "access/sysattr.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "plan/plan_internal.h"
@@ -110,6 +112,22 @@ node_ctid(TessColumns *columns)
 					   InvalidOid);
 }
 
+static bool
+is_partition(const TessColumns *columns, const Var *var)
+{
+	return var->varattno == TESS_PARTITION_ATTRIBUTE &&
+		   get_rel_relkind(columns->relation) == RELKIND_PARTITIONED_TABLE;
+}
+
+/* The number of a hidden column in the stand-in entry; 0: it is none. */
+static AttrNumber
+stand_in_column(const Var *var)
+{
+	if (is_shard_index(var))
+		return 1;
+	return is_shard_ctid(var) ? 2 : 0;
+}
+
 /* The column of the scan's tuple that is this Var of our varno, or NULL. */
 static TargetEntry *
 scan_column(const TessColumns *columns, const Var *var)
@@ -164,6 +182,9 @@ tess_columns_add_var(TessColumns *columns, const Var *var)
 		columns->ctid_column = node_ctid(columns);
 		source = TESS_FROM_CTID;
 	}
+	else if (is_partition(columns, var))
+		source = node_column(columns, TableOidAttributeNumber, OIDOID, -1,
+							 InvalidOid);
 	else if (var->varattno == TableOidAttributeNumber)
 		source = TESS_FROM_TABLEOID;
 	else if (var->varattno == InvalidAttrNumber)
@@ -279,7 +300,7 @@ tess_columns_name_shards(PlannedStmt *stmt, const List *scans)
 
 			Var *var = (Var *) tle->expr;
 
-			if (!IsA(var, Var) || (!is_shard_index(var) && !is_shard_ctid(var)))
+			if (!IsA(var, Var) || stand_in_column(var) == 0)
 				continue;
 			if (rte == NULL)
 			{
@@ -291,8 +312,8 @@ tess_columns_name_shards(PlannedStmt *stmt, const List *scans)
 				stmt->rtable = lappend(stmt->rtable, rte);
 			}
 			tle->expr = (Expr *) makeVar(list_length(stmt->rtable),
-										 is_shard_index(var) ? 1 : 2,
-										 var->vartype, -1, InvalidOid, 0);
+										 stand_in_column(var), var->vartype, -1,
+										 InvalidOid, 0);
 		}
 	}
 }

@@ -26,15 +26,27 @@
 
 /* The hidden columns, which every row has first. */
 List *
-tess_hidden_columns(Index target)
+tess_hidden_columns(const TessTable *table, Index target)
 {
+	List *columns;
 	Var *shard = makeVar(target, TESS_SHARD_INDEX_ATTRIBUTE, INT4OID, -1,
 						 InvalidOid, 0);
 	Var *ctid = makeVar(target, TESS_SHARD_CTID_ATTRIBUTE, TIDOID, -1,
 						InvalidOid, 0);
 
-	return list_make2(makeTargetEntry((Expr *) shard, 1, pstrdup("shard"), false),
-					  makeTargetEntry((Expr *) ctid, 2, pstrdup("ctid"), false));
+	columns = list_make2(makeTargetEntry((Expr *) shard, 1, pstrdup("shard"),
+										 false),
+						 makeTargetEntry((Expr *) ctid, 2, pstrdup("ctid"),
+										 false));
+	if (table->is_partitioned)
+	{
+		Var *partition = makeVar(target, TESS_PARTITION_ATTRIBUTE, OIDOID, -1,
+								 InvalidOid, 0);
+
+		columns = lappend(columns, makeTargetEntry((Expr *) partition, 3,
+												   pstrdup("partition"), false));
+	}
+	return columns;
 }
 
 /* The entry that assigns to a column, or NULL. */
@@ -150,7 +162,7 @@ source_target_list(TessJob *job, List *target_list, TessAssigned *assigned,
 				   List **old_positions)
 {
 	Query *parse = job->parse;
-	List *tlist = tess_hidden_columns(parse->resultRelation);
+	List *tlist = tess_hidden_columns(job->survey->target, parse->resultRelation);
 	List *junk = NIL;
 	ListCell *cell;
 
@@ -231,6 +243,8 @@ tess_apply_source(TessJob *job)
 	List *old_positions = NIL;
 	Query *source;
 
+	if (job->changes_key)
+		tess_refuse_partitioned(table);
 	source = source_query(job, &assigned, &old_positions);
 	if (parse->commandType == CMD_DELETE)
 		spec->writes = list_make1(tess_write_delete(table, columns));
@@ -240,6 +254,8 @@ tess_apply_source(TessJob *job)
 		spec->writes = list_make1(tess_write_update(table, assigned.columns,
 													assigned.positions, columns));
 	spec->finds_rows = true;
+	if (table->is_partitioned)
+		spec->partition_position = TESS_PARTITION_POSITION;
 	spec->has_returning = tess_wants_rows(parse);
 	tess_policies_describe(job, spec, columns, assigned.all_columns,
 						   assigned.all_positions);

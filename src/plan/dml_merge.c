@@ -368,7 +368,7 @@ static Query *
 inner_query(Merge *merge)
 {
 	Query *inner = copyObject(merge->job->parse);
-	List *tlist = tess_hidden_columns(merge->target);
+	List *tlist = tess_hidden_columns(merge->table, merge->target);
 	Index depth = 0;
 	ListCell *cell;
 
@@ -440,6 +440,7 @@ tess_merge_source(TessJob *job)
 	TessColumns *columns = tess_returning_columns(job);
 	Merge merge = {job, job->survey->target, job->parse->resultRelation};
 
+	tess_refuse_partitioned(merge.table);
 	/* first columns of both levels are the same */
 	merge.tlist = list_make3(makeTargetEntry((Expr *) makeVar(1, 1, INT4OID, -1,
 															  InvalidOid, 0),

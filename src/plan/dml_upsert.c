@@ -248,7 +248,7 @@ scan_columns(const Upsert *upsert)
 		add_kept(columns, lfirst_int(cell));
 	foreach(cell, tess_policy_columns(upsert->job->parse))
 		add_kept(columns, lfirst_int(cell));
-	foreach(cell, tess_hidden_columns(columns->varno))
+	foreach(cell, tess_hidden_columns(upsert->table, columns->varno))
 		tess_columns_add_var(columns,
 							 (Var *) lfirst_node(TargetEntry, cell)->expr);
 	foreach(cell, pull_vars_of_level((Node *) exprs, 0))
@@ -394,6 +394,11 @@ tess_upsert_source(TessJob *job, Query *source, const TessWrite *row)
 	{
 		job->reason = _(
 			"BEFORE triggers of the table may make other rows of those that conflict.");
+		return NULL;
+	}
+	if (upsert.table->is_partitioned)
+	{
+		job->reason = _("Rows that conflict are in partitions of the table.");
 		return NULL;
 	}
 	if (!find_key(&upsert))

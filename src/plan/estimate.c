@@ -11,6 +11,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/plancat.h"
@@ -69,10 +70,11 @@ read_class(Oid relation, Estimate *estimate)
 	return is_known;
 }
 
+/* relation has the same columns, and is locked. */
 static void
-take_default(const TessTable *table, Estimate *estimate)
+take_default(const TessTable *table, Oid relation, Estimate *estimate)
 {
-	int32 width = get_relation_data_width(table->relation, NULL);
+	int32 width = get_relation_data_width(relation, NULL);
 	Size row_bytes = MAXALIGN(width) + MAXALIGN(SizeofHeapTupleHeader) +
 					 sizeof(ItemIdData);
 	double page_rows = (BLCKSZ - SizeOfPageHeaderData) / row_bytes;
@@ -86,7 +88,7 @@ take_default(const TessTable *table, Estimate *estimate)
  * for one that was not: it has most likely been filled since.
  */
 static void
-estimate_table(const TessTable *table, Estimate *estimate)
+estimate_plain(const TessTable *table, Oid relation, Estimate *estimate)
 {
 	*estimate = (Estimate){0};
 	if (read_class(table->relation, estimate))
@@ -97,7 +99,36 @@ estimate_table(const TessTable *table, Estimate *estimate)
 		estimate->pages = table->known_pages;
 	}
 	else
-		take_default(table, estimate);
+		take_default(table, relation, estimate);
+}
+
+/* A partitioned table is as large as its partitions together. */
+static void
+estimate_table(const TessTable *table, Estimate *estimate)
+{
+	double visible_pages = 0;
+	ListCell *cell;
+
+	if (!table->is_partitioned)
+	{
+		estimate_plain(table, table->relation, estimate);
+		return;
+	}
+	*estimate = (Estimate){0};
+	foreach(cell, find_all_inheritors(table->relation, NoLock, NULL))
+	{
+		const TessTable *partition = tess_meta_table(lfirst_oid(cell));
+		Estimate part;
+
+		if (partition == NULL || partition->is_partitioned)
+			continue;
+		estimate_plain(partition, table->relation, &part);
+		estimate->rows += part.rows;
+		estimate->pages += part.pages;
+		visible_pages += part.pages * part.visible_fraction;
+	}
+	if (estimate->pages > 0)
+		estimate->visible_fraction = visible_pages / estimate->pages;
 }
 
 /*

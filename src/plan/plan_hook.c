@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
 #include "optimizer/planner.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -221,6 +223,7 @@ plan_in_frame(TessJob *job)
 	{
 		bool inherits = tess_calls_inheriting(job->parse);
 
+		tess_fold_partitions(job->survey, job->parse);
 		stmt = plan_ours(job);
 		if (stmt == NULL)
 			return NULL;
@@ -275,6 +278,24 @@ tess_plan_note_altered(Oid relation)
 	return before;
 }
 
+/* A table, or a partition of one, that is being altered. */
+static bool
+is_altered(Oid relation)
+{
+	return relation == altered ||
+		   (get_rel_relispartition(relation) &&
+			list_member_oid(get_partition_ancestors(relation), altered));
+}
+
+/* A user could write such an alias, but hardly ONLY with it. */
+static bool
+is_side_of_check(const RangeTblEntry *rte, const char *name)
+{
+	return rte->rtekind == RTE_RELATION && rte->alias != NULL &&
+		   strcmp(rte->alias->aliasname, name) == 0 &&
+		   (!rte->inh || rte->relkind == RELKIND_PARTITIONED_TABLE);
+}
+
 /*
  * Core looks for rows that violate a foreign key of, or to, the shell that it
  * alters (see RI_Initial_Check).  The shards are not altered yet, and will look
@@ -292,9 +313,8 @@ is_check_of_altered(const Query *query)
 		return false;
 	fk = linitial_node(RangeTblEntry, query->rtable);
 	pk = lsecond_node(RangeTblEntry, query->rtable);
-	if (fk->alias == NULL || strcmp(fk->alias->aliasname, "fk") != 0 ||
-		fk->inh || pk->alias == NULL || strcmp(pk->alias->aliasname, "pk") != 0 ||
-		pk->inh || (fk->relid != altered && pk->relid != altered))
+	if (!is_side_of_check(fk, "fk") || !is_side_of_check(pk, "pk") ||
+		(!is_altered(fk->relid) && !is_altered(pk->relid)))
 		return false;
 	table = tess_meta_table(fk->relid);
 	return table != NULL && table->kind == TESS_DISTRIBUTED;

@@ -23,6 +23,7 @@ extern void tess_refuse_unsupported(TessJob *job);
 extern bool tess_must_repeat(TessJob *job);
 /* True if a SET list assigns to what a foreign key may refer to. */
 extern bool tess_assigns_referenced(List *target_list, Oid relation);
+extern void tess_refuse_partitioned(const TessTable *table);
 extern void tess_refuse_target(TessJob *job, const char *hint)
 	pg_attribute_noreturn();
 
@@ -188,7 +189,7 @@ extern List *tess_write_move(const TessTable *table, const TessAssigned *assigne
 extern void tess_ask_for_rows(Query *query);
 
 /* dml_apply.c: shard and ctid, and SET lists of whole rows. */
-extern List *tess_hidden_columns(Index target);
+extern List *tess_hidden_columns(const TessTable *table, Index target);
 extern TargetEntry *tess_assignment_to(List *target_list, AttrNumber attno);
 extern List *tess_whole_row_assignments(Oid relation, Index target,
 										List *target_list);
@@ -453,5 +454,11 @@ extern void tess_relation_scan_init(void);
 #define TESS_SHARD_INDEX_ATTRIBUTE MaxCommandIdAttributeNumber
 /* And one of type tid is the row's ctid in its shard, as no user sees it. */
 #define TESS_SHARD_CTID_ATTRIBUTE MinCommandIdAttributeNumber
+
+/* Of a partitioned table, this is the row's partition, by its OID in the shard: where
+ * a user asks for it, the table is none of the plan's (fragment/partitions.c).  The
+ * child of a change by row has it after shard and ctid. */
+#define TESS_PARTITION_ATTRIBUTE TableOidAttributeNumber
+#define TESS_PARTITION_POSITION 2
 
 #endif

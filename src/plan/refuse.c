@@ -156,6 +156,22 @@ tess_refuse_unsupported(TessJob *job)
 	refuse_referenced(job);
 }
 
+/* Rows of partitions would have to be found again in another statement, or be
+ * marked as moved, which is not done for them. */
+void
+tess_refuse_partitioned(const TessTable *table)
+{
+	if (table->is_partitioned)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("this statement cannot change partitioned table \"%s\"",
+						table->name),
+				 errdetail(
+					 "It may give rows another distribution key, or has to compute changes of single rows outside of their shards."),
+				 errhint(
+					 "Name the rows by their key, or change a partition itself.")));
+}
+
 /* Raises 0A000: no strategy could plan this change of our table. */
 void
 tess_refuse_target(TessJob *job, const char *hint)

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/sysattr.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
@@ -62,7 +63,7 @@ set_relation_info(PlannerInfo *root, Oid relation, bool inhparent,
 
 	if (next_get_relation_info)
 		next_get_relation_info(root, relation, inhparent, rel);
-	table = distributed_table(relation);
+	table = inhparent ? NULL : distributed_table(relation);
 	if (table != NULL)
 		tess_estimate_relation(table, rel);
 }
@@ -165,7 +166,8 @@ set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		return;
 	if (tess_fragment_of(rte) != NULL)
 		tess_fragment_set_paths(root, rel, tess_fragment_of(rte));
-	if (rte->rtekind != RTE_RELATION)
+	/* partitions that core has found are scanned one by one */
+	if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_PARTITIONED_TABLE)
 		return;
 	table = distributed_table(rte->relid);
 	if (table == NULL)

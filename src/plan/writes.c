@@ -32,6 +32,15 @@ add_parameter(TessWrite *write, int position, Oid type)
 							   makeString(psprintf("::%s", name)));
 }
 
+/* Rows of one shard are told apart by ctid, and partition if there are some. */
+static void
+add_address(TessWrite *write, const TessTable *table)
+{
+	add_parameter(write, CTID_POSITION, TIDOID);
+	if (table->is_partitioned)
+		add_parameter(write, TESS_PARTITION_POSITION, OIDOID);
+}
+
 static void
 add_values(TessWrite *write, const TessTable *table, List *columns,
 		   List *positions)
@@ -91,10 +100,13 @@ by_ctid_tail(const TessWrite *write, const TessTable *table,
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, ") AS v (%sc", write->returns ? "n, " : "");
+	appendStringInfo(&text, ") AS v (%sc%s", write->returns ? "n, " : "",
+					 table->is_partitioned ? ", o" : "");
 	for (int i = 1; i <= list_length(write->columns); i++)
 		appendStringInfo(&text, ", v%d", i);
 	appendStringInfoString(&text, ") WHERE t.ctid = v.c");
+	if (table->is_partitioned)
+		appendStringInfoString(&text, " AND t.tableoid = v.o");
 	append_returning(&text, table, returning, "v.n");
 	return list_make1(makeString(text.data));
 }
@@ -117,7 +129,7 @@ tess_write_update(const TessTable *table, List *columns, List *positions,
 	ListCell *cell;
 
 	write->returns = returns_rows(returning);
-	add_parameter(write, CTID_POSITION, TIDOID);
+	add_address(write, table);
 	add_values(write, table, columns, positions);
 
 	initStringInfo(&set);
@@ -140,7 +152,7 @@ tess_write_delete(const TessTable *table, const TessColumns *returning)
 	TessWrite *write = tess_write_make(CMD_DELETE);
 
 	write->returns = returns_rows(returning);
-	add_parameter(write, CTID_POSITION, TIDOID);
+	add_address(write, table);
 	write->head = name_template("DELETE FROM ", table, " AS t USING (VALUES ");
 	write->tail = by_ctid_tail(write, table, returning);
 	return write;

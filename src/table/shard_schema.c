@@ -18,6 +18,7 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
@@ -471,11 +472,16 @@ lock_table_to_drop(const char *name, Oid namespace, Oid source, bool as_caller)
 		Oid relation = get_relname_relid(name, namespace);
 
 		if (!OidIsValid(relation) ||
-			get_rel_relkind(relation) != RELKIND_RELATION)
+			(get_rel_relkind(relation) != RELKIND_RELATION &&
+			 get_rel_relkind(relation) != RELKIND_PARTITIONED_TABLE))
 			return InvalidOid;
 		if (as_caller && !pg_class_ownercheck(relation, GetUserId()) &&
 			!(OidIsValid(source) && pg_namespace_ownercheck(source, GetUserId())))
 			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+		/* PostgreSQL wants the partitioned table as well, and first */
+		if (get_rel_relispartition(relation))
+			LockRelationOid(get_partition_parent(relation, true),
+							AccessExclusiveLock);
 		LockRelationOid(relation, AccessExclusiveLock);
 		if (get_relname_relid(name, namespace) == relation)
 			return relation;

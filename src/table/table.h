@@ -20,6 +20,17 @@ extern void tess_table_drop_shards(Oid relation, const char *schema,
 /* Brings all reference tables to a new node, with rows, in this transaction. */
 extern void tess_table_copy_references(int32 node_id);
 
+/* table_partition.c: OIDs of a table and of all its partitions, of all levels, each
+ * before its own; locked so. */
+extern List *tess_table_tree(Oid relation, LOCKMODE lockmode);
+/* True for two of one such tree. */
+extern bool tess_table_are_kin(Oid relation, Oid other);
+
+/* table_distribute.c: a partition that a distributed table has got, with all
+ * that are its own and their rows, is distributed as that table is.  Errors with
+ * 0A000 if it cannot be. */
+extern void tess_table_distribute_partition(Oid partition);
+
 /* Keeps writers away from all reference tables until commit (ShareLock): who
  * comes then sees the nodes as this transaction leaves them. */
 extern void tess_table_lock_references(void);

@@ -13,6 +13,7 @@
 #include "catalog/dependency.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
@@ -30,9 +31,9 @@
 #include "base/base.h"
 #include "table/table_internal.h"
 
-static void check_relkind(Relation rel);
+static void check_relkind(Relation rel, TessTableKind kind);
 static void check_persistence(Relation rel);
-static void check_hierarchy(Relation rel);
+static void check_hierarchy(Relation rel, bool with_parent);
 static void check_attachments(Relation rel);
 static void check_schema(Relation rel);
 static void check_subscription(Relation rel);
@@ -74,9 +75,10 @@ tess_table_open_owned(Oid relation)
 	return rel;
 }
 
-/* Errors unless rel is an ordinary local table that Tessera can take over. */
+/* Errors unless rel is a local table that Tessera can take over; with_parent: with
+ * the partitioned table that it may be a partition of. */
 void
-tess_table_check_candidate(Relation rel)
+tess_table_check_candidate(Relation rel, TessTableKind kind, bool with_parent)
 {
 	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
 
@@ -89,10 +91,10 @@ tess_table_check_candidate(Relation rel)
 					 : errmsg("table \"%s\" is distributed already", table->name),
 				 errhint(
 					 "Use tessera.undistribute_table() first to change how it is distributed.")));
-	check_relkind(rel);
+	check_relkind(rel, kind);
 	check_schema(rel);
 	check_persistence(rel);
-	check_hierarchy(rel);
+	check_hierarchy(rel, with_parent);
 	check_attachments(rel);
 	check_subscription(rel);
 	CheckTableNotInUse(rel, "distribute");
@@ -115,7 +117,7 @@ tess_table_check_published(Relation rel)
 }
 
 static void
-check_relkind(Relation rel)
+check_relkind(Relation rel, TessTableKind kind)
 {
 	const char *name = RelationGetRelationName(rel);
 
@@ -124,11 +126,14 @@ check_relkind(Relation rel)
 		case RELKIND_RELATION:
 			return;
 		case RELKIND_PARTITIONED_TABLE:
+			if (kind == TESS_DISTRIBUTED)
+				return;
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot distribute partitioned table \"%s\"", name),
+					 errmsg("cannot make partitioned table \"%s\" a reference table",
+							name),
 					 errhint(
-						 "Distribute an ordinary table: its shards are partitions of a kind.")));
+						 "Distribute it, or copy its rows into an ordinary table.")));
 			break;
 		case RELKIND_VIEW:
 		case RELKIND_MATVIEW:
@@ -201,16 +206,21 @@ check_persistence(Relation rel)
 }
 
 static void
-check_hierarchy(Relation rel)
+check_hierarchy(Relation rel, bool with_parent)
 {
 	const char *name = RelationGetRelationName(rel);
+	Oid relation = RelationGetRelid(rel);
 
-	if (rel->rd_rel->relispartition)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("cannot distribute partition \"%s\"", name),
-						errhint("Detach it from its partitioned table first.")));
-	if (has_superclass(RelationGetRelid(rel)) ||
-		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+	if (rel->rd_rel->relispartition && !with_parent)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot distribute partition \"%s\" by itself", name),
+				 errhint("Distribute partitioned table \"%s\", or detach the partition first.",
+						 get_rel_name(
+							 linitial_oid(get_partition_ancestors(relation))))));
+	if ((!rel->rd_rel->relispartition && has_superclass(relation)) ||
+		(rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE &&
+		 find_inheritance_children(relation, NoLock) != NIL))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot distribute table \"%s\", which takes part in inheritance",

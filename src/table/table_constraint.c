@@ -337,10 +337,11 @@ tess_table_notice_referrers(Relation rel)
 						   RelationGetRelationName(rel))));
 }
 
-/* Errors if shards have foreign keys to the table (55000).  to_references
- * says whether reference tables count as well. */
+/* Errors if shards have foreign keys to the table (55000), but for those of the
+ * tables in among (OIDs).  to_references says whether reference tables count as
+ * well. */
 void
-tess_table_check_unreferenced(Relation rel, bool to_references)
+tess_table_check_unreferenced(Relation rel, const List *among, bool to_references)
 {
 	ListCell *lc;
 
@@ -348,7 +349,7 @@ tess_table_check_unreferenced(Relation rel, bool to_references)
 	{
 		const TessTable *referrer = tess_meta_table(lfirst_oid(lc));
 
-		if (referrer != NULL &&
+		if (referrer != NULL && !list_member_oid(among, lfirst_oid(lc)) &&
 			(to_references || referrer->kind == TESS_DISTRIBUTED))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -9,7 +9,9 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -26,9 +28,12 @@
 #include "table/table_internal.h"
 
 static TessStrategy strategy_by_name(const char *name);
-static void distribute(TessTableRequest *request);
+static void distribute(List *members);
 static void add_needed_objects(TessWork *work, Oid relation);
-static uint64 build(Relation rel, TessWork *work, bool as_reference);
+static uint64 build(List *members, TessWork *work, bool as_reference);
+static uint64 send_rows(List *members);
+static void join_partitions(const List *members, TessWork *work);
+static void empty_shells(const List *members);
 
 PG_FUNCTION_INFO_V1(tess_table_distribute);
 PG_FUNCTION_INFO_V1(tess_table_replicate);
@@ -59,13 +64,23 @@ tess_table_distribute(PG_FUNCTION_ARGS)
 						 "It must be between 1 and 64000; NULL takes tessera.shard_count.")));
 	}
 	request.rel = tess_table_open_owned(tess_argument_relation(fcinfo, 0));
-	tess_table_check_candidate(request.rel);
-	tess_table_check_published(request.rel);
-	tess_table_check_triggers(request.rel, TESS_DISTRIBUTED);
-	tess_table_resolve_key(&request);
-	distribute(&request);
-	relation_close(request.rel, NoLock);
+	distribute(tess_table_members(&request));
 	PG_RETURN_VOID();
+}
+
+/* See table.h. */
+void
+tess_table_distribute_partition(Oid partition)
+{
+	const TessTable *table = tess_meta_table(
+		get_partition_parent(partition, false));
+	TessTableRequest request = {0};
+
+	request.key = get_attname(table->relation, table->key_attnum, false);
+	request.strategy = table->group->strategy;
+	request.colocation_id = table->group->colocation_id;
+	request.rel = table_open(partition, AccessExclusiveLock);
+	distribute(tess_table_members(&request));
 }
 
 static TessStrategy
@@ -82,46 +97,72 @@ strategy_by_name(const char *name)
 					errhint("Use 'hash'.")));
 }
 
+/* Writes the table into the catalogs. */
 static void
-distribute(TessTableRequest *request)
+join_group(const TessTableRequest *member, int32 colocation_id)
 {
-	Relation rel = request->rel;
-	Oid relation = RelationGetRelid(rel);
-	char *schema = get_namespace_name(RelationGetNamespace(rel));
 	TessTableRow row = {0};
-	TessStatisticsSize size = {RelationGetNumberOfBlocks(rel)};
+
+	tess_table_check_unique(member);
+	row.relation = RelationGetRelid(member->rel);
+	row.kind = TESS_DISTRIBUTED;
+	row.colocation_id = colocation_id;
+	row.key_column = member->key;
+	tess_cat_table_insert(&row);
+}
+
+/* members: list of TessTableRequest *, a table and its partitions */
+static void
+distribute(List *members)
+{
+	const TessTableRequest *top = linitial(members);
+	int32 colocation_id = 0;
 	TessWork *work;
 	uint64 rows;
+	ListCell *lc;
 
-	tess_table_check_unique(request);
-	row.relation = relation;
-	row.kind = TESS_DISTRIBUTED;
-	row.colocation_id = tess_table_choose_group(request);
-	row.key_column = request->key;
-	tess_table_check_foreign_keys(request, row.colocation_id);
-	tess_cat_table_insert(&row);
-
-	work = tess_work_of_group(row.colocation_id);
-	add_needed_objects(work, relation);
-	tess_work_create_schemas(work, schema);
-	rows = build(rel, work, false);
-	tess_objects_bring_for_table(relation);
-	if (tess_table_group_hook != NULL)
-		tess_table_group_hook(relation, row.colocation_id, true);
-	tess_table_empty_shell(rel);
-	if (rows > 0)
+	foreach(lc, members)
 	{
-		/* the statistics of its columns are still those of all rows */
-		size.rows = rows;
-		tess_statistics_set_size(rel, &size, true);
+		TessTableRequest *member = lfirst(lc);
+
+		/* partitions may be of another schema */
+		if (colocation_id != 0)
+			member->colocation_id = colocation_id;
+		colocation_id = tess_table_choose_group(member);
+		join_group(member, colocation_id);
+	}
+	work = tess_work_of_group(colocation_id);
+	foreach(lc, members)
+	{
+		const TessTableRequest *member = lfirst(lc);
+
+		tess_table_check_foreign_keys(member, colocation_id);
+		add_needed_objects(work, RelationGetRelid(member->rel));
+		tess_work_create_schemas(work, get_namespace_name(
+										   RelationGetNamespace(member->rel)));
+	}
+	rows = build(members, work, false);
+	foreach(lc, members)
+	{
+		Oid relation = RelationGetRelid(
+			((const TessTableRequest *) lfirst(lc))->rel);
+
+		tess_objects_bring_for_table(relation);
+		if (tess_table_group_hook != NULL)
+			tess_table_group_hook(relation, colocation_id, true);
+	}
+	join_partitions(members, work);
+	empty_shells(members);
+	if (rows > 0)
 		ereport(NOTICE,
 				(errmsg_plural("moved " UINT64_FORMAT
 							   " row of table \"%s\" to its shard",
 							   "moved " UINT64_FORMAT
 							   " rows of table \"%s\" to its shards",
-							   rows, rows, RelationGetRelationName(rel))));
-	}
-	tess_table_notice_referrers(rel);
+							   rows, rows, RelationGetRelationName(top->rel))));
+	tess_table_notice_referrers(top->rel);
+	foreach(lc, members)
+		table_close(((const TessTableRequest *) lfirst(lc))->rel, NoLock);
 }
 
 /* What the table needs on other servers.  This one has it. */
@@ -134,31 +175,115 @@ add_needed_objects(TessWork *work, Oid relation)
 		tess_work_add(work, lfirst(lc));
 }
 
-/* Tables, rows, then indexes and constraints; an empty table takes one round
- * trip.  The number of rows. */
+/* Tables, rows, then indexes and constraints; empty tables take one round
+ * trip.  The number of rows, also in each member. */
 static uint64
-build(Relation rel, TessWork *work, bool as_reference)
+build(List *members, TessWork *work, bool as_reference)
 {
-	Oid relation = RelationGetRelid(rel);
+	bool has_rows = false;
 	uint64 rows = 0;
+	ListCell *lc;
 
-	tess_work_add_templates(work,
-							tess_ddl_table_pre_data(relation, as_reference));
-	if (tess_table_has_rows(rel))
+	foreach(lc, members)
+	{
+		const TessTableRequest *member = lfirst(lc);
+		Oid relation = RelationGetRelid(member->rel);
+
+		tess_work_add_templates(work,
+								tess_ddl_table_pre_data(relation, as_reference));
+		has_rows |= tess_table_has_rows(member->rel);
+	}
+	if (has_rows)
 	{
 		tess_work_run(work);
-		rows = tess_table_send_rows(rel, tess_meta_table(relation));
+		rows = send_rows(members);
 	}
-	tess_work_add_templates(work,
-							tess_ddl_table_post_data(relation, as_reference));
+	foreach(lc, members)
+	{
+		Oid relation = RelationGetRelid(
+			((const TessTableRequest *) lfirst(lc))->rel);
+
+		tess_work_add_templates(work, tess_ddl_table_post_data(relation,
+															   as_reference));
+	}
 	tess_work_run(work);
 	return rows;
+}
+
+/* Those of all shells go to the shards; how many. */
+static uint64
+send_rows(List *members)
+{
+	uint64 rows = 0;
+	ListCell *lc;
+
+	foreach(lc, members)
+	{
+		TessTableRequest *member = lfirst(lc);
+		Oid relation = RelationGetRelid(member->rel);
+
+		if (!tess_table_has_rows(member->rel))
+			continue;
+		member->rows = tess_table_send_rows(member->rel,
+											tess_meta_table(relation));
+		rows += member->rows;
+	}
+	return rows;
+}
+
+/*
+ * The partitions are attached in the shards, those of lower levels first; then
+ * come foreign keys, of partitions before those of their tables.  PostgreSQL
+ * looks at all rows of a partition that is attached.
+ */
+static void
+join_partitions(const List *members, TessWork *work)
+{
+	List *attach = NIL;
+	List *keys = NIL;
+
+	for (int i = list_length(members) - 1; i >= 0; i--)
+	{
+		const TessTableRequest *member = list_nth(members, i);
+		Oid relation = RelationGetRelid(member->rel);
+
+		if (member->rel->rd_rel->relispartition)
+			attach = lappend(attach, tess_ddl_attach(relation));
+		if (member->rel->rd_rel->relispartition ||
+			!tess_table_has_heap(member->rel))
+			keys = list_concat(keys, tess_ddl_partition_keys(relation));
+	}
+	tess_work_add_templates(work, attach);
+	tess_work_add_templates(work, keys);
+	tess_work_run(work);
+}
+
+/* The shells are empty now, and known to measure what they did. */
+static void
+empty_shells(const List *members)
+{
+	const ListCell *lc;
+
+	foreach(lc, members)
+	{
+		const TessTableRequest *member = lfirst(lc);
+		TessStatisticsSize size = {0, member->rows};
+
+		if (!tess_table_has_heap(member->rel))
+			continue;
+		size.pages = RelationGetNumberOfBlocks(member->rel);
+		tess_table_empty_shell(member->rel);
+		/* the statistics of its columns are still those of all rows */
+		if (member->rows > 0)
+			tess_statistics_set_size(member->rel, &size, true);
+	}
 }
 
 /* SQL: tessera.create_reference_table() */
 Datum
 tess_table_replicate(PG_FUNCTION_ARGS)
 {
+	TessTableRequest request = {0};
 	TessTableRow row = {0};
 	TessWork *work;
 	Relation rel;
@@ -166,7 +291,7 @@ tess_table_replicate(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("create_reference_table()");
 	rel = tess_table_open_owned(tess_argument_relation(fcinfo, 0));
-	tess_table_check_candidate(rel);
+	tess_table_check_candidate(rel, TESS_REFERENCE, false);
 	tess_table_check_triggers(rel, TESS_REFERENCE);
 	tess_table_check_reference_keys(rel);
 	row.relation = RelationGetRelid(rel);
@@ -179,7 +304,8 @@ tess_table_replicate(PG_FUNCTION_ARGS)
 
 	work = tess_work_of_nodes(tess_meta_remote_nodes());
 	add_needed_objects(work, row.relation);
-	rows = build(rel, work, true);
+	request.rel = rel;
+	rows = build(list_make1(&request), work, true);
 	tess_objects_bring_for_table(row.relation);
 	if (rel->rd_rel->relrowsecurity && tess_table_group_hook != NULL)
 		tess_table_group_hook(row.relation, 0, true);

@@ -53,7 +53,9 @@ tess_table_choose_group(const TessTableRequest *request)
 	{
 		int32 colocation_id;
 
-		if (strcmp(request->colocate_with, "none") == 0)
+		if (request->colocation_id != 0)
+			colocation_id = request->colocation_id;
+		else if (strcmp(request->colocate_with, "none") == 0)
 			colocation_id = insert_group(request, false);
 		else if (strcmp(request->colocate_with, "default") == 0)
 			colocation_id = find_default_group(request);

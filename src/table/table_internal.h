@@ -14,18 +14,21 @@
 /* What create_distributed_table() was asked for, looked up and checked. */
 typedef struct TessTableRequest
 {
-	Relation rel; /* locked AccessExclusive */
+	Relation rel;		 /* locked AccessExclusive */
+	int32 colocation_id; /* of the table that it is a partition of; 0: none */
 	AttrNumber key_attnum;
 	char *key;
 	TessHasher hasher;
 	TessStrategy strategy;
 	const char *colocate_with; /* "default", "none", or the name of a table */
 	int shard_count;		   /* 0: not given */
+	uint64 rows;			   /* that the table had here */
 } TessTableRequest;
 
 /* table_check.c */
 extern Relation tess_table_open_owned(Oid relation);
-extern void tess_table_check_candidate(Relation rel);
+extern void tess_table_check_candidate(Relation rel, TessTableKind kind,
+									   bool with_parent);
 extern void tess_table_check_published(Relation rel);
 extern void tess_table_resolve_key(TessTableRequest *request);
 
@@ -37,8 +40,14 @@ extern void tess_table_check_unique(const TessTableRequest *request);
 extern void tess_table_check_foreign_keys(const TessTableRequest *request,
 										  int32 colocation_id);
 extern void tess_table_check_reference_keys(Relation rel);
-extern void tess_table_check_unreferenced(Relation rel, bool to_references);
+extern void tess_table_check_unreferenced(Relation rel, const List *among,
+										  bool to_references);
 extern void tess_table_notice_referrers(Relation rel);
+
+/* table_partition.c */
+extern List *tess_table_members(const TessTableRequest *request);
+extern void tess_table_check_indexes(Relation rel);
+extern bool tess_table_has_heap(Relation rel);
 
 /* table_group.c */
 extern int32 tess_table_choose_group(const TessTableRequest *request);

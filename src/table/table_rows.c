@@ -31,7 +31,7 @@ tess_table_has_rows(Relation rel)
 	TableScanDesc scan;
 	bool found;
 
-	if (RelationGetNumberOfBlocks(rel) == 0)
+	if (!tess_table_has_heap(rel) || RelationGetNumberOfBlocks(rel) == 0)
 		return false;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	slot = table_slot_create(rel, NULL);
@@ -100,7 +100,7 @@ scan_into(Relation rel, TessStream *stream)
 void
 tess_table_empty_shell(Relation rel)
 {
-	if (RelationGetNumberOfBlocks(rel) > 0)
+	if (tess_table_has_heap(rel) && RelationGetNumberOfBlocks(rel) > 0)
 		tess_table_renew_files(rel);
 }
 

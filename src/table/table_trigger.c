@@ -82,8 +82,13 @@ check_function(Relation rel, const Trigger *trigger)
 void
 tess_table_check_trigger(Relation rel, const Trigger *trigger, TessTableKind kind)
 {
-	if (trigger->tgisinternal || kind == TESS_REFERENCE)
+	/* what a partition has of its table's triggers has been looked at there */
+	if (trigger->tgisinternal || trigger->tgisclone || kind == TESS_REFERENCE)
 		return;
+	if (rel->rd_rel->relispartition && TRIGGER_FOR_ROW(trigger->tgtype))
+		refuse(rel, trigger,
+			   _("Statements of the partitioned table would not know of it."),
+			   _("Create it on the partitioned table."));
 	if (!TRIGGER_FOR_ROW(trigger->tgtype))
 	{
 		check_statement_trigger(rel, trigger);

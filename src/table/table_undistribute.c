@@ -19,7 +19,9 @@
 #include "catalog/catalog.h"
 #include "table/table_internal.h"
 
-static const TessTable *table_to_undistribute(Relation rel);
+static void check_is_whole(Relation rel);
+static uint64 take_home(Relation rel, const List *tree);
+static const TessTable *table_to_undistribute(Relation rel, const List *tree);
 static void lock_shards(const TessTable *table);
 static void keep_size(Relation rel, uint64 rows);
 static void notice_references(Relation rel);
@@ -34,21 +36,28 @@ Datum
 tess_table_undistribute(PG_FUNCTION_ARGS)
 {
 	Relation rel;
-	const TessTable *table;
-	uint64 rows = 0;
+	List *tree;
+	uint64 rows;
+	ListCell *lc;
 
 	PreventCommandIfReadOnly("undistribute_table()");
 	rel = tess_table_open_owned(tess_argument_relation(fcinfo, 0));
-	table = table_to_undistribute(rel);
-	if (table->kind == TESS_DISTRIBUTED)
+	tree = tess_table_tree(RelationGetRelid(rel), AccessExclusiveLock);
+	check_is_whole(rel);
+	rows = take_home(rel, tree);
+	for_each_from(lc, tree, 1)
 	{
-		/* a restore may have left rows there */
-		tess_table_empty_shell(rel);
-		lock_shards(table);
-		rows = tess_table_fetch_rows(rel, table);
+		Relation partition = relation_open(lfirst_oid(lc), NoLock);
+
+		rows += take_home(partition, tree);
+		relation_close(partition, NoLock);
 	}
-	tess_table_drop_shards(table->relation, table->schema, table->name);
-	keep_size(rel, rows);
+	foreach(lc, tree)
+	{
+		const TessTable *table = tess_meta_table(lfirst_oid(lc));
+
+		tess_table_drop_shards(table->relation, table->schema, table->name);
+	}
 	if (rows > 0)
 		ereport(NOTICE,
 				(errmsg_plural("moved " UINT64_FORMAT
@@ -59,6 +68,38 @@ tess_table_undistribute(PG_FUNCTION_ARGS)
 	notice_references(rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
+}
+
+/* A partition would be of this server while its table is of the nodes. */
+static void
+check_is_whole(Relation rel)
+{
+	if (rel->rd_rel->relispartition && tess_meta_table(RelationGetRelid(rel)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot undistribute partition \"%s\" by itself",
+						RelationGetRelationName(rel)),
+				 errhint(
+					 "Undistribute its partitioned table, or detach the partition first.")));
+}
+
+/* The rows of the table, one of a tree, go into its shell; how many. */
+static uint64
+take_home(Relation rel, const List *tree)
+{
+	const TessTable *table = table_to_undistribute(rel, tree);
+	uint64 rows = 0;
+
+	if (table->kind == TESS_DISTRIBUTED)
+	{
+		/* a restore may have left rows there */
+		tess_table_empty_shell(rel);
+		lock_shards(table);
+		if (tess_table_has_heap(rel))
+			rows = tess_table_fetch_rows(rel, table);
+		keep_size(rel, rows);
+	}
+	return rows;
 }
 
 /* Functions that run in a shard do not lock the shell. */
@@ -91,7 +132,7 @@ keep_size(Relation rel, uint64 rows)
 }
 
 static const TessTable *
-table_to_undistribute(Relation rel)
+table_to_undistribute(Relation rel, const List *tree)
 {
 	const TessTable *table = tess_meta_table(RelationGetRelid(rel));
 
@@ -113,7 +154,7 @@ table_to_undistribute(Relation rel)
 				 errhint(
 					 "Call undistribute_table() in a READ COMMITTED transaction.")));
 	CheckTableNotInUse(rel, "undistribute");
-	tess_table_check_unreferenced(rel, true);
+	tess_table_check_unreferenced(rel, tree, true);
 	return table;
 }
 

@@ -79,6 +79,7 @@ static const Field modify_fields[] =
 	{FIELD(TessModifySpec, writes, FIELD_NODE),
 	 FIELD(TessModifySpec, finds_rows, FIELD_BOOL),
 	 FIELD(TessModifySpec, action_position, FIELD_INT),
+	 FIELD(TessModifySpec, partition_position, FIELD_INT),
 	 FIELD(TessModifySpec, has_returning, FIELD_BOOL),
 	 FIELD(TessModifySpec, reads_first, FIELD_BOOL),
 	 FIELD(TessModifySpec, reads_shards, FIELD_BOOL),
@@ -174,6 +175,7 @@ tess_modify_spec_make(void)
 
 	spec->extensible.extnodename = TESS_MODIFY_SPEC_NAME;
 	spec->action_position = -1;
+	spec->partition_position = -1;
 	return spec;
 }
 

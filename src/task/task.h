@@ -188,6 +188,8 @@ typedef struct TessModifySpec
 	List *writes;		 /* TessWrite *, in the order in which they are sent */
 	bool finds_rows;	 /* see above */
 	int action_position; /* child column (int4): the action of MERGE; or -1 */
+	int partition_position; /* ... (oid): the partition of the row that was found,
+							 * by its OID in the shard; or -1 */
 	bool has_returning;
 	bool reads_first;  /* finish the child before the first write ... */
 	bool reads_shards; /* ... unless its scans leave room for writes */
