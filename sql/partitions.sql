@@ -235,6 +235,7 @@ CALL step('TRUNCATE ONLY events');
 CALL step('TRUNCATE events_rest CASCADE');
 
 -- partitions are created
+SET client_min_messages = notice;
 CALL step('CREATE TABLE events_2022 PARTITION OF events FOR VALUES FROM (''2022-01-01'') TO (''2023-01-01'')');
 CALL step('CREATE TABLE IF NOT EXISTS events_2022 PARTITION OF events FOR VALUES FROM (''2022-01-01'') TO (''2023-01-01'')');
 CALL step('CREATE TABLE events_2023 PARTITION OF events (v DEFAULT ''new'', CONSTRAINT small CHECK (n < 1000), UNIQUE (k, v)) FOR VALUES FROM (''2023-01-01'') TO (''2024-01-01'') PARTITION BY HASH (k)');
@@ -243,6 +244,8 @@ CALL refused('CREATE TABLE bad PARTITION OF events (CHECK (n > 0), UNIQUE (day))
 CALL step('CREATE TABLE bad PARTITION OF events FOR VALUES FROM (''2022-05-01'') TO (''2022-06-01'')');
 CALL step('INSERT INTO events (id, k, day, n) VALUES (1, 1, ''2022-02-02'', 1), (2, 2, ''2023-02-02'', 2), (3, 3, ''2024-02-02'', 3), (4, 4, ''2025-05-05'', 4)');
 CALL step('CREATE TABLE events_2024 PARTITION OF events FOR VALUES FROM (''2024-01-01'') TO (''2025-01-01'')');
+
+SET client_min_messages = warning;
 
 -- rows of the default partition are moved out of it, as pg_partman does it: the
 -- new partition gets them while it is a table of its own

@@ -327,8 +327,12 @@ tess_table_notice_referrers(Relation rel)
 	List *names = NIL;
 	ListCell *lc;
 
+	/* a partition that comes later is referred to by what its table is */
 	foreach(lc, referrers_of(rel))
-		names = lappend(names, get_rel_name(lfirst_oid(lc)));
+	{
+		if (tess_meta_table(lfirst_oid(lc)) == NULL)
+			names = lappend(names, get_rel_name(lfirst_oid(lc)));
+	}
 	if (names != NIL)
 		ereport(NOTICE,
 				(errmsg("foreign keys reference table \"%s\" from %s",

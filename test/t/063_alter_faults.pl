@@ -11,6 +11,11 @@ $cluster->query(q{
 	CREATE TABLE t (k int, n int, v text, PRIMARY KEY (k, n));
 	SELECT tessera.create_reference_table('kinds');
 	SELECT tessera.create_distributed_table('t', 'k', shard_count => 4);
+	CREATE TABLE parts (k int, n int, PRIMARY KEY (k, n)) PARTITION BY LIST (n);
+	CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN (1);
+	CREATE TABLE part_3 (k int NOT NULL, n int NOT NULL);
+	SELECT tessera.create_distributed_table('parts', 'k', shard_count => 4);
+	INSERT INTO part_3 SELECT g, 3 FROM generate_series(1, 50) g;
 	INSERT INTO kinds VALUES (1, 'one');
 	INSERT INTO t SELECT g, 1, 'v' || g FROM generate_series(1, 50) g});
 
@@ -21,8 +26,9 @@ my $describe = q{
 			(SELECT string_agg(concat_ws(',', attname, atttypid::regtype, attnotnull, atthasdef), ';' ORDER BY attnum)
 				FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),
 			(SELECT string_agg(conname || pg_get_constraintdef(o.oid), ';' ORDER BY conname)
-				FROM pg_constraint o WHERE conrelid = c.oid)) AS line
-		FROM pg_class c WHERE relkind IN ('r', 'i') AND relname IN
+				FROM pg_constraint o WHERE conrelid = c.oid),
+			(SELECT inhparent::regclass FROM pg_inherits WHERE inhrelid = c.oid)) AS line
+		FROM pg_class c WHERE relkind IN ('r', 'i', 'p', 'I') AND relname ~ '^part' OR relkind IN ('r', 'i') AND relname IN
 			('t', 'kinds', 't_pkey', 'kinds_pkey', 't2', 'by_v', 't_k_v_key')) x};
 
 sub everywhere
@@ -42,13 +48,18 @@ my @statements = (
 	'ALTER TABLE t RENAME k TO key',
 	'ALTER INDEX t_pkey RENAME TO by_v',
 	'CREATE INDEX by_v ON t (v)',
+	'CREATE TABLE part_2 PARTITION OF parts FOR VALUES IN (2)',
+	'ALTER TABLE parts ATTACH PARTITION part_3 FOR VALUES IN (3)',
+	'ALTER TABLE parts DETACH PARTITION part_1',
+	'CREATE INDEX parts_n ON parts (n)',
+	'ALTER TABLE parts ADD x int DEFAULT 5, ADD UNIQUE (k, n, x)',
 	'ALTER TABLE kinds ADD x int DEFAULT 5',
 	'ALTER TABLE kinds RENAME code TO id');
 my $before = everywhere();
 
 # one node is down
 $cluster->node(2)->stop;
-$cluster->refused($_, '08001', qr/node2/, "node down: $_") for @statements;
+$cluster->refused($_, '08001', qr/node2/, "node down: $_") for @statements, 'DROP TABLE part_1';
 $cluster->node(2)->start;
 is(everywhere(), $before, 'nothing was altered');
 
@@ -77,7 +88,7 @@ like($client->ask('COMMIT'), qr/node2/, 'a transaction that lost a node does not
 $client->finish;
 is(everywhere(), $before, 'and has altered nothing');
 
-$cluster->query($_) for @statements[ 0, 4, 6, 11 ];
+$cluster->query($_) for @statements[ 0, 4, 6, 11 .. 16 ];
 $cluster->gives('SELECT sum(x) FROM t', 255, 'when all are well, it is done');
 
 done_testing();
