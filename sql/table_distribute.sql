@@ -137,7 +137,7 @@ CREATE TABLE typed OF row_type;
 CREATE TABLE ruled (k int);
 CREATE RULE r AS ON INSERT TO ruled DO ALSO NOTHING;
 CREATE TABLE triggered (k int);
-CREATE TRIGGER t AFTER INSERT ON triggered EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE TRIGGER t AFTER TRUNCATE ON triggered EXECUTE FUNCTION suppress_redundant_updates_trigger();
 CREATE TABLE uniquely (k int, v int UNIQUE);
 CREATE TABLE excluding (k int, v int, EXCLUDE USING btree (v WITH =));
 CREATE TABLE referring (k int, v int REFERENCES loops);

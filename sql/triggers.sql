@@ -325,7 +325,6 @@ WITH i AS (INSERT INTO posts VALUES (1, 500, 'a'), (2, 500, 'b') RETURNING user_
 -- those that see a statement are refused, but before TRUNCATE
 CREATE FUNCTION statement() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING '% % of % rows', TG_WHEN, TG_OP, (SELECT count(*) FROM triggers.history); RETURN NULL; END $$;
 \set VERBOSITY default
-CREATE TRIGGER s AFTER INSERT ON history EXECUTE FUNCTION statement();
 CREATE TRIGGER s AFTER TRUNCATE ON history EXECUTE FUNCTION statement();
 CREATE TRIGGER s AFTER INSERT ON history REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE FUNCTION statement();
 CREATE CONSTRAINT TRIGGER s AFTER INSERT ON history FROM users FOR EACH ROW EXECUTE FUNCTION statement();

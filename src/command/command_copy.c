@@ -14,6 +14,7 @@
 #include "commands/copy.h"
 #include "commands/copyfrom_internal.h"
 #include "commands/defrem.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -29,6 +30,7 @@
 #include "utils/rls.h"
 
 #include "command/command_internal.h"
+#include "exec/exec.h"
 #include "stream/stream.h"
 
 static void check_options(const CopyStmt *copy);
@@ -39,6 +41,8 @@ static Node *transform_where(ParseState *pstate, ParseNamespaceItem *item,
 							 CopyStmt *copy);
 static uint64 copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 						const TessTable *table, List *where);
+static uint64 copy_with_triggers(ParseState *pstate, Relation rel, CopyStmt *copy,
+								 const TessTable *table, List *where);
 static uint64 read_rows(CopyFromState input, Relation rel,
 						const TessTable *table, List *where);
 static bool read_row_in_order(CopyFromState input, TupleTableSlot *slot,
@@ -80,7 +84,7 @@ tess_copy_from(CopyStmt *copy, const char *query_string,
 						errhint("Use INSERT statements instead.")));
 	if (table->kind == TESS_REFERENCE)
 		check_triggers(rel);
-	rows = copy_rows(pstate, rel, copy, table, (List *) where);
+	rows = copy_with_triggers(pstate, rel, copy, table, (List *) where);
 	if (completion)
 		SetQueryCompletion(completion, CMDTAG_COPY, rows);
 	table_close(rel, NoLock);
@@ -207,6 +211,28 @@ copy_rows(ParseState *pstate, Relation rel, CopyStmt *copy,
 	else
 		rows = read_rows(input, rel, table, where);
 	EndCopyFrom(input);
+	return rows;
+}
+
+/* The same, between the statement triggers of a distributed table. */
+static uint64
+copy_with_triggers(ParseState *pstate, Relation rel, CopyStmt *copy,
+				   const TessTable *table, List *where)
+{
+	EState *estate;
+	uint64 rows;
+
+	if ((table->statement_events & TESS_EVENT(CMD_INSERT)) == 0)
+		return copy_rows(pstate, rel, copy, table, where);
+	estate = CreateExecutorState();
+	ExecInitRangeTable(estate, pstate->p_rtable);
+	AfterTriggerBeginQuery();
+	tess_exec_fire(estate, table->relation, TESS_EVENT(CMD_INSERT), true);
+	rows = copy_rows(pstate, rel, copy, table, where);
+	tess_exec_fire(estate, table->relation, TESS_EVENT(CMD_INSERT), false);
+	AfterTriggerEndQuery(estate);
+	ExecCloseResultRelations(estate);
+	FreeExecutorState(estate);
 	return rows;
 }
 

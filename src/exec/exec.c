@@ -118,12 +118,13 @@ tess_exec_is_last_act(EState *estate, const Plan *plan)
 	const PlannedStmt *statement = estate->es_plannedstmt;
 	Portal portal = ActivePortal;
 	bool is_node = statement->planTree == plan;
+	TessFired fired;
 
 	if (call.stands_for != NULL)
 		statement = call.stands_for;
 	return tess_xact_may_end_here() && is_node && !statement->hasModifyingCTE &&
-		   portal != NULL && portal->status == PORTAL_ACTIVE &&
-		   list_length(portal->stmts) == 1 &&
+		   !tess_fired_of(statement, &fired) && portal != NULL &&
+		   portal->status == PORTAL_ACTIVE && list_length(portal->stmts) == 1 &&
 		   linitial(portal->stmts) == statement && is_end_of_message(portal);
 }
 
@@ -187,6 +188,7 @@ count_run(QueryDesc *query_desc, ScanDirection direction, uint64 count,
 			tess_answer_watch(query_desc);
 		if (OidIsValid(tess_function_of_plan(query_desc->plannedstmt)))
 			error_context_stack = &hints;
+		tess_statement_triggers_before(query_desc);
 		if (hooks.next_run)
 			hooks.next_run(query_desc, direction, count, execute_once);
 		else
@@ -218,6 +220,7 @@ count_finish(QueryDesc *query_desc)
 	{
 		bool pushed = tess_statement_push_snapshot(query_desc);
 
+		tess_statement_triggers_after(query_desc);
 		if (hooks.next_finish)
 			hooks.next_finish(query_desc);
 		else

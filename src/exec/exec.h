@@ -5,6 +5,7 @@
 #ifndef TESS_EXEC_H
 #define TESS_EXEC_H
 
+#include "nodes/execnodes.h"
 #include "nodes/params.h"
 #include "nodes/plannodes.h"
 #include "tcop/dest.h"
@@ -24,6 +25,11 @@ extern bool tess_statement_push_own_snapshot(void);
 extern void tess_exec_run_call(const PlannedStmt *utility, PlannedStmt *plan,
 							   const char *query_string, ParamListInfo params,
 							   QueryEnvironment *query_env, DestReceiver *dest);
+
+/* Fires the BEFORE statement triggers of a distributed table, or queues the AFTER
+ * ones (of which core runs those that are enabled, at the end of the query): for
+ * events, TESS_EVENT()s. */
+extern void tess_exec_fire(EState *estate, Oid relation, int events, bool before);
 
 /* Registers the custom scan methods named in task.h; hooks that count
  * executor nesting. */

@@ -250,6 +250,8 @@ extern void tess_reader_end(TessReader *reader);
 extern void tess_reader_check(const TessReader *reader);
 extern void tess_order_write(const TessFragment *fragment, int64 first,
 							 int64 last);
+extern uint64 tess_order_count(void);
+extern Oid tess_order_find_written(const List *relations, uint64 since);
 extern void tess_order_refuse_circle(const TessFragment *fragment);
 
 /* batch.c: rows that were computed here, on their way to their shards ------- */
@@ -352,6 +354,10 @@ extern void tess_answer_end(void);
 /* statement_snapshot.c: what a statement reads under ------------------------- */
 extern void tess_statement_choose_snapshot(QueryDesc *query_desc, int eflags);
 extern bool tess_statement_push_snapshot(const QueryDesc *query_desc);
+
+/* statement_triggers.c ------------------------------------------------------ */
+extern void tess_statement_triggers_before(QueryDesc *query_desc);
+extern void tess_statement_triggers_after(QueryDesc *query_desc);
 
 /* pending.c: rows of an INSERT that were not sent, when they are read -------- */
 typedef struct TessPending TessPending;

@@ -216,6 +216,34 @@ note_write(const List *written)
 	}
 }
 
+/* The number of writes until now, of this backend. */
+uint64
+tess_order_count(void)
+{
+	return order.writes;
+}
+
+/* One of these tables that has been written to after so many writes, or
+ * InvalidOid. */
+Oid
+tess_order_find_written(const List *relations, uint64 since)
+{
+	const ListCell *cell;
+
+	if (order.tables == NULL)
+		return InvalidOid;
+	foreach(cell, relations)
+	{
+		Oid relation = lfirst_oid(cell);
+		WrittenTable *table = hash_search(order.tables, &relation, HASH_FIND,
+										  NULL);
+
+		if (table != NULL && table->write > since)
+			return relation;
+	}
+	return InvalidOid;
+}
+
 /*
  * A statement is about to write to the tables of a fragment.  Scans with
  * numbers from first to before last have been read to the end.

@@ -62,6 +62,9 @@ extern bool tess_are_many_values(const RangeTblEntry *rte);
 /* The relations of a query level that are in FROM or its target. */
 extern Bitmapset *tess_survey_used(Query *query);
 
+/* What a change is for statement triggers: TESS_EVENT()s. */
+extern int tess_events_of_change(const Query *query);
+
 /* row_marks.c: an entry whose scan asks the nodes before the statement writes. */
 extern void tess_mark_early(RangeTblEntry *rte);
 extern bool tess_mark_is_early(const RangeTblEntry *rte);

@@ -187,6 +187,35 @@ check_defaults(GuardWalk *walk, const TessTable *table, List *target_list)
 	}
 }
 
+/* Statement triggers are the coordinator's to fire, and it knows nothing of what
+ * happens here; nor of what foreign keys do then. */
+static void
+check_statement_triggers(GuardWalk *walk, const TessTable *table, int events)
+{
+	List *changed = list_make1_oid(table->relation);
+	ListCell *cell;
+
+	if (events != TESS_EVENT(CMD_INSERT))
+		changed = tess_relation_cascades(changed, table->relation,
+										 (events & TESS_EVENT(CMD_DELETE)) == 0);
+	foreach(cell, changed)
+	{
+		const TessCallTable *fired = tess_shard_call_table(walk->call,
+														   lfirst_oid(cell));
+		bool is_target = lfirst_oid(cell) == table->relation;
+
+		if (fired == NULL ||
+			(fired->statement_events & (is_target ? events : ~0)) == 0)
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a function of a shard cannot change table \"%s\", which has statement triggers",
+						fired->name),
+				 errdetail("The coordinator fires them, once for each statement."),
+				 errhint("Use triggers FOR EACH ROW.")));
+	}
+}
+
 /* The key of rows that an UPDATE leaves. */
 static void
 check_assigned(GuardWalk *walk, const TessTable *table, List *target_list,
@@ -254,6 +283,7 @@ check_change(GuardWalk *walk, Query *query)
 	table = tess_meta_table(rt_fetch(query->resultRelation, query->rtable)->relid);
 	if (table == NULL)
 		return;
+	check_statement_triggers(walk, table, tess_events_of_change(query));
 	switch (query->commandType)
 	{
 		case CMD_INSERT:

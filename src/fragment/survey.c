@@ -72,6 +72,28 @@ tess_survey_used(Query *query)
 	return used;
 }
 
+/* See fragment.h. */
+int
+tess_events_of_change(const Query *query)
+{
+	int events = 0;
+	ListCell *cell;
+
+	if (query->commandType != CMD_MERGE)
+		events = TESS_EVENT(query->commandType);
+	if (query->onConflict != NULL &&
+		query->onConflict->action == ONCONFLICT_UPDATE)
+		events |= TESS_EVENT(CMD_UPDATE);
+	foreach(cell, query->mergeActionList)
+	{
+		CmdType action = lfirst_node(MergeAction, cell)->commandType;
+
+		if (action != CMD_NOTHING)
+			events |= TESS_EVENT(action);
+	}
+	return events;
+}
+
 static void
 survey_relation(RangeTblEntry *rte, TessSurvey *survey)
 {

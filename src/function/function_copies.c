@@ -93,6 +93,7 @@ call_tables(const TessFunctionRow *row, int64 shard_id)
 										false);
 		entry->missing_defaults = tess_ddl_missing_defaults(table->relation);
 		entry->security = tess_meta_security(table->relation);
+		entry->statement_events = table->statement_events;
 		tables = lappend(tables, entry);
 	}
 	return list_concat(tables, secured_references());

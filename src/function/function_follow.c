@@ -33,6 +33,7 @@ may_change_functions(const Node *statement)
 		case T_AlterOwnerStmt:
 		case T_GrantStmt:
 		case T_CommentStmt:
+		case T_CreateTrigStmt:
 		case T_ReassignOwnedStmt:
 		case T_DropOwnedStmt:
 		case T_DropStmt:

@@ -67,6 +67,9 @@ typedef struct TessGroup
 	TessRange *ranges; /* sorted, covering all of int4 for hash */
 } TessGroup;
 
+/* INSERT, UPDATE and DELETE in a set of them. */
+#define TESS_EVENT(command) (1 << (command))
+
 typedef struct TessTable
 {
 	Oid relation;
@@ -96,6 +99,9 @@ typedef struct TessTable
 	bool alters_deletes; /* ... BEFORE DELETE */
 
 	bool is_partitioned; /* its rows are in partitions, each a table of its own */
+
+	/* Of a distributed table: what has triggers FOR EACH STATEMENT, enabled or not. */
+	int statement_events; /* TESS_EVENT()s */
 } TessTable;
 
 /* A function or procedure that runs in the shard of its key. */
@@ -107,7 +113,7 @@ typedef struct TessFunction
 	char *name; /* of its copies, too */
 	const TessGroup *group;
 	List *tables; /* OIDs of the group's, by OID: at least one */
-	bool is_secured; /* its body may read tables with row security, and runs here */
+	bool runs_here; /* its body may come upon row security, or statement triggers */
 	bool sets_path;
 	List *search_path; /* OIDs of the schemas: unless sets_path, the session's
 						* has to be this one */
@@ -184,6 +190,7 @@ typedef struct TessCallTable
 	char *key_column;		/* "": it is a reference table */
 	List *missing_defaults; /* char *: columns whose default is not here */
 	TessSecurity security;
+	int statement_events; /* changes that fire triggers of the coordinator */
 } TessCallTable;
 
 /* The text of the setting; unquoted. */

@@ -304,6 +304,21 @@ fill_key(TessTable *table, Relation relation, const TessTableRow *row)
 	table->group = tess_meta_group(row->colocation_id);
 }
 
+/* What fires a trigger. */
+static int
+events_of(const Trigger *trigger)
+{
+	int events = 0;
+
+	if (TRIGGER_FOR_INSERT(trigger->tgtype))
+		events |= TESS_EVENT(CMD_INSERT);
+	if (TRIGGER_FOR_UPDATE(trigger->tgtype))
+		events |= TESS_EVENT(CMD_UPDATE);
+	if (TRIGGER_FOR_DELETE(trigger->tgtype))
+		events |= TESS_EVENT(CMD_DELETE);
+	return events;
+}
+
 static void
 fill_triggers(TessTable *table, Relation relation)
 {
@@ -319,7 +334,11 @@ fill_triggers(TessTable *table, Relation relation)
 		if (table->kind == TESS_REFERENCE)
 			table->has_triggers = true;
 		if (!TRIGGER_FOR_ROW(trigger->tgtype))
+		{
+			if (table->kind == TESS_DISTRIBUTED)
+				table->statement_events |= events_of(trigger);
 			continue;
+		}
 		table->has_triggers = true;
 		if (is_before && TRIGGER_FOR_INSERT(trigger->tgtype))
 			table->alters_inserts = true;

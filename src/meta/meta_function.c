@@ -51,18 +51,24 @@ tess_meta_security(Oid relation)
 }
 
 /* True if a body in a shard of the group could come upon a table with row
- * security.  A change of that makes other copies, and so other rows here. */
+ * security, or statement triggers: both are the coordinator's.  A change of that makes
+ * other copies, and so other rows here. */
 static bool
-is_secured(int32 colocation_id)
+needs_coordinator(int32 colocation_id)
 {
 	ListCell *cell;
 
 	foreach(cell, tess_cat_tables())
 	{
 		const TessTableRow *row = lfirst(cell);
+		const TessTable *table;
 
-		if ((row->kind == TESS_REFERENCE || row->colocation_id == colocation_id) &&
-			tess_meta_security(row->relation) != TESS_NO_SECURITY)
+		if (row->kind == TESS_DISTRIBUTED && row->colocation_id != colocation_id)
+			continue;
+		table = tess_meta_table(row->relation);
+		if (table != NULL &&
+			(table->statement_events != 0 ||
+			 tess_meta_security(row->relation) != TESS_NO_SECURITY))
 			return true;
 	}
 	return false;
@@ -97,7 +103,7 @@ tess_meta_build_functions(int *count)
 		function->name = name;
 		function->group = tess_meta_group(row->colocation_id);
 		function->tables = tables;
-		function->is_secured = is_secured(row->colocation_id);
+		function->runs_here = needs_coordinator(row->colocation_id);
 		function->sets_path = row->sets_path;
 		function->search_path = schema_oids(row->search_path);
 		functions[(*count)++] = function;

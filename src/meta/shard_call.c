@@ -9,7 +9,8 @@
  *
  * Its text is that of a text[]: the shard's number, the ranges of hashes that it
  * holds ("lower:upper ..."), then for each table schema, name, key column, the
- * columns whose defaults are not here ("a, b"), and its row security.
+ * columns whose defaults are not here ("a, b"), its row security, and what fires
+ * statement triggers.
  */
 #include "postgres.h"
 
@@ -33,7 +34,7 @@
 
 /* So many texts are kept as structs: shards of this server. */
 #define KEPT_CALLS 256
-#define TABLE_FIELDS 5
+#define TABLE_FIELDS 6
 #define HEAD_FIELDS 2
 
 /* One that has to go while it is pinned goes with the last pin. */
@@ -126,6 +127,7 @@ tess_shard_call_write(const TessShardCall *call)
 		next = add_field(next, table->key_column);
 		next = add_field(next, write_columns(table->missing_defaults));
 		next = add_field(next, security_words[table->security]);
+		next = add_field(next, psprintf("%d", table->statement_events));
 	}
 	array = construct_array(fields, count, TEXTOID, -1, false, TYPALIGN_INT);
 	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(array));
@@ -204,6 +206,7 @@ read_table(const Datum *fields)
 		refuse_setting();
 	table->missing_defaults = names;
 	table->security = read_security(TextDatumGetCString(fields[4]));
+	table->statement_events = pg_strtoint32(TextDatumGetCString(fields[5]));
 	return table;
 }
 

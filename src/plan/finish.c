@@ -312,12 +312,13 @@ tess_number_whole(PlannedStmt *stmt)
 	static int64 last_number = 0;
 	const CustomScan *scan = (const CustomScan *) stmt->planTree;
 	TessFragment *fragment;
+	TessFired fired;
 	bool is_whole = false;
 
 	if (!IsA(scan, CustomScan) || stmt->hasModifyingCTE || !stmt->canSetTag ||
 		stmt->subplans != NIL || stmt->rowMarks != NIL ||
 		scan->scan.plan.qual != NIL || scan->scan.plan.initPlan != NIL ||
-		!may_be_early(scan->custom_exprs))
+		!may_be_early(scan->custom_exprs) || tess_fired_of(stmt, &fired))
 		return;
 	fragment = linitial(scan->custom_private);
 	if (strcmp(scan->methods->CustomName, TESS_SCAN_METHODS) == 0)

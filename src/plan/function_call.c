@@ -65,7 +65,7 @@ is_hidden_by_temporary(const TessFunction *function)
 static bool
 finds_same_names(const TessFunction *function)
 {
-	if (function->is_secured || is_hidden_by_temporary(function))
+	if (function->runs_here || is_hidden_by_temporary(function))
 		return false;
 	return function->sets_path ||
 		   equal(function->search_path, fetch_search_path(false));

@@ -222,11 +222,15 @@ plan_in_frame(TessJob *job)
 	if (tess_survey_is_ours(job->survey))
 	{
 		bool inherits = tess_calls_inheriting(job->parse);
+		TessFired fired;
+		bool fires = tess_statement_triggers_find(job, &fired);
 
 		tess_fold_partitions(job->survey, job->parse);
 		stmt = plan_ours(job);
 		if (stmt == NULL)
 			return NULL;
+		if (fires)
+			tess_fired_attach(stmt, &fired);
 		if (inherits)
 			tess_mark_inheriting(stmt);
 	}

@@ -118,6 +118,9 @@ extern void tess_policies_describe_set(TessJob *job, TessModifySpec *spec,
 									   const List *positions);
 extern List *tess_policies_take(const List *options, List **exprs);
 
+/* fired_triggers.c */
+extern bool tess_statement_triggers_find(TessJob *job, TessFired *fired);
+
 /* early_reads.c: marks what has to be read before the statement writes. */
 extern void tess_early_reads_mark(TessJob *job);
 /* parts.c: turns parts of WITH that change our tables into sources. */

@@ -1,9 +1,9 @@
 /*
  * table_trigger.c - which triggers of users a table of ours can have.
  *
- * Row triggers of a distributed table run in its shards, and see nothing else.
- * So what looks at a statement as a whole has no place there.  The triggers of a
- * reference table run here, where the statement runs.
+ * Row triggers of a distributed table run in its shards, and see nothing else;
+ * those of statements run here.  The triggers of a reference table run here, where
+ * the statement runs.
  */
 #include "postgres.h"
 
@@ -34,16 +34,12 @@ refuse(Relation rel, const Trigger *trigger, const char *detail, const char *hin
 static void
 check_statement_trigger(Relation rel, const Trigger *trigger)
 {
-	bool truncates = TRIGGER_FOR_TRUNCATE(trigger->tgtype) &&
-					 !TRIGGER_FOR_INSERT(trigger->tgtype) &&
-					 !TRIGGER_FOR_UPDATE(trigger->tgtype) &&
-					 !TRIGGER_FOR_DELETE(trigger->tgtype);
-
-	if (!truncates)
+	if (trigger->tgoldtable != NULL || trigger->tgnewtable != NULL)
 		refuse(rel, trigger,
-			   _("Statements of a distributed table run in its shards, where a statement trigger would see a part of them."),
+			   _("The rows that a statement changes are in the shards of the distributed table, and no transition table has them."),
 			   _("Use a trigger FOR EACH ROW."));
-	if (!TRIGGER_FOR_BEFORE(trigger->tgtype))
+	if (TRIGGER_FOR_TRUNCATE(trigger->tgtype) &&
+		!TRIGGER_FOR_BEFORE(trigger->tgtype))
 		refuse(rel, trigger,
 			   _("It would run before the shards of the distributed table are empty."),
 			   _("Use a BEFORE TRUNCATE trigger."));

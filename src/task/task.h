@@ -18,6 +18,7 @@
 #include "nodes/extensible.h"
 #include "nodes/nodes.h"
 #include "nodes/pg_list.h"
+#include "nodes/plannodes.h"
 
 #include "tessera.h"
 
@@ -278,6 +279,17 @@ typedef struct TessWrite
 	/* INSERT: many rows may go as COPY */
 	bool may_copy;
 } TessWrite;
+
+/* Statement triggers of distributed tables that a plan has the coordinator fire. */
+typedef struct TessFired
+{
+	List *tables; /* OIDs, in the order in which they fire */
+	List *events; /* int list, parallel: TESS_EVENT()s */
+} TessFired;
+
+extern void tess_fired_attach(PlannedStmt *stmt, const TessFired *fired);
+/* False: none. */
+extern bool tess_fired_of(const PlannedStmt *stmt, TessFired *fired);
 
 extern TessFragment *tess_fragment_make(void);
 extern TessModifySpec *tess_modify_spec_make(void);
