@@ -191,20 +191,23 @@ hand_over_row(Evaluation *evaluation)
 	direct.nulls = evaluation->nulls;
 }
 
-/*
- * The row of an INSERT if it was computed before the executor started, which is
- * starting now: arrays of as many values as its plan has columns, that live as
- * long as the statement.  False: it is to be computed.
- */
-bool
-tess_direct_take_row(const CustomScan *scan, Datum **values, bool **nulls)
+/* The row of an INSERT that has been computed already, as one of the child's, which
+ * nobody has to compute; NULL: there is none. */
+TupleTableSlot *
+tess_direct_take_row(const CustomScan *scan, PlanState *child)
 {
+	TupleTableSlot *slot;
+	int count;
+
 	if (direct.scan != scan)
-		return false;
-	*values = direct.values;
-	*nulls = direct.nulls;
+		return NULL;
 	direct.scan = NULL;
-	return true;
+	slot = ExecInitExtraTupleSlot(child->state, ExecGetResultType(child),
+								  &TTSOpsVirtual);
+	count = slot->tts_tupleDescriptor->natts;
+	memcpy(slot->tts_values, direct.values, count * sizeof(Datum));
+	memcpy(slot->tts_isnull, direct.nulls, count * sizeof(bool));
+	return ExecStoreVirtualTuple(slot);
 }
 
 /* The parameters of the shard's statement; NULL: it has none. */

@@ -465,8 +465,8 @@ extern int64 tess_direct_count(void);
 extern bool tess_direct_call(const PlannedStmt *statement,
 							 const PlannedStmt *plan, const char *query_string,
 							 ParamListInfo params, DestReceiver *dest);
-extern bool tess_direct_take_row(const CustomScan *scan, Datum **values,
-								 bool **nulls);
+extern TupleTableSlot *tess_direct_take_row(const CustomScan *scan,
+											PlanState *child);
 
 /* followers.c: rows that refer to rows which move to other shards ------------ */
 

@@ -92,28 +92,11 @@ create_state(CustomScan *scan)
 	return (Node *) state;
 }
 
-/* A row of the child's kind, which nobody has to compute. */
-static TupleTableSlot *
-make_row(PlanState *child, Datum *values, bool *nulls)
-{
-	TupleTableSlot *slot = ExecInitExtraTupleSlot(child->state,
-												  ExecGetResultType(child),
-												  &TTSOpsVirtual);
-
-	memcpy(slot->tts_values, values,
-		   slot->tts_tupleDescriptor->natts * sizeof(Datum));
-	memcpy(slot->tts_isnull, nulls,
-		   slot->tts_tupleDescriptor->natts * sizeof(bool));
-	return ExecStoreVirtualTuple(slot);
-}
-
 static void
 begin_modify(CustomScanState *node, EState *estate, int eflags)
 {
 	TesseraModifyState *state = (TesseraModifyState *) node;
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
-	Datum *values;
-	bool *nulls;
 
 	state->first_reader = tess_reader_count();
 	node->custom_ps = list_make1(
@@ -121,8 +104,7 @@ begin_modify(CustomScanState *node, EState *estate, int eflags)
 					 eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD |
 								EXEC_FLAG_MARK)));
 	state->last_reader = tess_reader_count();
-	if (tess_direct_take_row(scan, &values, &nulls))
-		state->row = make_row(linitial(node->custom_ps), values, nulls);
+	state->row = tess_direct_take_row(scan, linitial(node->custom_ps));
 	state->args = tess_args_init(state->fragment,
 								 tess_policies_strip(state->spec,
 													 scan->custom_exprs),
@@ -334,7 +316,8 @@ start_copying(TesseraModifyState *state)
 	TessDivision *division = NULL;
 
 	tess_batches_send(state->batches);
-	if (state->store == NULL)
+	/* of rows that nodes divide nobody here sees any */
+	if (state->store == NULL && state->policies == NULL)
 		division = tess_scan_divide(child, state->write,
 									tess_exec_table(state->fragment));
 	state->bulk = tess_bulk_begin(state->fragment, state->write, division);
