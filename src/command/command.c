@@ -193,6 +193,13 @@ tess_utility_pass_on(TessUtility *utility)
 	run(utility->plan, utility->query_string, utility->read_only_tree,
 		utility->context, utility->params, utility->query_env, utility->dest,
 		utility->completion);
+	/* DROP CONSTRAINT leaves messages to caches behind, and writes nothing after
+	 * them: the next subtransaction would be an internal error (XX000). */
+	if (IsA(utility->plan->utilityStmt, AlterDomainStmt))
+	{
+		(void) GetCurrentCommandId(true);
+		CommandCounterIncrement();
+	}
 }
 
 /* Statements that no table of ours can be in, and parts of others, are not

@@ -30,6 +30,7 @@ static void run_maintenance(TessUtility *utility, const RangeVar *name);
 static void run_maintenance_of_all(TessUtility *utility);
 static void run_create_statistics(TessUtility *utility);
 static void run_alter_statistics(TessUtility *utility);
+static void run_alter_extension(TessUtility *utility);
 static void run_on_local(TessUtility *utility, const RangeVar *name);
 static void pass_on_altering(TessUtility *utility, const TessAltering *altering);
 static void refuse_race(const TessTable *table);
@@ -81,6 +82,9 @@ tess_utility_change(TessUtility *utility)
 			break;
 		case T_AlterStatsStmt:
 			run_alter_statistics(utility);
+			break;
+		case T_AlterExtensionStmt:
+			run_alter_extension(utility);
 			break;
 		case T_GrantStmt:
 			tess_rights_lock(castNode(GrantStmt, statement));
@@ -324,6 +328,11 @@ run_move(TessUtility *utility)
 		run_alter_statistics(utility);
 		return;
 	}
+	if (statement->objectType == OBJECT_EXTENSION)
+	{
+		run_alter_extension(utility);
+		return;
+	}
 	move = tess_cat_is_restoring() ? NULL : tess_move_begin(statement);
 	if (move == NULL)
 	{
@@ -434,6 +443,13 @@ run_alter_statistics(TessUtility *utility)
 	tess_utility_pass_on(utility);
 	if (work != NULL)
 		tess_work_run(work);
+}
+
+static void
+run_alter_extension(TessUtility *utility)
+{
+	tess_utility_pass_on(utility);
+	tess_extension_repeat(utility->plan->utilityStmt);
 }
 
 /* What alters no table of ours; name may be NULL. */

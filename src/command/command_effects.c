@@ -15,6 +15,7 @@
 #include "catalog/dependency.h"
 #include "catalog/index.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_attrdef.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_proc.h"
@@ -22,6 +23,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -35,10 +37,19 @@
 typedef enum EffectKind
 {
 	EFFECT_DROPPED,		 /* the table itself */
-	EFFECT_PART_DROPPED, /* a column, index or constraint of it */
+	EFFECT_PART_DROPPED, /* a column, default, index or constraint of it */
 	EFFECT_TRIGGER_DROPPED,
 	EFFECT_TRUNCATED
 } EffectKind;
+
+/* In the order in which shards lose them. */
+typedef enum PartKind
+{
+	PART_CONSTRAINT,
+	PART_INDEX,
+	PART_DEFAULT,
+	PART_COLUMN
+} PartKind;
 
 typedef struct Effect
 {
@@ -48,6 +59,8 @@ typedef struct Effect
 	char *schema;
 	char *name;
 	char *trigger;
+	PartKind part_kind;
+	char *part_name;  /* NULL: the distribution key */
 	bool guarded_key; /* the shards have checked the key because of it */
 	bool is_gone;	  /* from the shards, too */
 	SubTransactionId subxact;
@@ -69,6 +82,8 @@ static void note_alter(Oid relation, int sub_id,
 					   const ObjectAccessPostAlter *arg);
 static void refuse_alter(Oid relation, const ObjectAccessPostAlter *arg);
 static Oid constraint_table(Oid constraint);
+static void note_part(Oid relation, Oid part, PartKind kind, const char *name);
+static void note_default_drop(ObjectAddress column);
 static void note_trigger_drop(Oid trigger);
 static Effect *note(EffectKind kind, Oid relation, Oid part);
 static List *take(EffectKind kind);
@@ -157,8 +172,11 @@ note_drop(Oid class_id, Oid object_id, int sub_id)
 		Oid relation = constraint_table(object_id);
 
 		if (OidIsValid(relation) && is_ours(relation))
-			note(EFFECT_PART_DROPPED, relation, object_id);
+			note_part(relation, object_id, PART_CONSTRAINT,
+					  get_constraint_name(object_id));
 	}
+	else if (class_id == AttrDefaultRelationId)
+		note_default_drop(GetAttrDefaultColumnAddress(object_id));
 	else if (class_id == TriggerRelationId)
 		note_trigger_drop(object_id);
 }
@@ -171,6 +189,53 @@ is_cloned_trigger(Oid trigger)
 
 	return HeapTupleIsValid(tuple) &&
 		   OidIsValid(((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid);
+}
+
+static void
+note_part(Oid relation, Oid part, PartKind kind, const char *name)
+{
+	Effect *effect = note(EFFECT_PART_DROPPED, relation, part);
+
+	effect->part_kind = kind;
+	if (name != NULL)
+		effect->part_name = MemoryContextStrdup(TopTransactionContext, name);
+}
+
+/* Then nobody can say any more what the table is. */
+static bool
+has_lost_key(Oid relation)
+{
+	ListCell *lc;
+
+	foreach(lc, effects.noted)
+	{
+		Effect *effect = lfirst(lc);
+
+		if (effect->relation == relation &&
+			effect->kind == EFFECT_PART_DROPPED && effect->part_name == NULL)
+			return true;
+	}
+	return false;
+}
+
+static void
+note_column_drop(Oid relation, int column)
+{
+	bool is_key = has_lost_key(relation) ||
+				  tess_meta_table(relation)->key_attnum == column;
+
+	note_part(relation, InvalidOid, PART_COLUMN,
+			  is_key ? NULL : get_attname(relation, column, true));
+}
+
+/* A generated column goes itself. */
+static void
+note_default_drop(ObjectAddress column)
+{
+	if (OidIsValid(column.objectId) && is_ours(column.objectId) &&
+		get_attgenerated(column.objectId, column.objectSubId) == '\0')
+		note_part(column.objectId, InvalidOid, PART_DEFAULT,
+				  get_attname(column.objectId, column.objectSubId, true));
 }
 
 static void
@@ -216,13 +281,17 @@ note_relation_drop(Oid relation, int sub_id)
 		Oid table = IndexGetRelation(relation, true);
 
 		if (OidIsValid(table) && is_ours(table) && !is_replaced(table))
-			note(EFFECT_PART_DROPPED, table, relation);
+			note_part(table, relation, PART_INDEX, get_rel_name(relation));
 	}
 	else if ((relkind == RELKIND_RELATION ||
 			  relkind == RELKIND_PARTITIONED_TABLE) &&
 			 is_ours(relation))
-		note(sub_id == 0 ? EFFECT_DROPPED : EFFECT_PART_DROPPED, relation,
-			 InvalidOid);
+	{
+		if (sub_id == 0)
+			note(EFFECT_DROPPED, relation, InvalidOid);
+		else
+			note_column_drop(relation, sub_id);
+	}
 }
 
 /* The table of a constraint that shards keep; foreign keys go with what they
@@ -408,36 +477,109 @@ drop_triggers(const List *dropped)
 		tess_triggers_guard_key(lfirst_oid(lc), true);
 }
 
+/* Errors with 0A000: without its key nobody can say where a row is. */
+static void
+refuse_key_drop(const Effect *part)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot drop the distribution key of table \"%s\"",
+					part->name),
+			 errhint(
+				 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
+}
+
+/* Errors with 0A000: partitions lose parts with their parents alone, there as
+ * here, and which of them that is a CASCADE does not say. */
+static void
+refuse_in_partitions(const Effect *part)
+{
+	if (!get_rel_relispartition(part->relation) &&
+		get_rel_relkind(part->relation) != RELKIND_PARTITIONED_TABLE)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot drop a column, index or constraint of distributed partitioned table \"%s\" in this way",
+					part->name),
+			 errhint("Drop it with ALTER TABLE or DROP INDEX.")));
+}
+
+static void
+drop_part(const Effect *part)
+{
+	const TessTable *table = tess_meta_table(part->relation);
+	const char *name = quote_identifier(part->part_name);
+	TessWork *work;
+	List *template;
+
+	if (table == NULL)
+		return;
+	if (part->part_kind == PART_INDEX)
+		template = tess_repeat_template(table, "DROP INDEX IF EXISTS ",
+										part->part_name, "");
+	else
+		template = tess_repeat_template(table, "ALTER TABLE ", table->name,
+										psprintf(part->part_kind == PART_CONSTRAINT
+													 ? " DROP CONSTRAINT IF EXISTS %s CASCADE"
+												 : part->part_kind == PART_DEFAULT
+													 ? " ALTER COLUMN %s DROP DEFAULT"
+													 : " DROP COLUMN IF EXISTS %s CASCADE",
+												 name));
+	work = tess_work_of_table(table);
+	tess_work_add_templates(work, list_make1(template));
+	tess_work_run(work);
+}
+
+/* What tables that are still there have lost by a CASCADE goes from their shards
+ * in the order of the kinds of parts: so nothing has gone before, along with
+ * something else, but the indexes of constraints. */
+static void
+drop_parts(List *parts, const List *dropped)
+{
+	for (PartKind kind = PART_CONSTRAINT; kind <= PART_COLUMN; kind++)
+	{
+		ListCell *lc;
+
+		foreach(lc, parts)
+		{
+			Effect *part = lfirst(lc);
+
+			if (part->part_kind == kind && !is_dropped(part->relation, dropped))
+				drop_part(part);
+		}
+	}
+}
+
 /*
- * The end of a statement: drops the shards of tables that are gone.  Errors
- * with 0A000 if a table lost a part of itself and is still there, since its
- * shards have that part.
+ * The end of a statement: drops the shards of tables that are gone, and from
+ * those of others what they have lost.  Errors with 0A000 if that is the key.
  */
 void
 tess_effects_finish(void)
 {
 	List *dropped;
+	List *parts;
 	ListCell *lc;
 
 	if (effects.noted == NIL)
 		return;
 	dropped = take(EFFECT_DROPPED);
-	foreach(lc, take(EFFECT_PART_DROPPED))
+	parts = take(EFFECT_PART_DROPPED);
+	foreach(lc, parts)
 	{
-		Effect *effect = lfirst(lc);
+		Effect *part = lfirst(lc);
 
-		if (!is_dropped(effect->relation, dropped))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot drop a column, index or constraint of distributed table \"%s\" in this way",
-							effect->name),
-					 errhint(
-						 "Use tessera.undistribute_table(), change the table, and distribute it again.")));
+		if (is_dropped(part->relation, dropped))
+			continue;
+		if (part->part_name == NULL)
+			refuse_key_drop(part);
+		refuse_in_partitions(part);
 	}
 	effects.acting = true;
 	PG_TRY();
 	{
 		drop_triggers(dropped);
+		drop_parts(parts, dropped);
 		foreach(lc, dropped)
 		{
 			Effect *effect = lfirst(lc);

@@ -146,6 +146,10 @@ extern void tess_outside_next_transaction(void);
 extern void tess_refuse_command(Node *statement);
 extern void tess_refuse_extension_drop(void);
 
+/* command_extension.c: after ALTER EXTENSION ... UPDATE, or SET SCHEMA */
+extern void tess_extension_repeat(const Node *statement);
+extern void tess_refuse_extension_contents(AlterExtensionContentsStmt *alter);
+
 /* command_refuse_type.c */
 extern void tess_refuse_type_change(Node *statement);
 

@@ -284,4 +284,6 @@ refuse_membership(AlterExtensionContentsStmt *alter)
 {
 	if (alter->objtype == OBJECT_TABLE)
 		refuse_name(castNode(List, alter->object), (Node *) alter);
+	else
+		tess_refuse_extension_contents(alter);
 }

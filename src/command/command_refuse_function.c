@@ -3,8 +3,9 @@
  * generated columns, indexes, statistics.
  *
  * The nodes have their own copies, made when a table was distributed; another
- * body here alone would give other results than there.  So a function stays
- * as it is while a table of ours needs it.
+ * body here alone would give other results than there.  So a function that not
+ * all nodes hold (objects/: those get what becomes of it) stays as it is while a
+ * table of ours needs it.
  *
  * pg_depend is followed backwards, from the function to all that would not be
  * there without it.
@@ -31,6 +32,7 @@
 #include "utils/syscache.h"
 
 #include "command/command_internal.h"
+#include "objects/objects.h"
 
 /* One walk: what has been seen, and what was found. */
 typedef struct Walk
@@ -46,15 +48,17 @@ static void follow_constraint(Walk *walk, Oid constraint);
 static void found_column(Walk *walk, ObjectAddress column);
 static void found_statistics(Walk *walk, Oid statistics);
 
-/* Errors with 0A000 if a table of ours needs the function, unless an extension
- * brings it, and so to every server. */
+/* Errors with 0A000 if a table of ours needs the function, unless all servers get
+ * the change: from objects/, or with an extension. */
 void
 tess_refuse_function_change(Oid function)
 {
 	Walk walk = {0};
 	ObjectAddress address;
 
-	if (OidIsValid(getExtensionOfObject(ProcedureRelationId, function)))
+	if (OidIsValid(getExtensionOfObject(ProcedureRelationId, function)) ||
+		tess_meta_remote_nodes() == NIL ||
+		tess_objects_hold(ProcedureRelationId, function))
 		return;
 	follow(&walk, ProcedureRelationId, function);
 	if (walk.table == NULL)

@@ -6,10 +6,8 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "nodes/makefuncs.h"
-#include "parser/parse_type.h"
+#include "commands/extension.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -20,9 +18,12 @@
 #include "command/command_internal.h"
 #include "objects/objects.h"
 
-static Oid changed_type(Node *statement);
 static bool is_done_on_nodes(Node *statement, Oid type);
-static Oid named_type(Node *name);
+static bool changes_hash(Node *statement);
+static void refuse(Node *statement, const TessTable *table,
+				   Form_pg_attribute attribute);
+static void refuse_key(Node *statement, const TessTable *table,
+					   Form_pg_attribute attribute);
 static bool is_made_of(Oid type, Oid part);
 static Oid domain_parent(Oid domain);
 static bool row_is_made_of(Oid type, Oid part);
@@ -31,104 +32,86 @@ static bool row_is_made_of(Oid type, Oid part);
 void
 tess_refuse_type_change(Node *statement)
 {
-	Oid changed = changed_type(statement);
+	Oid changed = tess_object_changed_type(statement);
+	bool is_done;
 	ListCell *lc;
 
-	if (!OidIsValid(changed) || is_done_on_nodes(statement, changed))
+	if (!OidIsValid(changed))
+		return;
+	is_done = is_done_on_nodes(statement, changed);
+	if (is_done && !changes_hash(statement))
 		return;
 	foreach(lc, tess_cat_tables())
 	{
 		Oid relation = ((TessTableRow *) lfirst(lc))->relation;
 		Relation rel = try_relation_open(relation, AccessShareLock);
+		const TessTable *table = rel ? tess_meta_table(relation) : NULL;
 
-		for (int i = 0; rel != NULL && i < RelationGetDescr(rel)->natts; i++)
+		for (int i = 0; table != NULL && i < RelationGetDescr(rel)->natts; i++)
 		{
 			Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), i);
 
-			if (!attribute->attisdropped &&
-				is_made_of(attribute->atttypid, changed))
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("%s is not supported on a type of column \"%s\" of table \"%s\"",
-								CreateCommandName(statement),
-								NameStr(attribute->attname),
-								RelationGetRelationName(rel)),
-						 errdetail(
-							 "The nodes have the type as it was when the table was distributed."),
-						 errhint(
-							 "Use tessera.undistribute_table(), change the type here and on all nodes, and distribute the table again.")));
+			if (attribute->attisdropped ||
+				!is_made_of(attribute->atttypid, changed))
+				continue;
+			if (attribute->attnum == table->key_attnum && changes_hash(statement))
+				refuse_key(statement, table, attribute);
+			else if (!is_done)
+				refuse(statement, table, attribute);
 		}
 		if (rel != NULL)
 			relation_close(rel, NoLock);
 	}
 }
 
-/* The type that the statement is about, if any. */
-static Oid
-changed_type(Node *statement)
+static void
+refuse(Node *statement, const TessTable *table, Form_pg_attribute attribute)
 {
-	switch (nodeTag(statement))
-	{
-		case T_AlterEnumStmt:
-			return named_type(
-				(Node *) castNode(AlterEnumStmt, statement)->typeName);
-		case T_AlterDomainStmt:
-			return named_type(
-				(Node *) castNode(AlterDomainStmt, statement)->typeName);
-		case T_AlterTypeStmt:
-			return named_type(
-				(Node *) castNode(AlterTypeStmt, statement)->typeName);
-		case T_AlterTableStmt:
-			if (castNode(AlterTableStmt, statement)->objtype == OBJECT_TYPE)
-				return get_rel_type_id(
-					RangeVarGetRelid(castNode(AlterTableStmt, statement)->relation,
-									 NoLock, true));
-			return InvalidOid;
-		case T_RenameStmt:
-		{
-			RenameStmt *rename = castNode(RenameStmt, statement);
-
-			if (rename->renameType == OBJECT_ATTRIBUTE)
-				return get_rel_type_id(
-					RangeVarGetRelid(rename->relation, NoLock, true));
-			if (rename->renameType == OBJECT_TYPE ||
-				rename->renameType == OBJECT_DOMAIN ||
-				rename->renameType == OBJECT_DOMCONSTRAINT)
-				return named_type(rename->object);
-			return InvalidOid;
-		}
-		case T_AlterObjectSchemaStmt:
-		{
-			AlterObjectSchemaStmt *move = castNode(AlterObjectSchemaStmt,
-												   statement);
-
-			if (move->objectType == OBJECT_TYPE ||
-				move->objectType == OBJECT_DOMAIN)
-				return named_type(move->object);
-			return InvalidOid;
-		}
-		default:
-			return InvalidOid;
-	}
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s is not supported on a type of column \"%s\" of table \"%s\"",
+					CreateCommandName(statement), NameStr(attribute->attname),
+					table->name),
+			 errdetail(
+				 "The nodes have the type as it was when the table was distributed."),
+			 errhint(
+				 "Use tessera.undistribute_table(), change the type here and on all nodes, and distribute the table again.")));
 }
 
-/* A new value of an enum that all nodes hold comes to them as well.  (Another
- * name of a value could send a key to another shard.) */
+static void
+refuse_key(Node *statement, const TessTable *table, Form_pg_attribute attribute)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s is not supported on a type of column \"%s\" of table \"%s\"",
+					CreateCommandName(statement), NameStr(attribute->attname),
+					table->name),
+			 errdetail(
+				 "It is the distribution key, and rows would belong to other shards."),
+			 errhint(
+				 "Use tessera.undistribute_table(), change the type, and distribute the table again.")));
+}
+
+/* All nodes that hold the type get the change as well (there may be none); so do
+ * those that have the extension whose script this is. */
 static bool
 is_done_on_nodes(Node *statement, Oid type)
 {
-	return IsA(statement, AlterEnumStmt) &&
-		   ((AlterEnumStmt *) statement)->oldVal == NULL &&
-		   tess_objects_hold(TypeRelationId, type);
+	if (creating_extension)
+		return true;
+	return !IsA(statement, AlterTypeStmt) &&
+		   (tess_meta_remote_nodes() == NIL ||
+			tess_objects_hold(TypeRelationId, type));
 }
 
-/* InvalidOid if there is none: PostgreSQL will say so. */
-static Oid
-named_type(Node *name)
+/* Does a value have another hash then?  Those of enums are hashed by their names,
+ * rows by all their parts. */
+static bool
+changes_hash(Node *statement)
 {
-	if (name == NULL || !IsA(name, List))
-		return InvalidOid;
-	return LookupTypeNameOid(NULL, makeTypeNameFromNameList((List *) name), true);
+	return (IsA(statement, AlterEnumStmt) &&
+			((AlterEnumStmt *) statement)->oldVal != NULL) ||
+		   IsA(statement, AlterTableStmt);
 }
 
 static bool

@@ -175,4 +175,10 @@ extern char *tess_object_definition_sql(const TessObjectRow *row);
 /* ALTER ... up to the name. */
 extern char *tess_object_alter_sql(const TessObjectRow *row);
 
+/* The version that an extension has here, and its schema; NULL: there is none. */
+extern char *tess_extension_version(Oid extension, Oid *schema);
+
+/* The functions that estimate for an operator, as ALTER OPERATOR ... SET has them. */
+extern char *tess_operator_estimators(Oid operator);
+
 #endif

@@ -19,6 +19,7 @@
 #include "catalog/indexing.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "commands/extension.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
@@ -286,13 +287,14 @@ tess_need_collation(TessNeeds *needs, Oid collation)
 								tess_collation_definition(collation));
 }
 
-void
-tess_need_extension(TessNeeds *needs, Oid extension)
+char *
+tess_extension_version(Oid extension, Oid *schema)
 {
 	Relation catalog = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tuple;
+	char *version = NULL;
 
 	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(extension));
@@ -300,21 +302,33 @@ tess_need_extension(TessNeeds *needs, Oid extension)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
 		bool isnull;
-		Datum version = heap_getattr(tuple, Anum_pg_extension_extversion,
-									 RelationGetDescr(catalog), &isnull);
-		const char *name = quote_identifier(NameStr(form->extname));
-		const char *schema = get_namespace_name(form->extnamespace);
+		Datum value = heap_getattr(tuple, Anum_pg_extension_extversion,
+								   RelationGetDescr(catalog), &isnull);
 
-		needs->statements = lappend(needs->statements,
-									psprintf("CREATE EXTENSION IF NOT EXISTS %s SCHEMA %s VERSION %s",
-											 name, quote_identifier(schema),
-											 quote_literal_cstr(
-												 TextDatumGetCString(version))));
+		version = TextDatumGetCString(value);
+		*schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
+	return version;
+}
+
+void
+tess_need_extension(TessNeeds *needs, Oid extension)
+{
+	Oid schema;
+	const char *version = tess_extension_version(extension, &schema);
+
+	if (version == NULL)
+		return;
+	needs->statements = lappend(needs->statements,
+								psprintf("CREATE EXTENSION IF NOT EXISTS %s SCHEMA %s VERSION %s",
+										 quote_identifier(
+											 get_extension_name(extension)),
+										 quote_identifier(
+											 get_namespace_name(schema)),
+										 quote_literal_cstr(version)));
 }
 
 void

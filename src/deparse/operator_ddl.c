@@ -101,6 +101,25 @@ function_name(Oid function)
 								get_func_name(function));
 }
 
+static const char *
+function_or_none(Oid function)
+{
+	return OidIsValid(function) ? function_name(function) : "NONE";
+}
+
+char *
+tess_operator_estimators(Oid operator)
+{
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form = (Form_pg_operator) GETSTRUCT(tuple);
+	char *text = psprintf("SET (RESTRICT = %s, JOIN = %s)",
+						  function_or_none(form->oprrest),
+						  function_or_none(form->oprjoin));
+
+	ReleaseSysCache(tuple);
+	return text;
+}
+
 char *
 tess_operator_definition(Oid operator)
 {

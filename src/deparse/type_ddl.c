@@ -144,15 +144,19 @@ append_domain_constraints(StringInfo out, Oid type)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
-		Datum definition;
+		char *definition;
 
 		tess_ddl_check_condition(constraint->oid);
-		definition = DirectFunctionCall1(pg_get_constraintdef,
-										 ObjectIdGetDatum(constraint->oid));
+		definition = TextDatumGetCString(
+			DirectFunctionCall1(pg_get_constraintdef,
+								ObjectIdGetDatum(constraint->oid)));
+		/* CREATE DOMAIN has no words for that, and where it is new no rows are */
+		if (!constraint->convalidated)
+			definition[strlen(definition) - strlen(" NOT VALID")] = '\0';
 		parts = lappend(parts,
 						psprintf(" CONSTRAINT %s %s",
 								 quote_identifier(NameStr(constraint->conname)),
-								 TextDatumGetCString(definition)));
+								 definition));
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);

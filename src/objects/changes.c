@@ -23,8 +23,6 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "lib/stringinfo.h"
-#include "nodes/makefuncs.h"
-#include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -39,14 +37,22 @@ typedef struct Change
 {
 	ObjectAddress address;
 	TessObjectRow *dropped; /* its row; NULL: it was made or altered */
+	char *lost; /* what takes from it, there, what a CASCADE took here, or NULL */
 	SubTransactionId subxact;
 } Change;
 
 /* An object that nodes hold, by the name it had before a statement. */
-typedef struct Before
+typedef struct OldName
 {
 	TessObjectRow *row;
 	ObjectAddress address;
+} OldName;
+
+/* What is known before a statement. */
+typedef struct Before
+{
+	List *names; /* of OldName * */
+	TessTypeChange *type;
 } Before;
 
 bool tess_objects_propagate = true;
@@ -60,7 +66,8 @@ static struct
 
 static void note_access(ObjectAccessType access, Oid class_id, Oid object_id,
 						int sub_id, void *arg);
-static void note(const ObjectAddress *address, TessObjectRow *dropped);
+static Change *note(const ObjectAddress *address, TessObjectRow *dropped);
+static void note_loss(Oid class_id, Oid object_id, int sub_id);
 static void on_xact_event(XactEvent event, void *arg);
 static void on_subxact_event(SubXactEvent event, SubTransactionId mine,
 							 SubTransactionId parent, void *arg);
@@ -109,9 +116,13 @@ note_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 
 	if (changes.next_hook)
 		changes.next_hook(access, class_id, object_id, sub_id, arg);
-	if (!is_noted_class(class_id) || object_id < FirstNormalObjectId ||
-		sub_id != 0 || creating_extension || !tess_is_active() ||
-		tess_cat_is_restoring() || tess_meta_remote_nodes() == NIL)
+	if (object_id < FirstNormalObjectId || creating_extension ||
+		!tess_is_active() || tess_cat_is_restoring() ||
+		tess_meta_remote_nodes() == NIL)
+		return;
+	if (access == OAT_DROP)
+		note_loss(class_id, object_id, sub_id);
+	if (!is_noted_class(class_id) || sub_id != 0)
 		return;
 	ObjectAddressSet(address, class_id, object_id);
 	if (access == OAT_POST_CREATE || access == OAT_POST_ALTER)
@@ -139,7 +150,7 @@ copy_strings(List *strings)
 	return copy;
 }
 
-static void
+static Change *
 note(const ObjectAddress *address, TessObjectRow *dropped)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
@@ -157,6 +168,21 @@ note(const ObjectAddress *address, TessObjectRow *dropped)
 	}
 	changes.noted = lappend(changes.noted, change);
 	MemoryContextSwitchTo(caller);
+	return change;
+}
+
+/* A constraint of a domain, or an attribute of a composite type, that goes. */
+static void
+note_loss(Oid class_id, Oid object_id, int sub_id)
+{
+	char *lost;
+	Oid type = tess_type_losing(class_id, object_id, sub_id, &lost);
+	ObjectAddress address;
+
+	if (!OidIsValid(type))
+		return;
+	ObjectAddressSet(address, TypeRelationId, type);
+	note(&address, NULL)->lost = MemoryContextStrdup(TopTransactionContext, lost);
 }
 
 static bool
@@ -192,24 +218,35 @@ renaming(Node *statement)
 	return NULL;
 }
 
-void *
-tess_objects_before(Node *statement)
+static List *
+names_before(void)
 {
 	List *names = NIL;
 	ListCell *cell;
 
-	if (renaming(statement) == NULL || tess_cat_is_restoring() ||
-		tess_meta_remote_nodes() == NIL)
-		return NULL;
 	foreach(cell, tess_cat_objects())
 	{
-		Before *before = palloc(sizeof(Before));
+		OldName *old = palloc(sizeof(OldName));
 
-		before->row = lfirst(cell);
-		before->address = tess_object_find(before->row);
-		names = lappend(names, before);
+		old->row = lfirst(cell);
+		old->address = tess_object_find(old->row);
+		names = lappend(names, old);
 	}
 	return names;
+}
+
+void *
+tess_objects_before(Node *statement)
+{
+	Before *before;
+
+	if (tess_cat_is_restoring() || tess_meta_remote_nodes() == NIL)
+		return NULL;
+	before = palloc0(sizeof(Before));
+	if (renaming(statement) != NULL)
+		before->names = names_before();
+	before->type = tess_type_change_begin(statement);
+	return before;
 }
 
 /* The schema that an object was moved to has to be there. */
@@ -225,16 +262,16 @@ bring_schema(const ObjectAddress *object)
 
 /* The object itself got a new name, or something that its name is made of. */
 static void
-follow_name(Node *statement, const Before *before, TessObject *now)
+follow_name(Node *statement, const OldName *old, TessObject *now)
 {
-	TessObjectRow *row = before->row;
+	TessObjectRow *row = old->row;
 
 	tess_objects_lock();
-	if (was_altered(&before->address) && tess_objects_propagate &&
+	if (was_altered(&old->address) && tess_objects_propagate &&
 		tess_objects_suspended == 0)
 	{
 		if (IsA(statement, AlterObjectSchemaStmt))
-			bring_schema(&before->address);
+			bring_schema(&old->address);
 		tess_objects_send(list_make1(
 			psprintf("%s %s", tess_object_alter_sql(row), renaming(statement))));
 	}
@@ -243,25 +280,6 @@ follow_name(Node *statement, const Before *before, TessObject *now)
 	{
 		tess_object_define(now);
 		tess_cat_object_set(&now->row);
-	}
-}
-
-static void
-follow_names(Node *statement, List *names)
-{
-	ListCell *cell;
-
-	foreach(cell, names)
-	{
-		Before *before = lfirst(cell);
-		TessObject *now;
-
-		if (!OidIsValid(before->address.objectId))
-			continue;
-		now = tess_object_identify(before->address.classId,
-								   before->address.objectId);
-		if (now != NULL && strcmp(now->row.identity, before->row->identity) != 0)
-			follow_name(statement, before, now);
 	}
 }
 
@@ -329,6 +347,32 @@ note_changed_definitions(void)
 }
 
 static void
+follow_names(Node *statement, List *names)
+{
+	bool is_any = false;
+	ListCell *cell;
+
+	foreach(cell, names)
+	{
+		OldName *old = lfirst(cell);
+		TessObject *now;
+
+		if (!OidIsValid(old->address.objectId))
+			continue;
+		now = tess_object_identify(old->address.classId, old->address.objectId);
+		if (now == NULL || strcmp(now->row.identity, old->row->identity) == 0)
+			continue;
+		follow_name(statement, old, now);
+		is_any = true;
+		if (old->address.classId == TypeRelationId)
+			tess_objects_forget_plans();
+	}
+	/* what is made of it has another text */
+	if (is_any)
+		note_changed_definitions();
+}
+
+static void
 finish_drop(const TessObjectRow *row)
 {
 	tess_objects_lock();
@@ -348,34 +392,28 @@ tess_objects_hold(Oid class, Oid object_id)
 		   tess_cat_object(object->row.type, object->row.identity) != NULL;
 }
 
-/* ALTER TYPE ... ADD VALUE and RENAME VALUE, which no new definition can say. */
+/* ALTER OPERATOR ... SET. */
 static void
-repeat_enum_change(AlterEnumStmt *alter)
+repeat_operator_change(void)
 {
-	TypeName *name = makeTypeNameFromNameList(alter->typeName);
-	TessObject *type = tess_object_identify(TypeRelationId,
-											typenameTypeId(NULL, name));
-	StringInfoData sql;
+	ListCell *cell;
 
-	if (type == NULL ||
-		!tess_objects_hold(TypeRelationId, type->address.objectId))
-		return;
-	tess_objects_lock();
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, tess_object_alter_sql(&type->row));
-	if (alter->oldVal != NULL)
-		appendStringInfo(&sql, " RENAME VALUE %s TO %s",
-						 quote_literal_cstr(alter->oldVal),
-						 quote_literal_cstr(alter->newVal));
-	else
-		appendStringInfo(&sql, " ADD VALUE %s%s",
-						 alter->skipIfNewValExists ? "IF NOT EXISTS " : "",
-						 quote_literal_cstr(alter->newVal));
-	if (alter->newValNeighbor != NULL)
-		appendStringInfo(&sql, " %s %s",
-						 alter->newValIsAfter ? "AFTER" : "BEFORE",
-						 quote_literal_cstr(alter->newValNeighbor));
-	tess_objects_send(list_make1(sql.data));
+	foreach(cell, changes.noted)
+	{
+		Change *change = lfirst(cell);
+		TessObject *object;
+
+		if (change->dropped != NULL ||
+			change->address.classId != OperatorRelationId ||
+			!tess_objects_hold(OperatorRelationId, change->address.objectId))
+			continue;
+		object = tess_object_identify(OperatorRelationId,
+									  change->address.objectId);
+		tess_objects_lock();
+		tess_objects_send(list_make1(
+			psprintf("%s %s", tess_object_alter_sql(&object->row),
+					 tess_operator_estimators(change->address.objectId))));
+	}
 }
 
 /* A new definition of what cannot be replaced as a whole (a type, an operator):
@@ -412,6 +450,35 @@ finish_change(const ObjectAddress *address)
 		(void) tess_objects_try(address);
 }
 
+/* Those that a statement named, and that have been repeated. */
+static void
+forget_losses(const ObjectAddress *type)
+{
+	ListCell *cell;
+
+	foreach(cell, changes.noted)
+	{
+		Change *change = lfirst(cell);
+
+		if (change->lost != NULL && change->address.objectId == type->objectId)
+			changes.noted = foreach_delete_current(changes.noted, cell);
+	}
+}
+
+static void
+finish_loss(const Change *change)
+{
+	TessObject *type = tess_object_identify(TypeRelationId,
+											change->address.objectId);
+
+	if (type == NULL ||
+		!tess_objects_hold(TypeRelationId, change->address.objectId))
+		return;
+	tess_objects_lock();
+	tess_objects_send(list_make1(change->lost));
+	tess_objects_forget_plans();
+}
+
 /* Another one, with the same address, comes later. */
 static bool
 is_noted_again(const Change *change, List *noted, int index)
@@ -438,11 +505,19 @@ finish_changes(void)
 	List *noted = changes.noted;
 	ListCell *cell;
 
+	if (noted == NIL)
+		return;
 	changes.noted = NIL;
+	/* an attempt is a subtransaction: that begins with all caches told, also if
+	 * nothing was written */
+	(void) GetCurrentCommandId(true);
+	CommandCounterIncrement();
 	foreach(cell, noted)
 	{
 		Change *change = lfirst(cell);
 
+		if (change->lost != NULL)
+			finish_loss(change);
 		if (change->dropped != NULL)
 			finish_drop(change->dropped);
 		else if (!is_noted_again(change, noted, foreach_current_index(cell)))
@@ -456,9 +531,16 @@ tess_objects_after(Node *statement, void *before)
 	if (tess_cat_is_restoring() || tess_meta_remote_nodes() == NIL)
 		return;
 	if (before != NULL)
-		follow_names(statement, before);
-	if (IsA(statement, AlterEnumStmt))
-		repeat_enum_change((AlterEnumStmt *) statement);
+		follow_names(statement, ((Before *) before)->names);
+	if (before != NULL && ((Before *) before)->type != NULL)
+	{
+		ObjectAddress type = tess_type_change_repeat(((Before *) before)->type);
+
+		forget_losses(&type);
+		note(&type, NULL);
+	}
+	if (IsA(statement, AlterOperatorStmt))
+		repeat_operator_change();
 	if (changes_unseen(statement))
 		note_changed_definitions();
 	finish_changes();

@@ -22,6 +22,12 @@ extern void tess_objects_after(Node *statement, void *before);
 /* True if all nodes hold an object, and get what is changed of it. */
 extern bool tess_objects_hold(Oid class, Oid object_id);
 
+/* alter_type.c: the type that ALTER TYPE or ALTER DOMAIN (but for its owner) is
+ * about; InvalidOid: no such statement, or no such type. */
+extern Oid tess_object_changed_type(Node *statement);
+/* Plans that name types in texts for nodes are made again. */
+extern void tess_objects_forget_plans(void);
+
 /* While it is not 0, what happens to objects is not done on nodes: who counts
  * it up does that himself. */
 extern int tess_objects_suspended;
