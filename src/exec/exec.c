@@ -347,6 +347,8 @@ tess_exec_init(void)
 	RegisterCustomScanMethods(&tess_modify_methods);
 	RegisterCustomScanMethods(&tess_repeat_methods);
 	RegisterCustomScanMethods(&tess_combine_methods);
+	RegisterCustomScanMethods(&tess_lock_methods);
+	RegisterCustomScanMethods(&tess_candidates_methods);
 	tess_remote_plan_init();
 	tess_shipped_rows_init();
 

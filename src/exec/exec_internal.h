@@ -492,6 +492,9 @@ extern bool tess_row_is_seen(struct HTAB **seen, MemoryContext context,
 
 /* scan_node.c, modify_node.c, repeat_node.c -------------------------------- */
 extern const CustomScanMethods tess_scan_methods;
+/* lock_node.c */
+extern const CustomScanMethods tess_lock_methods;
+extern const CustomScanMethods tess_candidates_methods;
 extern const CustomScanMethods tess_modify_methods;
 extern const CustomScanMethods tess_repeat_methods;
 extern const CustomScanMethods tess_combine_methods;

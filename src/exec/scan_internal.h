@@ -37,6 +37,8 @@ typedef struct TessScanState
 	TessPassed *passed; /* of a cursor that may go backward; NULL: no such */
 	TessKeep keep;
 	bool rescan;			  /* arguments may have changed */
+	bool has_limit;			  /* ... to this one, whatever it says by itself: */
+	int64 limit;			  /* rows at most; -1: all */
 	SubTransactionId subxact; /* in which the statement began */
 	bool in_portions;		  /* others write over its sessions meanwhile */
 	TessDivision *division;	  /* who takes the rows of nodes; NULL: who asks */
@@ -66,6 +68,13 @@ typedef struct TessScanState
 
 /* True if it changes something: it may be a SELECT that has changes in WITH. */
 extern bool tess_scan_writes(const TessScanState *state);
+
+/* Has the scan ask the nodes, if it knows for what; whether it has now. */
+extern bool tess_scan_start(PlanState *scan);
+
+/* Gives the next run of the scan a limit instead of its own; -1: none.  Returns
+ * that of the run there is, which may have begun before its time. */
+extern int64 tess_scan_limit(PlanState *scan, int64 limit);
 
 /* TessRowSink: a row of a node that nobody has asked for yet. */
 extern void tess_scan_store_remote_row(void *owner, void *tag,

@@ -322,6 +322,32 @@ start_run(TessScanState *state, const TessTable *table)
 	MemoryContextSwitchTo(old_context);
 }
 
+/* See scan_internal.h. */
+int64
+tess_scan_limit(PlanState *scan, int64 limit)
+{
+	TessScanState *state = (TessScanState *) scan;
+	int number = state->fragment->limit_param - 1;
+
+	if (state->running && !state->rescan)
+		return state->args->nulls[number]
+				   ? -1
+				   : DatumGetInt64(state->args->values[number]);
+	state->has_limit = true;
+	state->limit = limit;
+	return limit;
+}
+
+/* The limit that the scan was given becomes an argument. */
+static void
+set_limit(TessScanState *state)
+{
+	int number = state->fragment->limit_param - 1;
+
+	state->args->nulls[number] = state->limit < 0;
+	state->args->values[number] = Int64GetDatum(state->limit);
+}
+
 /* A run for the next tuple: the one there is, from its start, or a new one. */
 static void
 prepare_run(TessScanState *state)
@@ -333,6 +359,11 @@ prepare_run(TessScanState *state)
 		changed = tess_args_eval(state->args, state->css.ss.ps.ps_ExprContext,
 								 table->group) ||
 				  (state->cargo != NULL && tess_cargo_has_changed(state->cargo));
+	if (state->has_limit)
+	{
+		set_limit(state);
+		changed = true;
+	}
 	state->rescan = false;
 
 	if (state->running &&
@@ -366,6 +397,16 @@ start_early(void *arg)
 		state->keep = TESS_KEEP_ALL;
 	prepare_run(state);
 	MemoryContextSwitchTo(old_context);
+}
+
+/* See scan_internal.h. */
+bool
+tess_scan_start(PlanState *scan)
+{
+	TessScanState *state = (TessScanState *) scan;
+
+	start_early(state);
+	return state->running;
 }
 
 static TupleTableSlot *

@@ -264,6 +264,7 @@ typedef struct TessFrame
 	bool is_open;	 /* tables of ours are ours */
 	bool ships;		 /* rows may be sent to be joined on nodes ... */
 	bool narrows;	 /* ... with rows that are locked there */
+	bool rechecks;	 /* some level locks or changes rows of this server */
 	List *scans;	 /* of distributed tables, made so far */
 	List *fragments; /* TessFragmentQuery * */
 	MemoryContext context;
@@ -279,6 +280,7 @@ extern void tess_frame_pop(TessFrame *frame);
 extern bool tess_frame_is_open(void);
 extern bool tess_frame_ships(void);
 extern bool tess_frame_narrows(void);
+extern bool tess_frame_locks_late(void);
 extern void tess_frame_add_scan(CustomScan *scan);
 /* ... and that a function which is not built in is left to the nodes. */
 extern void tess_frame_add_function(Oid function);

@@ -56,6 +56,13 @@ tess_frame_narrows(void)
 	return frame != NULL && frame->narrows;
 }
 
+/* True if rows of distributed tables alone may be checked again. */
+bool
+tess_frame_locks_late(void)
+{
+	return frame != NULL && !frame->rechecks;
+}
+
 /* A relation scan has been planned in this frame. */
 void
 tess_frame_add_scan(CustomScan *scan)

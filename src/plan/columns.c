@@ -94,6 +94,12 @@ add_whole_row(TessColumns *columns)
 }
 
 static bool
+is_position(const Var *var)
+{
+	return var->varattno == TESS_POSITION_ATTRIBUTE && var->vartype == INT8OID;
+}
+
+static bool
 is_shard_index(const Var *var)
 {
 	return var->varattno == TESS_SHARD_INDEX_ATTRIBUTE && var->vartype == INT4OID;
@@ -125,7 +131,9 @@ stand_in_column(const Var *var)
 {
 	if (is_shard_index(var))
 		return 1;
-	return is_shard_ctid(var) ? 2 : 0;
+	if (is_shard_ctid(var))
+		return 2;
+	return is_position(var) ? 3 : 0;
 }
 
 /* The column of the scan's tuple that is this Var of our varno, or NULL. */
@@ -307,8 +315,9 @@ tess_columns_name_shards(PlannedStmt *stmt, const List *scans)
 				rte = makeNode(RangeTblEntry);
 				rte->rtekind = RTE_SUBQUERY;
 				rte->eref = makeAlias("shard",
-									  list_make2(makeString(pstrdup("shard")),
-												 makeString(pstrdup("ctid"))));
+									  list_make3(makeString(pstrdup("shard")),
+												 makeString(pstrdup("ctid")),
+												 makeString(pstrdup("position"))));
 				stmt->rtable = lappend(stmt->rtable, rte);
 			}
 			tle->expr = (Expr *) makeVar(list_length(stmt->rtable),

@@ -70,6 +70,7 @@ tess_plan_rest(TessJob *job, Query *query)
 
 	tess_inline_ctes(query);
 	rechecks = tess_row_marks_move(query);
+	tess_frame_current()->rechecks = rechecks;
 	/* a part of WITH is run as a whole, whatever else is checked again */
 	tess_frame_current()->narrows = (!rechecks || job->survey->target != NULL) &&
 									!tess_ship_may_write_before(query);

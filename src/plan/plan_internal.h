@@ -436,6 +436,17 @@ extern void tess_upper_paths_init(void);
 extern void tess_sorted_add_path(PlannerInfo *root, RelOptInfo *rel,
 								 List *core_paths, const Path *scan);
 
+/* A draft of the rows in this order, with the columns of target, up to the level's
+ * LIMIT if it counts them; only_reads: not locked, though they are to be.  NULL if
+ * they cannot be asked for so. */
+extern TessDraft *tess_sorted_draft(PlannerInfo *root, RelOptInfo *rel,
+									const PathTarget *target, List *pathkeys,
+									bool only_reads);
+
+/* lock_limit.c: rows that are locked, in order and up to a LIMIT. */
+extern Path *tess_lock_limit_path(PlannerInfo *root, RelOptInfo *rel,
+								  List *pathkeys, double rows, Cost remote);
+
 /* two_phase.c: aggregates and DISTINCT. */
 extern void tess_two_phase_add_paths(PlannerInfo *root, RelOptInfo *input_rel,
 									 RelOptInfo *grouped_rel,
@@ -457,6 +468,8 @@ extern void tess_relation_scan_init(void);
 #define TESS_SHARD_INDEX_ATTRIBUTE MaxCommandIdAttributeNumber
 /* And one of type tid is the row's ctid in its shard, as no user sees it. */
 #define TESS_SHARD_CTID_ATTRIBUTE MinCommandIdAttributeNumber
+/* ... and of type int8, the position of a row among those that are to be locked. */
+#define TESS_POSITION_ATTRIBUTE MinTransactionIdAttributeNumber
 
 /* Of a partitioned table, this is the row's partition, by its OID in the shard: where
  * a user asks for it, the table is none of the plan's (fragment/partitions.c).  The

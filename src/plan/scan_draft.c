@@ -542,7 +542,7 @@ describe_order(const TessDraft *draft, TessFragment *fragment)
 		fragment->sort_nulls_first = lappend_int(fragment->sort_nulls_first,
 												 clause->nulls_first);
 	}
-	if (draft->sort_clause != NIL && draft->limit_count != NULL)
+	if (draft->limit_count != NULL)
 		fragment->limit_param = castNode(Param, draft->limit_count)->paramid;
 }
 

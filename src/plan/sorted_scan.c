@@ -247,16 +247,21 @@ remote_cost(RelOptInfo *rel, List *core_paths, List *pathkeys, Cost reading,
 	return cheapest;
 }
 
-/* A draft of the rows in this order, up to the level's LIMIT if it counts
- * them; NULL if they cannot be asked for so. */
-static TessDraft *
-make_draft(PlannerInfo *root, RelOptInfo *rel, List *pathkeys)
+/* See plan_internal.h. */
+TessDraft *
+tess_sorted_draft(PlannerInfo *root, RelOptInfo *rel, const PathTarget *target,
+				  List *pathkeys, bool only_reads)
 {
 	TessDraft *draft = tess_draft_make(root, rel);
 	const char *reason;
 
+	if (only_reads)
+	{
+		draft->rte = copyObject(draft->rte);
+		draft->rte->enrname = NULL;
+	}
 	tess_draft_split(draft, rel->baserestrictinfo);
-	tess_draft_add_columns(draft, rel->reltarget);
+	tess_draft_add_columns(draft, target);
 	if (!send_order(draft, pathkeys))
 		return NULL;
 	if (draft->local == NIL && limits_scan(root, rel) &&
@@ -269,22 +274,36 @@ make_draft(PlannerInfo *root, RelOptInfo *rel, List *pathkeys)
 }
 
 /*
- * Rows that are locked: each shard sorts, and locks no more than LIMIT wants, so
- * that those who take rows from a queue with SKIP LOCKED leave some to others.
- * Never a question of cost.  The rows are not known to be sorted: whoever
- * waited for one got what has become of it.
+ * Rows that are locked: those alone that are returned, or, where that cannot be,
+ * no more in each shard than LIMIT wants, so that those who take rows from a
+ * queue with SKIP LOCKED leave some to others.  Never a question of cost.  What
+ * several shards have locked is not known to be sorted then: whoever waited for
+ * a row got what has become of it.
  */
 static void
 replace_by_limited(PlannerInfo *root, RelOptInfo *rel, List *pathkeys,
 				   const Path *scan)
 {
-	TessDraft *draft = make_draft(root, rel, pathkeys);
+	TessDraft *draft = tess_sorted_draft(root, rel, rel->reltarget, pathkeys,
+										 false);
+	double rows = rel->rows;
+	Path *path = NULL;
 	int shards;
 
 	if (draft == NULL || draft->limit_count == NULL)
 		return;
 	shards = tess_draft_shard_count(root, draft);
+	if (root->limit_tuples >= 0)
+		rows = Min(rows, root->limit_tuples);
+	if (shards > 1)
+		path = tess_lock_limit_path(root, rel, pathkeys, rows,
+									tess_cost_remote(scan, shards));
 	rel->pathlist = NIL;
+	if (path != NULL)
+	{
+		add_path(rel, path);
+		return;
+	}
 	add_path(rel,
 			 tess_draft_path(root, rel, draft, rel->reltarget,
 							 root->limit_tuples >= 0
@@ -322,7 +341,7 @@ tess_sorted_add_path(PlannerInfo *root, RelOptInfo *rel, List *core_paths,
 	}
 	if (!tess_draft_is_possible(root, rel))
 		return;
-	draft = make_draft(root, rel, pathkeys);
+	draft = tess_sorted_draft(root, rel, rel->reltarget, pathkeys, false);
 	if (draft == NULL)
 		return;
 

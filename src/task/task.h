@@ -30,6 +30,16 @@
  * member of custom_private: for each of these the Aggref whose states it
  * combines, without arguments, but with its aggno. */
 #define TESS_COMBINE_METHODS "TesseraCombine"
+/*
+ * Rows that are locked up to a LIMIT.  TesseraLock stands on a TesseraScan that
+ * locks the rows whose keys TesseraCandidates ships to it, and gives them in the
+ * order of the last column, their position, an int8.  TesseraCandidates stands on
+ * a TesseraScan of keys, in order: custom_exprs is how many rows are wanted (int8;
+ * NULL: all), the first member of custom_private are the equalities of the key's
+ * columns (OID list); its last column is the position.
+ */
+#define TESS_LOCK_METHODS "TesseraLock"
+#define TESS_CANDIDATES_METHODS "TesseraCandidates"
 
 #define TESS_FRAGMENT_NAME "TessFragment"
 
@@ -127,9 +137,9 @@ typedef struct TessFragment
 	List *sort_operators;	/* OID list */
 	List *sort_collations;	/* OID list */
 	List *sort_nulls_first; /* int list of booleans */
-	/* With an order: number n of the parameter $n, an int8, that says how many
-	 * rows of the scan are wanted at most (NULL: all), as LIMIT $n of the
-	 * template does for a shard; 0: no limit. */
+	/* Number n of the parameter $n, an int8, that says how many rows of the scan
+	 * are wanted at most (NULL: all), as LIMIT $n of the template does for a
+	 * shard; 0: no limit. */
 	int limit_param;
 	/* Number n of the parameter $n, a tid[] of ctids with shards in them: each shard
 	 * gets its own of these, as it knows them, and one that has none is not asked; 0:
