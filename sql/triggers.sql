@@ -321,6 +321,33 @@ ROLLBACK;
 WITH i AS (INSERT INTO posts VALUES (1, 500, 'a'), (2, 500, 'b') RETURNING user_id) UPDATE users SET post_count = 0 WHERE user_id < 3;
 SELECT (SELECT sum(post_count) FROM users WHERE user_id < 3) AS before \gset
 WITH i AS (INSERT INTO posts VALUES (1, 500, 'a'), (2, 500, 'b') RETURNING user_id) SELECT count(DISTINCT i.user_id), sum(post_count) = :before FROM i CROSS JOIN users u WHERE u.user_id < 3 GROUP BY i.user_id;
+-- only triggers of what happens, and what they name, are in the way of other parts
+BEGIN;
+CREATE TABLE things (user_id bigint REFERENCES users, id int, n int DEFAULT 0, PRIMARY KEY (user_id, id));
+CREATE TABLE log (user_id bigint, what text);
+SELECT tessera.create_distributed_table('things', 'user_id', colocate_with => 'users'), tessera.create_distributed_table('log', 'user_id', colocate_with => 'users');
+INSERT INTO things SELECT i, 1 FROM generate_series(1, 5) i;
+CREATE FUNCTION computes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.n = coalesce(OLD.n, 0) + 1; RETURN NEW; END $$;
+CREATE FUNCTION logs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (coalesce(NEW.user_id, OLD.user_id), TG_OP); RETURN NULL; END $$;
+CREATE FUNCTION runs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1'; RETURN NULL; END $$;
+CREATE TRIGGER computes BEFORE UPDATE ON things FOR EACH ROW EXECUTE FUNCTION computes();
+CREATE TRIGGER logs AFTER INSERT OR UPDATE ON things FOR EACH ROW EXECUTE FUNCTION logs();
+WITH u AS (UPDATE things SET n = n WHERE user_id < 4 RETURNING *) INSERT INTO things SELECT user_id, id + 1 FROM u;
+SELECT n, count(*) FROM things GROUP BY n ORDER BY n;
+SELECT what, count(*) FROM log GROUP BY what ORDER BY what;
+WITH u AS (UPDATE things SET n = 10 WHERE id = 1 RETURNING user_id), v AS (UPDATE users SET name = 'by part' FROM u WHERE u.user_id = users.user_id RETURNING users.user_id) DELETE FROM things WHERE id = 2 RETURNING (SELECT count(*) FROM v) AS named, n;
+CREATE TRIGGER runs AFTER DELETE ON things FOR EACH ROW EXECUTE FUNCTION runs();
+WITH i AS (INSERT INTO things VALUES (1, 3), (2, 3) RETURNING user_id) UPDATE things SET n = 20 FROM i WHERE i.user_id = things.user_id AND id = 1;
+\set VERBOSITY sqlstate
+SAVEPOINT s;
+WITH i AS (INSERT INTO things VALUES (1, 4), (2, 4) RETURNING user_id) DELETE FROM things USING i WHERE i.user_id = things.user_id AND id = 1;
+ROLLBACK TO s;
+WITH i AS (INSERT INTO things VALUES (1, 4), (2, 4) RETURNING user_id) UPDATE log SET what = 'part' FROM i WHERE i.user_id = log.user_id;
+ROLLBACK TO s;
+CREATE OR REPLACE FUNCTION computes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.n = (SELECT count(*) FROM log WHERE user_id = NEW.user_id); RETURN NEW; END $$;
+WITH i AS (INSERT INTO things VALUES (1, 4), (2, 4) RETURNING user_id) UPDATE things SET n = 5 WHERE user_id < 3 AND id = 1;
+\set VERBOSITY terse
+ROLLBACK;
 
 -- those that see a statement are refused, but before TRUNCATE
 CREATE FUNCTION statement() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING '% % of % rows', TG_WHEN, TG_OP, (SELECT count(*) FROM triggers.history); RETURN NULL; END $$;

@@ -41,9 +41,14 @@
 #include "base/base.h"
 #include "fragment/fragment_internal.h"
 
+typedef struct Body Body;
+typedef struct Word Word;
+
 /* One function while its body is read. */
-typedef struct Body
+struct Body
 {
+	void (*look)(Body *body, const Word *word); /* at each word */
+	List *tables; /* of ours, that it may name (tess_body_tables) */
 	const char *text;
 	List *types;		/* of users: values of these may come along */
 	bool any_type;		/* polymorphic: of any */
@@ -53,16 +58,16 @@ typedef struct Body
 	bool compares;		/* by operators that are not written */
 	List *args;			/* names (char *) of arguments that are no table's */
 	bool leaves;		/* the verdict: something outside may be meant */
-} Body;
+};
 
 /* A word or operator of the text, and what stands around it. */
-typedef struct Word
+struct Word
 {
 	const char *name;
 	bool is_operator;
 	bool is_qualified; /* by a schema */
 	bool is_called;	   /* "(" follows */
-} Word;
+};
 
 /* Keywords that stand for something of the session, or for any statement. */
 static const char *const outside_keywords[] = {"current_catalog",
@@ -298,6 +303,11 @@ look_at_word(Body *body, const Word *word)
 {
 	Oid built_in;
 
+	if (is_in(word->name, outside_keywords, lengthof(outside_keywords)))
+	{
+		body->leaves = true;
+		return;
+	}
 	if (word->is_operator)
 	{
 		for_rows_named(body, word, OPERNAMENSP, meet_operator);
@@ -419,10 +429,7 @@ read_text(Body *body)
 		if (word.name != NULL)
 		{
 			word.is_called = (token == '(');
-			if (is_in(word.name, outside_keywords, lengthof(outside_keywords)))
-				body->leaves = true;
-			else
-				look_at_word(body, &word);
+			body->look(body, &word);
 		}
 		/* schema.name: not known is what a record's field is called */
 		next.is_qualified = after_dot && before.name != NULL &&
@@ -518,7 +525,7 @@ tess_body_is_alone(Oid function)
 {
 	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc form;
-	Body body = {0};
+	Body body = {look_at_word};
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -536,5 +543,91 @@ tess_body_is_alone(Oid function)
 			read_text(&body);
 	}
 	ReleaseSysCache(tuple);
+	return !body.leaves;
+}
+
+/* what it reads and writes ------------------------------------------------------- */
+
+/* These run what stands in strings, */
+static const char *const running_keywords[] = {"execute", "call", "copy"};
+
+/* and so do these. */
+static const char *const running_functions[] = {"query_to_xml",
+												"query_to_xmlschema",
+												"query_to_xml_and_xmlschema",
+												"table_to_xml",
+												"table_to_xml_and_xmlschema",
+												"schema_to_xml",
+												"schema_to_xml_and_xmlschema",
+												"database_to_xml",
+												"database_to_xml_and_xmlschema",
+												"ts_stat",
+												"ts_rewrite"};
+
+/* A function, or operator, of users may do anything. */
+static void
+meet_unknown_function(Body *body, const Word *word, HeapTuple tuple)
+{
+	if (((Form_pg_proc) GETSTRUCT(tuple))->oid >= FirstNormalObjectId)
+		body->leaves = true;
+}
+
+static void
+meet_unknown_operator(Body *body, const Word *word, HeapTuple tuple)
+{
+	if (((Form_pg_operator) GETSTRUCT(tuple))->oid >= FirstNormalObjectId)
+		body->leaves = true;
+}
+
+/* A view is any table. */
+static void
+meet_table(Body *body, const Word *word, HeapTuple tuple)
+{
+	Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+	if (form->oid < FirstNormalObjectId)
+		return;
+	if (form->relkind == RELKIND_VIEW || form->relkind == RELKIND_MATVIEW)
+		body->leaves = true;
+	else if (tess_meta_table(form->oid) != NULL)
+		body->tables = list_append_unique_oid(body->tables, form->oid);
+}
+
+static void
+look_for_tables(Body *body, const Word *word)
+{
+	if (word->is_operator)
+	{
+		for_rows_named(body, word, OPERNAMENSP, meet_unknown_operator);
+		return;
+	}
+	if (is_in(word->name, running_keywords, lengthof(running_keywords)) ||
+		is_in(word->name, running_functions, lengthof(running_functions)))
+		body->leaves = true;
+	if (word->is_called)
+		for_rows_named(body, word, PROCNAMEARGSNSP, meet_unknown_function);
+	for_rows_named(body, word, RELNAMENSP, meet_table);
+}
+
+/* Adds to tables (OID list, changed) those of ours that a trigger's function may read
+ * or write by itself.  False if these may be any. */
+bool
+tess_body_tables(Oid function, List **tables)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Body body = {look_for_tables, *tables};
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang !=
+		get_language_oid("plpgsql", true))
+		body.leaves = function >= FirstNormalObjectId;
+	else
+	{
+		prepare(&body, tuple);
+		read_text(&body);
+	}
+	ReleaseSysCache(tuple);
+	*tables = body.tables;
 	return !body.leaves;
 }

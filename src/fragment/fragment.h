@@ -251,8 +251,12 @@ extern void tess_row_marks_fence(Query *query);
 
 extern void tess_mark_locked(RangeTblEntry *rte, LockClauseStrength strength,
 							 LockWaitPolicy policy);
+extern bool tess_mark_is_asked(const RangeTblEntry *rte);
 extern bool tess_mark_of(const RangeTblEntry *rte, LockClauseStrength *strength,
 						 LockWaitPolicy *policy);
+
+/* body.c */
+extern bool tess_body_tables(Oid function, List **tables);
 
 /* frame.c: what is known while a statement is planned ---------------------- */
 

@@ -28,6 +28,7 @@
 #define MARK_PREFIX "tessera lock "
 #define MARK_EARLY "tessera early"
 #define MARK_LOCKED_EARLY " early"
+#define MARK_ASKED " asked"
 
 static bool move_walker(Node *node, bool *keeps_marks);
 static bool fence_walker(Node *node, void *context);
@@ -50,8 +51,17 @@ tess_mark_locked(RangeTblEntry *rte, LockClauseStrength strength,
 		strength = Max(strength, known_strength);
 		policy = Max(policy, known_policy);
 	}
-	rte->enrname = psprintf(MARK_PREFIX "%d %d%s", (int) strength, (int) policy,
-							is_early ? MARK_LOCKED_EARLY : "");
+	rte->enrname = psprintf(MARK_PREFIX "%d %d%s%s", (int) strength,
+							(int) policy, is_early ? MARK_LOCKED_EARLY : "",
+							tess_mark_is_asked(rte) ? MARK_ASKED : "");
+}
+
+/* True if it is the user who wants the rows locked, and not what writes to them. */
+bool
+tess_mark_is_asked(const RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION && rte->enrname != NULL &&
+		   strstr(rte->enrname, MARK_ASKED) != NULL;
 }
 
 /* Whether, and how, the entry's scan locks rows. */
@@ -122,7 +132,10 @@ move_marks(Query *query)
 		RangeTblEntry *rte = rt_fetch(mark->rti, query->rtable);
 
 		if (tess_is_distributed(rte))
+		{
 			tess_mark_locked(rte, mark->strength, mark->waitPolicy);
+			rte->enrname = psprintf("%s%s", rte->enrname, MARK_ASKED);
+		}
 		else if (rte->rtekind == RTE_RELATION)
 			kept = lappend(kept, mark);
 		/* marks of subqueries have been repeated inside them */

@@ -38,10 +38,12 @@ change_in(CommonTableExpr *cte)
 /* Tables (OID lists) that parts of a statement change. */
 typedef struct Written
 {
-	List *in_place; /* rows are updated or deleted, and stay where they are */
-	List *changed;	/* rows are changed in other ways, or may be */
-	List *cascaded; /* by foreign keys */
-	List *inserted; /* rows are added, and nothing else */
+	List *in_place;	 /* rows are updated or deleted, and stay where they are */
+	List *changed;	 /* rows are changed in other ways, or may be */
+	List *cascaded;	 /* by foreign keys */
+	List *triggered; /* read or changed by triggers ... */
+	List *before;	 /* ... before rows are changed */
+	List *inserted;	 /* rows are added, and nothing else */
 	List *upserted; /* rows are added, or those updated that conflict with them */
 	List *inserts; /* Query *: all that insert */
 } Written;
@@ -103,6 +105,38 @@ check_apart(const List *tables, const List *others)
 			refuse_two_parts(lfirst_oid(cell));
 }
 
+/* Errors if a part changes one of the tables itself. */
+static void
+check_not_changed(const List *tables, const Written *written)
+{
+	check_apart(tables, written->in_place);
+	check_apart(tables, written->changed);
+	check_apart(tables, written->inserted);
+	check_apart(tables, written->upserted);
+}
+
+/*
+ * Adds what triggers of a part read or write.  In PostgreSQL they run when all parts
+ * have written, but for BEFORE triggers; here, when their own has.  Parts have no
+ * certain order, so neither have their triggers among themselves.
+ */
+static void
+add_triggered(Written *written, const TessJob *part, const List *own,
+			  const List *cascaded)
+{
+	List *before;
+	List *triggered = tess_part_triggered(part, cascaded, &before);
+
+	check_apart(own, written->triggered);
+	check_apart(cascaded, written->triggered);
+	check_apart(triggered, written->cascaded);
+	check_apart(before, written->triggered);
+	check_apart(triggered, written->before);
+	check_not_changed(triggered, written);
+	written->triggered = list_concat(written->triggered, triggered);
+	written->before = list_concat(written->before, before);
+}
+
 /* Adds what a change writes to; fails if another part is in its way. */
 static void
 add_written(Written *written, const TessJob *part)
@@ -115,13 +149,11 @@ add_written(Written *written, const TessJob *part)
 
 	if (query->commandType != CMD_INSERT || query->onConflict != NULL)
 		along = tess_relation_cascades(along, relation, only_updates(query));
-	cascaded = list_difference_oid(tess_meta_add_triggered(along), own);
+	cascaded = list_difference_oid(along, own);
 	check_apart(own, written->cascaded);
 	check_apart(cascaded, written->cascaded);
-	check_apart(cascaded, written->in_place);
-	check_apart(cascaded, written->changed);
-	check_apart(cascaded, written->inserted);
-	check_apart(cascaded, written->upserted);
+	check_not_changed(cascaded, written);
+	add_triggered(written, part, own, cascaded);
 	if (query->commandType == CMD_INSERT)
 		written->inserts = lappend(written->inserts, part->parse);
 	if (only_inserts(query))
@@ -146,9 +178,6 @@ add_written(Written *written, const TessJob *part)
 		written->changed = list_concat(written->changed, own);
 	}
 	written->cascaded = list_concat(written->cascaded, cascaded);
-	/* its triggers may look at, and change, what others find */
-	if (part->survey->target != NULL && part->survey->target->has_triggers)
-		written->cascaded = list_concat(written->cascaded, own);
 }
 
 /* A part as a statement of its own. */

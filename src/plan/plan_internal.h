@@ -125,6 +125,9 @@ extern bool tess_statement_triggers_find(TessJob *job, TessFired *fired);
 extern void tess_early_reads_mark(TessJob *job);
 /* parts.c: turns parts of WITH that change our tables into sources. */
 extern void tess_parts_plan(TessJob *job);
+/* part_triggers.c */
+extern List *tess_part_triggered(const TessJob *part, const List *cascaded,
+								 List **before);
 /* part_order.c: has parts of a statement write in the order that foreign keys
  * between their tables need; in place.  0A000 if there is none. */
 extern void tess_parts_order(Query *parse);

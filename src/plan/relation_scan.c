@@ -24,6 +24,7 @@
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
 #include "optimizer/tlist.h"
+#include "parser/analyze.h"
 #include "parser/parsetree.h"
 
 #include "deparse/deparse.h"
@@ -88,6 +89,31 @@ refuse_recheck(PlannerInfo *root, RelOptInfo *rel, const TessTable *table)
 							table->name),
 					 errhint(
 						 "Write the function in PL/pgSQL, or put its query into the statement.")));
+	}
+}
+
+/* As core does, which knows nothing of locks that scans of ours take. */
+static void
+refuse_nullable_lock(PlannerInfo *root, RelOptInfo *rel, const RangeTblEntry *rte)
+{
+	LockClauseStrength strength;
+	LockWaitPolicy policy;
+	ListCell *cell;
+
+	if (!tess_mark_is_asked(rte) || !tess_mark_of(rte, &strength, &policy))
+		return;
+	foreach(cell, root->join_info_list)
+	{
+		const SpecialJoinInfo *join = lfirst_node(SpecialJoinInfo, cell);
+
+		if (!bms_is_member(rel->relid, join->syn_righthand) &&
+			!(join->jointype == JOIN_FULL &&
+			  bms_is_member(rel->relid, join->syn_lefthand)))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be applied to the nullable side of an outer join",
+						LCS_asString(strength))));
 	}
 }
 
@@ -180,6 +206,7 @@ set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 		return;
 	}
 	refuse_recheck(root, rel, table);
+	refuse_nullable_lock(root, rel, rte);
 	refuse_lateral_sample(rte, table);
 	replace_paths(root, rel, table);
 }

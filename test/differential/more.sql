@@ -533,3 +533,17 @@ DELETE FROM posts p USING follows f LEFT JOIN notes n ON n.k = f.followee WHERE 
 DELETE FROM posts WHERE (author, post_id) IN (SELECT author, min(post_id) FROM posts GROUP BY author);
 DELETE FROM posts WHERE author = ANY (SELECT k FROM notes WHERE k IS NOT NULL);
 DELETE FROM posts WHERE author = 8 OR likes > (SELECT avg(likes) FROM posts);
+
+-- row locks on the nullable side of an outer join
+SELECT p.post_id FROM follows f LEFT JOIN posts p ON p.author = f.follower FOR UPDATE OF p;
+SELECT p.post_id FROM follows f LEFT JOIN posts p ON p.author = f.followee FOR UPDATE;
+SELECT p.post_id FROM notes f LEFT JOIN posts p ON p.author = f.k FOR SHARE OF p;
+SELECT f.follower FROM posts p RIGHT JOIN follows f ON p.author = f.followee FOR NO KEY UPDATE OF p;
+SELECT f.follower FROM posts p FULL JOIN follows f ON p.author = f.follower FOR UPDATE OF f;
+SELECT p.post_id FROM posts p FULL JOIN notes n ON p.author = n.k FOR UPDATE OF p;
+SELECT p.post_id FROM follows f LEFT JOIN posts p ON p.author = f.follower WHERE p.likes > 2 FOR UPDATE OF p;
+SELECT f.follower, p.post_id FROM follows f LEFT JOIN posts p ON p.author = f.follower FOR UPDATE OF f;
+SELECT f.follower FROM follows f WHERE NOT EXISTS (SELECT FROM posts p WHERE p.author = f.followee) FOR UPDATE;
+SELECT f.follower FROM follows f WHERE f.followee IN (SELECT author FROM posts p FOR UPDATE);
+SELECT f.follower, p.post_id FROM follows f LEFT JOIN (SELECT * FROM posts FOR UPDATE) p ON p.author = f.follower;
+SELECT f.follower, p.post_id FROM follows f LEFT JOIN (SELECT * FROM posts LIMIT 500) p ON p.author = f.follower FOR UPDATE OF p;
