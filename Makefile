@@ -89,7 +89,7 @@ bench: setup
 		TESS_BYTES_ROWS='$(or $(BYTES_ROWS),2000000)' TESS_JOBS=1 \
 		TESS_POINT_ONLY='$(value ONLY)' TESS_POINT_COUNT='$(COUNT)' \
 		TESS_POINT_ROUNDS='$(ROUNDS)' TESS_POINT_QUICK='$(QUICK)' \
-		TESTS='$(or $(TESTS),../bench/point ../bench/copy ../bench/insert_select ../bench/ship_join ../bench/planning ../bench/snapshot ../bench/deadlock 051_bytes)' \
+		TESTS='$(or $(TESTS),../bench/point ../bench/copy ../bench/many_rows ../bench/insert_select ../bench/ship_join ../bench/planning ../bench/snapshot ../bench/deadlock 051_bytes)' \
 		test/run tap
 
 # FILES="join with" chooses files
